@@ -1,0 +1,45 @@
+"""ganforge: a plugin-based GAN framework. These are the public names; everything else may change.
+
+Names that need torch are imported on first use, so that the command line answers at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ganforge.errors import EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
+from ganforge.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from ganforge.engine.run import Run
+    from ganforge.parts import Callback, Context, Dataset, Metric, Progress, Sample, Samples, traits
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Callback",
+    "Context",
+    "Dataset",
+    "EnvironmentFault",
+    "GanforgeError",
+    "Metric",
+    "Progress",
+    "RecipeError",
+    "Run",
+    "Sample",
+    "Samples",
+    "TrainingFailed",
+    "UsageError",
+    "__version__",
+    "hookimpl",
+    "traits",
+]
+
+_HOMES = {"Run": "ganforge.engine.run"} | dict.fromkeys(
+    ("Callback", "Context", "Dataset", "Metric", "Progress", "Sample", "Samples", "traits"), "ganforge.parts"
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ganforge' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,102 @@
+"""Errors that name the fault, show where it was written, and offer the cure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class GanforgeError(Exception):
+    """An error that a user can act on: printed without a traceback, ends the command with `exit_code`."""
+
+    exit_code = 2
+
+
+class UsageError(GanforgeError):
+    """The command was asked for something that does not fit."""
+
+
+class EnvironmentFault(GanforgeError):
+    """The machine lacks something: data, a device, disk, network."""
+
+    exit_code = 3
+
+
+class TrainingFailed(GanforgeError):
+    """Training went wrong: a loss became NaN, a part returned what it must not."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text that values were read from: a recipe file, or one override of the command line."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a value was written: a place of `width` characters in a source; line and column count from 0."""
+
+    source: Source
+    line: int
+    column: int
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.source.name}:{self.line + 1}:{self.column + 1}"
+
+    def shifted(self, columns: int, width: int) -> Mark:
+        """The mark of a piece inside this one-line value."""
+        return Mark(self.source, self.line, self.column + columns, width)
+
+    def excerpt(self) -> str:
+        """The line, and below it a caret under the place."""
+        lines = self.source.text.splitlines()
+        line = lines[self.line] if self.line < len(lines) else ""
+        width = max(1, min(self.width, len(line) - self.column))
+        # A tab in front of the caret keeps both lines aligned whatever the terminal's tab width.
+        indent = "".join("\t" if c == "\t" else " " for c in line[: self.column].ljust(self.column))
+        return f"{line}\n{indent}{'^' * width}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault of a recipe: what is wrong, where, and what to do."""
+
+    message: str
+    mark: Mark | None = None
+    cure: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.mark}: {self.message}" if self.mark else self.message]
+        if self.mark:
+            lines += [f"  {line}" for line in self.mark.excerpt().splitlines()]
+        lines += [f"  {line}" for line in self.cure.splitlines()]
+        return "\n".join(lines)
+
+
+class RecipeError(GanforgeError):
+    """All the faults that were found in a recipe, in the order of its lines."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        unique = list(dict.fromkeys(problems))  # an aliased block is read once per alias
+        self.problems = tuple(sorted(unique, key=_place))
+        super().__init__("\n\n".join(map(str, self.problems)))
+
+
+def _place(problem: Problem) -> tuple[str, int, int]:
+    mark = problem.mark
+    return (mark.source.name, mark.line, mark.column) if mark else ("", 0, 0)
+
+
+def suggest(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The cure for an unknown word: the nearest known one, else the list of them, else `otherwise`."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"known: {', '.join(names)}" if names else otherwise

@@ -1,0 +1,158 @@
+"""What plugin parts are made of: the types that a plugin names, and that the engine promises to.
+
+Most parts need none of them: a network is a plain `nn.Module`, a loss a plain function of tensors, an optimizer a
+function of parameters. Import these names from `ganforge`, not from here.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ganforge.engine.run import Run
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Sample = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an op may ask of the step it runs in: annotate a parameter with it, and the engine fills it in."""
+
+    batch_size: int
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the run is: what a schedule is a function of. Steps and epochs count from 0."""
+
+    step: int
+    steps_per_epoch: int
+    total_steps: int
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that this step belongs to."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def epochs(self) -> float:
+        """Epochs done so far, as a fraction."""
+        return self.step / self.steps_per_epoch
+
+    @property
+    def total_epochs(self) -> float:
+        """The length of the run in epochs."""
+        return self.total_steps / self.steps_per_epoch
+
+
+def traits(*, wrt: tuple[str, ...] = (), scores: tuple[str, ...] = ()) -> Callable[[F], F]:
+    """Declare what the engine should know about a loss; it decorates a function or an `nn.Module` class.
+
+    Args:
+        wrt: inputs that the loss differentiates with respect to (R1, path length). They are made differentiable
+            before the other inputs are evaluated, so a penalty shares its forward with the adversarial loss.
+        scores: inputs whose mean is worth watching (a discriminator's verdicts); it becomes the TensorBoard scalar
+            `scores/<network>/<input>`.
+    """
+
+    def decorate(part: F) -> F:
+        part.wrt = wrt  # type: ignore[attr-defined]
+        part.scores = scores  # type: ignore[attr-defined]
+        return part
+
+    return decorate
+
+
+class Samples(ABC):
+    """A split of a dataset: so many samples, each a dict of uint8 or float tensors without the batch dimension."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many samples one epoch has."""
+
+    @abstractmethod
+    def sample(self, index: int, rng: random.Random) -> Sample:
+        """Sample `index` in `[0, len)`.
+
+        Images are float `[C, H, W]` in `[-1, 1]`. All randomness (crops, flips, pairings) must come from `rng`, which
+        the engine seeds by (seed, epoch, index): then the number of workers changes nothing.
+        """
+
+
+class Dataset(ABC):
+    """Training samples and, where there are some, validation samples.
+
+    The constructor takes the recipe's options and touches no file: `ganforge check` builds datasets that are not
+    on this machine.
+    """
+
+    @abstractmethod
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The batch fields of a training sample and their shapes without the batch dimension."""
+
+    def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The batch fields of a validation sample; by default those of a training sample."""
+        return self.shapes()
+
+    def prepare(self) -> None:  # noqa: B027 - many datasets have nothing to prepare
+        """Find, or download, what the samples need. Called once, before the first sample.
+
+        Raises:
+            EnvironmentFault: something is missing or broken; the message says what to do.
+        """
+
+    @abstractmethod
+    def train(self) -> Samples:
+        """The training samples."""
+
+    def validation(self) -> Samples | None:
+        """The validation samples, unseen in training and always in the same order."""
+        return None
+
+
+class Metric(ABC):
+    """A figure over the whole validation set. A metric may also be a plain function of tensors returning a scalar,
+    which is averaged over samples."""
+
+    @abstractmethod
+    def compute(self) -> float | Mapping[str, float]:
+        """The figure, or several by name, over all the batches that `update` was given.
+
+        Subclasses also define `update(self, ...)`, whose parameters are bound to signals as those of a loss are.
+        """
+
+
+class Callback:
+    """Sees a run's events. Override what you need; the order of `callbacks:` is the order of calls."""
+
+    def run_started(self, run: Run) -> None:
+        """Everything is built and, on resume, loaded; no step has been taken in this process."""
+
+    def step_ended(self, run: Run) -> None:
+        """A step is done. Called at every step: be quick and do not synchronise the device."""
+
+    def statistics_read(self, run: Run, scalars: Mapping[str, float]) -> None:
+        """Every `run.log_every` steps: the means of all scalars since the last time, by TensorBoard tag."""
+
+    def images_drawn(self, run: Run, panel: Tensor) -> None:
+        """A labelled panel of the fixed validation images was drawn: uint8 `[3, H, W]`."""
+
+    def metrics_computed(self, run: Run, figures: Mapping[str, float]) -> None:
+        """The recipe's metrics were computed over the validation set."""
+
+    def checkpoint_saved(self, run: Run, path: str) -> None:
+        """A checkpoint is whole and listed."""
+
+    def run_ended(self, run: Run, status: str) -> None:
+        """The run is over: `status` is `finished`, `interrupted` or `failed`."""
