@@ -1,0 +1,35 @@
+"""CycleGAN's parts for ganforge: Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent
+Adversarial Networks", https://arxiv.org/abs/1703.10593."""
+
+from collections.abc import Callable
+
+from ganforge import hookimpl
+from ganforge_cyclegan import losses
+from ganforge_cyclegan.discriminators import PatchDiscriminator, PixelDiscriminator
+from ganforge_cyclegan.generators import ResnetGenerator, UnetGenerator
+from ganforge_cyclegan.replay_buffer import ReplayBuffer
+
+
+@hookimpl
+def register_networks(register: Callable[[str, object], None]) -> None:
+    register("resnet_generator", ResnetGenerator)
+    register("unet_generator", UnetGenerator)
+    register("patch_discriminator", PatchDiscriminator)
+    register("pixel_discriminator", PixelDiscriminator)
+
+
+@hookimpl
+def register_losses(register: Callable[[str, object], None]) -> None:
+    register("lsgan_g", losses.lsgan_g)
+    register("lsgan_d", losses.lsgan_d)
+    register("vanilla_g", losses.vanilla_g)
+    register("vanilla_d", losses.vanilla_d)
+    register("hinge_g", losses.hinge_g)
+    register("hinge_d", losses.hinge_d)
+    register("wgan_g", losses.wgan_g)
+    register("wgan_d", losses.wgan_d)
+
+
+@hookimpl
+def register_ops(register: Callable[[str, object], None]) -> None:
+    register("replay_buffer", ReplayBuffer)
