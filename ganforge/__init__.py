@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganforge.errors import EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
-from ganforge.hookspecs import hookimpl
+from ganforge.hookspecs import Register, hookimpl
 
 if TYPE_CHECKING:
     from ganforge.engine.run import Run
@@ -24,6 +24,7 @@ __all__ = [
     "Metric",
     "Progress",
     "RecipeError",
+    "Register",
     "Run",
     "Sample",
     "Samples",

@@ -1,0 +1,24 @@
+"""Losses that belong to no family. Each takes tensors of equal shape and returns their mean difference."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+
+def l1(input: Tensor, target: Tensor) -> Tensor:
+    """The mean absolute difference, `mean(|input - target|)`."""
+    return F.l1_loss(input, target)
+
+
+def l2(input: Tensor, target: Tensor) -> Tensor:
+    """The mean squared difference, `mean((input - target)^2)`."""
+    return F.mse_loss(input, target)
+
+
+def smooth_l1(input: Tensor, target: Tensor, beta: Annotated[float, Field(gt=0)] = 1.0) -> Tensor:
+    """Squared below `beta`, absolute above (Girshick 2015, equation 3)."""
+    return F.smooth_l1_loss(input, target, beta=beta)

@@ -1,0 +1,132 @@
+"""The cast of a recipe: its networks, ops, losses, metrics and schedules, built."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import random
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ganforge.errors import Problem, RecipeError
+from ganforge.parts import Context, Metric, Progress
+from ganforge.recipe.model import MetricUse, PartUse, Recipe
+
+
+@dataclass
+class Cast:
+    """Everything that expressions can name, ready to be called."""
+
+    networks: nn.ModuleDict
+    ops: dict[str, Callable[..., Any]]
+    losses: dict[tuple[str, str], Callable[..., Any]]
+    """By phase and name."""
+    schedules: dict[str, Callable[[Progress], float]]
+    rngs: dict[str, random.Random]
+    """The random generators of stateful ops, by op."""
+
+    @property
+    def stateful_ops(self) -> dict[str, Any]:
+        return {name: op for name, op in self.ops.items() if hasattr(op, "state_dict")}
+
+
+def derive_seed(seed: int, *path: str | int) -> int:
+    """A seed for one purpose: adding a network must not change the weights that another one starts from."""
+    text = "/".join(map(str, (seed, *path)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def build_cast(recipe: Recipe, device: torch.device, dtype: torch.dtype) -> Cast:
+    """Build the parts on the device.
+
+    Raises:
+        RecipeError: a constructor refused its options.
+    """
+    seed = recipe.run.seed
+    rngs: dict[str, random.Random] = {}
+    networks = nn.ModuleDict()
+    for name, use in recipe.networks.items():
+        torch.manual_seed(derive_seed(seed, "network", name))
+        networks[name] = construct(use).requires_grad_(not use.frozen)
+    ops: dict[str, Callable[..., Any]] = {
+        name: _with_context(part.factory) for name, part in recipe.functions.items() if name not in recipe.ops
+    }
+    for name, use in recipe.ops.items():
+        rngs[name] = random.Random(derive_seed(seed, "op", name))
+        ops[name] = _build_op(use, rngs[name], device)
+    losses = {
+        (phase.name, loss.name): _build_loss(loss.use, device, dtype) for phase in recipe.phases for loss in phase.losses
+    }
+    schedules = {name: bind_schedule(use) for name, use in recipe.schedules.items()}
+    return Cast(networks.to(device=device, dtype=dtype), ops, losses, schedules, rngs)
+
+
+def construct(use: PartUse, **injected: Any) -> Any:
+    """Call a part's constructor; its refusal becomes an error at the part's place in the recipe."""
+    try:
+        return use.part.factory(**injected, **use.options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RecipeError([Problem(f"{use.part.name}: {error}", use.mark, f"it takes: {use.part.signature}")]) from error
+
+
+def bind_schedule(use: PartUse) -> Callable[[Progress], float]:
+    """A schedule as a function of the progress alone."""
+    (name,) = use.part.signature.injected
+    return lambda progress: use.part.factory(**{name: progress}, **use.options)
+
+
+def build_metric(use: MetricUse) -> Metric:
+    """A metric over the validation set; a plain function is averaged over samples."""
+    if inspect.isclass(use.use.part.factory):
+        return construct(use.use)
+    return _Mean(functools.partial(use.use.part.factory, **use.use.options))
+
+
+class _Mean(Metric):
+    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
+        self.function, self.total, self.count = function, 0.0, 0
+
+    def update(self, **inputs: torch.Tensor) -> None:
+        size = len(next(iter(inputs.values())))
+        self.total += float(self.function(**inputs)) * size
+        self.count += size
+
+    def compute(self) -> float:
+        return self.total / max(1, self.count)
+
+
+def _build_op(use: PartUse, rng: random.Random, device: torch.device) -> Callable[..., Any]:
+    if not inspect.isclass(use.part.factory):
+        return _with_context(functools.partial(use.part.factory, **use.options))
+    injected = {name: rng for name, kind in use.part.signature.injected.items() if kind is random.Random}
+    op = construct(use, **injected)
+    return op.to(device) if isinstance(op, nn.Module) else op
+
+
+def _build_loss(use: PartUse, device: torch.device, dtype: torch.dtype) -> Callable[..., Any]:
+    if inspect.isclass(use.part.factory):
+        loss = construct(use).to(device=device, dtype=dtype)
+        return loss.requires_grad_(False)  # a loss judges; what learns is a network of a player
+    return functools.partial(use.part.factory, **use.options)
+
+
+def _with_context(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function op that wants to know the step it runs in."""
+    inner = function.func if isinstance(function, functools.partial) else function
+    names = [name for name, hint in typing.get_type_hints(inner).items() if hint is Context]
+    if not names:
+        return function
+    wrapped = functools.partial(function)
+    wrapped.context = names[0]  # type: ignore[attr-defined]
+    return wrapped
+
+
+def wants_context(op: Callable[..., Any]) -> str | None:
+    """The name of the parameter that takes the context, if the op has one."""
+    return getattr(op, "context", None)

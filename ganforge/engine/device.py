@@ -1,0 +1,69 @@
+"""Where a run computes, and how precisely."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ganforge.errors import EnvironmentFault
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of `run.device`; `auto` takes a GPU where there is one.
+
+    Raises:
+        EnvironmentFault: this machine has no such device.
+    """
+    if name == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
+        raise EnvironmentFault(f"run.device is {name}, but torch finds {_gpus()}; try run.device=auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise EnvironmentFault("run.device is mps, but torch finds no Apple GPU; try run.device=auto")
+    return device
+
+
+def _gpus() -> str:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"{count} CUDA GPU{'s' if count != 1 else ''}" if count else "no CUDA GPU"
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`run.precision`: the type of the weights, and that in which networks run."""
+
+    name: str
+    device: torch.device
+
+    @property
+    def weights(self) -> torch.dtype:
+        """The type of parameters and batches."""
+        return torch.float64 if self.name == "fp64" else torch.float32
+
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients need scaling, as those of fp16 do."""
+        return self.name == "fp16"
+
+    def forward(self) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+        """A context manager to call networks in. Losses and ops run outside of it, in the weights' type."""
+        low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.name)
+        if low is None:
+            return contextlib.nullcontext
+        return lambda: torch.autocast(self.device.type, low)
+
+    def widen(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor in the type that losses compute in."""
+        return tensor.to(self.weights) if tensor.is_floating_point() else tensor
+
+    def set_up(self) -> None:
+        """Let float32 matrix products use TensorFloat-32, or not, on GPUs that have it."""
+        mode = "ieee" if self.name in {"fp32", "fp64"} else "tf32"
+        torch.backends.cuda.matmul.fp32_precision = mode
+        torch.backends.cudnn.conv.fp32_precision = mode  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = self.device.type == "cuda"

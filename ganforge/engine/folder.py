@@ -1,0 +1,107 @@
+"""A run's folder: `runs/<recipe>/<number>/`, and the record in its `run.json`."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganforge.engine.checkpoints import write_text
+from ganforge.errors import EnvironmentFault, UsageError
+
+
+@dataclass
+class RunFolder:
+    """Where everything of one run lies."""
+
+    path: Path
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def images(self) -> Path:
+        return self.path / "images"
+
+    def note(self, **entries: Any) -> None:
+        """Update `run.json`."""
+        self.record |= entries
+        write_text(self.path / "run.json", json.dumps(self.record, indent=2) + "\n")
+
+
+def new_run_folder(out: Path, name: str) -> RunFolder:
+    """The next free number under `out/name`.
+
+    Raises:
+        EnvironmentFault: the folder cannot be made.
+    """
+    parent = out / name
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        number = max((int(p.name) for p in parent.iterdir() if p.name.isdigit()), default=0) + 1
+        while True:
+            path = parent / f"{number:04d}"
+            try:
+                path.mkdir()
+                return RunFolder(path)
+            except FileExistsError:  # another run was quicker
+                number += 1
+    except OSError as error:
+        raise EnvironmentFault(f"no run folder can be made under {parent}: {error}; give another place with --out") from error
+
+
+def open_run_folder(path: Path) -> RunFolder:
+    """An existing run's folder.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return RunFolder(path, json.loads((path / "run.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is no run's folder: {error}") from error
+
+
+def latest_run_folder(out: Path, name: str) -> RunFolder | None:
+    """The newest run of a recipe, if there is one."""
+    parent = out / name
+    numbered = [p for p in parent.iterdir() if p.name.isdigit() and (p / "run.json").is_file()] if parent.is_dir() else []
+    return open_run_folder(max(numbered, key=lambda p: int(p.name))) if numbered else None
+
+
+def now() -> str:
+    """The time, as `run.json` writes it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What the numbers of a run depend on beside its recipe."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def versions(distributions: list[str]) -> dict[str, str]:
+    """The versions of what computes."""
+    found = {}
+    for name in ("ganforge", "torch", "torchvision", *distributions):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "a plain file"
+    return found

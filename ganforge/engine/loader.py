@@ -1,0 +1,95 @@
+"""Batches as a function of (seed, position): the number of workers, and where a run resumed, change nothing."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ganforge.engine.cast import derive_seed
+from ganforge.engine.device import Precision
+from ganforge.errors import EnvironmentFault
+from ganforge.parts import Sample, Samples
+
+Place = tuple[int, int]
+
+
+class Loader:
+    """Training batches from a position on, on the device, without end."""
+
+    def __init__(self, samples: Samples, batch_size: int, workers: int, seed: int, precision: Precision) -> None:
+        self.samples, self.batch_size, self.workers, self.seed, self.precision = samples, batch_size, workers, seed, precision
+        self.batches_per_epoch = len(samples) // batch_size
+        if not self.batches_per_epoch:
+            raise EnvironmentFault(
+                f"the dataset has {len(samples)} training samples, fewer than data.batch_size={batch_size}; lower it"
+            )
+        self.wait_s = 0.0
+        """Seconds that the latest batch was waited for."""
+
+    def batches(self, position: int) -> Iterator[dict[str, Tensor]]:
+        """All batches from number `position` of the run on."""
+        pinned = self.precision.device.type == "cuda"
+        loader = DataLoader(
+            _Seeded(self.samples, self.seed),
+            batch_sampler=_Order(len(self.samples), self.batch_size, self.batches_per_epoch, self.seed, position),
+            num_workers=self.workers,
+            pin_memory=pinned,
+            worker_init_fn=_ignore_interrupt if self.workers else None,
+            # Otherwise making the iterator would draw from the run's own generator.
+            generator=torch.Generator(),
+            prefetch_factor=4 if self.workers else None,
+        )
+        iterator = iter(loader)
+        while True:
+            start = time.perf_counter()
+            batch = next(iterator)
+            self.wait_s = time.perf_counter() - start
+            yield to_device(batch, self.precision, pinned)
+
+
+def to_device(batch: Sample, precision: Precision, pinned: bool = False) -> dict[str, Tensor]:
+    """A batch on the device, its floats in the weights' type."""
+    return {
+        name: precision.widen(tensor.to(precision.device, non_blocking=pinned)) for name, tensor in batch.items()
+    }
+
+
+class _Seeded(Dataset[Sample]):
+    """Samples by (epoch, index), their randomness drawn from nothing else."""
+
+    def __init__(self, samples: Samples, seed: int) -> None:
+        self.samples, self.seed = samples, seed
+
+    def __getitem__(self, place: Place) -> Sample:
+        epoch, index = place
+        return self.samples.sample(index, random.Random(derive_seed(self.seed, "sample", epoch, index)))
+
+
+class _Order(Sampler[list[Place]]):
+    """Each epoch's own shuffle, in batches, from a position on. What does not fill a batch waits for another epoch."""
+
+    def __init__(self, count: int, batch_size: int, batches_per_epoch: int, seed: int, position: int) -> None:
+        self.count, self.batch_size, self.batches_per_epoch = count, batch_size, batches_per_epoch
+        self.seed, self.position = seed, position
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        epoch, first = divmod(self.position, self.batches_per_epoch)
+        while True:
+            order = list(range(self.count))
+            random.Random(derive_seed(self.seed, "order", epoch)).shuffle(order)
+            for batch in range(first, self.batches_per_epoch):
+                start = batch * self.batch_size
+                yield [(epoch, index) for index in order[start : start + self.batch_size]]
+            epoch, first = epoch + 1, 0
+
+
+def _ignore_interrupt(_worker: int) -> None:
+    """Ctrl-C reaches the whole process group; the run itself decides when its workers end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)

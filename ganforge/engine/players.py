@@ -1,0 +1,101 @@
+"""Players: networks with one optimizer, its schedule, its scaler, and their moving average."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ganforge.engine.cast import Cast, bind_schedule
+from ganforge.engine.device import Precision
+from ganforge.errors import Problem, RecipeError
+from ganforge.parts import Progress
+from ganforge.recipe.model import PlayerUse
+
+
+class Player:
+    """Who learns. Built when all parameters exist."""
+
+    def __init__(self, use: PlayerUse, cast: Cast, precision: Precision) -> None:
+        self.name, self.clip_norm = use.name, use.settings.clip_norm
+        self.networks: dict[str, nn.Module] = {name: cast.networks[name] for name in use.networks}
+        self.parameters = [p for net in self.networks.values() for p in net.parameters() if p.requires_grad]
+        self.optimizer = _optimizer(use, self.parameters)
+        self.schedules = [bind_schedule(schedule) for schedule in use.schedules]
+        self.base_rates: list[float] = [group["lr"] for group in self.optimizer.param_groups]
+        self.scaler = torch.amp.GradScaler(precision.device.type) if precision.scaled else None
+        self.ema: dict[str, AveragedModel] = {}
+        if use.settings.ema is not None:
+            average = get_ema_multi_avg_fn(use.settings.ema.decay)
+            self.ema = {
+                name: AveragedModel(network, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
+                for name, network in self.networks.items()
+            }
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def set_learning_rate(self, progress: Progress) -> None:
+        """The base rate times the schedules, which are functions of the progress alone."""
+        if self.schedules:
+            factor = math.prod(schedule(progress) for schedule in self.schedules)
+            for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+                group["lr"] = base * factor
+
+    def clear(self) -> None:
+        """Drop the gradients."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, total: Tensor, inputs_only: bool) -> None:
+        """Add the gradients of a total loss; `inputs_only` spares those of differentiable inputs."""
+        scaled = self.scaler.scale(total) if self.scaler else total
+        scaled.backward(inputs=self.parameters if inputs_only else None)
+
+    def gradient_norm(self) -> Tensor:
+        """The norm of all gradients together, on the device."""
+        if self.scaler:
+            self.scaler.unscale_(self.optimizer)
+        return nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+
+    def step(self, norm: Tensor | None) -> None:
+        """Update the networks and their average; `norm` is the gradients', where it was computed."""
+        if self.clip_norm is not None:
+            norm = self.gradient_norm() if norm is None else norm
+            nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
+        if self.scaler:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.step()
+        for name, average in self.ema.items():
+            average.update_parameters(self.networks[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the networks and their average, which have files of their own."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict() if self.scaler else None,
+            "averaged": {name: average.n_averaged for name, average in self.ema.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler:
+            self.scaler.load_state_dict(state["scaler"])
+        for name, average in self.ema.items():
+            average.n_averaged.copy_(state["averaged"][name])
+
+
+def _optimizer(use: PlayerUse, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    factory: Callable[..., torch.optim.Optimizer] = use.optimizer.part.factory
+    try:
+        return factory(parameters, **use.optimizer.options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        cure = f"it takes: {use.optimizer.part.signature}"
+        raise RecipeError([Problem(f"{use.optimizer.part.name}: {error}", use.optimizer.mark, cure)]) from error

@@ -1,0 +1,286 @@
+"""A run: one training with its folder, from the first step to the last, or from a checkpoint on."""
+
+from __future__ import annotations
+
+import signal
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganforge.engine.cast import build_cast, construct
+from ganforge.engine.checkpoints import Checkpoint, checkpoints, clean, load_checkpoint, prune, save_checkpoint, step_of
+from ganforge.engine.device import Precision, choose_device
+from ganforge.engine.dryrun import DryRun, dry_run
+from ganforge.engine.folder import RunFolder, machine, now, versions
+from ganforge.engine.lazy import create_lazy_parameters
+from ganforge.engine.loader import Loader
+from ganforge.engine.state import random_state, restore_random_state
+from ganforge.engine.training import Trainer
+from ganforge.engine.validation import Validation
+from ganforge.errors import GanforgeError, TrainingFailed
+from ganforge.parts import Callback, Progress
+from ganforge.recipe.model import Recipe
+from ganforge.recipe.nodes import dump
+from ganforge.registry import Registry
+
+DEFAULT_CALLBACKS = ("progress", "tensorboard", "panels")
+
+
+class Run:
+    """One training. Callbacks are handed it; what they may read is documented, the rest is the engine's."""
+
+    def __init__(self, recipe: Recipe, folder: RunFolder, registry: Registry, plan: DryRun | None = None) -> None:
+        self.recipe, self._record = recipe, folder
+        self.folder = folder.path
+        """Where the run writes."""
+        self.plan = plan or dry_run(recipe)
+        """Shapes, forwards and costs of one step, from fake tensors."""
+        self.device = choose_device(recipe.run.device)
+        """Where it computes."""
+        precision = Precision(recipe.run.precision, self.device)
+        precision.set_up()
+        recipe.dataset.prepare()
+        samples = recipe.dataset.train()
+        self.loader = Loader(samples, recipe.loader.batch_size, recipe.loader.workers, recipe.run.seed, precision)
+        cast = build_cast(recipe, self.device, precision.weights)
+        if self.plan.lazy:
+            create_lazy_parameters(recipe, cast, self.device, precision)
+        self.trainer = Trainer(recipe, cast, precision, self._beginning())
+        self.validation = Validation(self.trainer, recipe.dataset.validation() or samples)
+        torch.manual_seed(recipe.run.seed)
+        self.resumed_at: int | None = None
+        """The step that a resumed run went on from."""
+        self.figures: dict[str, float] = {}
+        """The latest metrics, by name."""
+        self.status = "running"
+        self._stop_signal: signal.Signals | None = None
+        self.callbacks = _build_callbacks(recipe, registry)
+
+    # What callbacks read
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.trainer.progress.step
+
+    @property
+    def total_steps(self) -> int:
+        """Steps that the run will have when it ends."""
+        return self.trainer.progress.total_steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that one pass through the data takes."""
+        return self.trainer.progress.steps_per_epoch
+
+    @property
+    def images_per_step(self) -> int:
+        """Training samples that a step sees."""
+        return self.recipe.loader.batch_size * self.recipe.run.accumulate
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What `run.json` says."""
+        return self._record.record
+
+    def _beginning(self) -> Progress:
+        settings = self.recipe.run
+        steps_per_epoch = max(1, self.loader.batches_per_epoch // settings.accumulate)
+        limits = [settings.steps, settings.epochs and settings.epochs * steps_per_epoch]
+        return Progress(0, steps_per_epoch, min(limit for limit in limits if limit))
+
+    # Training
+
+    def start(self, distributions: Sequence[str] = ()) -> None:
+        """Write what the run is into its folder."""
+        self._record.recipe.write_text(dump(self.recipe.node), encoding="utf-8")
+        self._record.note(
+            recipe=self.recipe.name,
+            status="running",
+            started=now(),
+            step=0,
+            total_steps=self.total_steps,
+            machine=machine(self.device),
+            versions=versions(list(distributions)),
+            error=None,
+        )
+
+    def resume(self) -> bool:
+        """Go back to the newest whole checkpoint, if there is one.
+
+        Raises:
+            EnvironmentFault: it is damaged.
+        """
+        clean(self._record.checkpoints)
+        found = checkpoints(self._record.checkpoints)
+        if not found:
+            return False
+        checkpoint = load_checkpoint(found[-1])
+        self.trainer.cast.networks.load_state_dict(checkpoint.networks)
+        for player in self.trainer.players.values():
+            for name, average in player.ema.items():
+                average.module.load_state_dict(_below(checkpoint.ema, name))
+        self.trainer.load_state_dict(checkpoint.training["trainer"])
+        restore_random_state(checkpoint.training["random"])
+        self.resumed_at = step_of(found[-1])
+        self._record.note(status="running", error=None, total_steps=self.total_steps)
+        return True
+
+    def train(self) -> str:
+        """Take all the steps that are left. Returns `finished` or `interrupted`.
+
+        Ctrl-C and SIGTERM finish the step, save, and return; a second Ctrl-C stops at once.
+
+        Raises:
+            TrainingFailed: a loss went wrong, or a part raised.
+        """
+        try:
+            with self._signals():
+                self._emit("run_started")
+                self._steps()
+            self.status = "interrupted" if self._stop_signal else "finished"
+        except BaseException as error:
+            self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._record.note(status=self.status, step=self.step, error=str(error), traceback=traceback.format_exc())
+            self._emit("run_ended", self.status)
+            if isinstance(error, GanforgeError) or not isinstance(error, Exception):
+                raise
+            raise self._explained(error) from error
+        self._record.note(status=self.status, step=self.step, ended=now(), metrics=self.figures)
+        self._emit("run_ended", self.status)
+        return self.status
+
+    @property
+    def stop_signal(self) -> signal.Signals | None:
+        """The signal that asked the run to end early."""
+        return self._stop_signal
+
+    def _steps(self) -> None:
+        settings = self.recipe.run
+        batches = self.loader.batches(self.step * settings.accumulate)
+        if self.step == 0 and settings.images:
+            self._draw()
+        while self.step < self.total_steps and not self._stop_signal:
+            started = time.perf_counter()
+            last = self.step + 1 == self.total_steps
+            waited = 0.0
+            micro = []
+            for _ in range(settings.accumulate):
+                micro.append(next(batches))
+                waited += self.loader.wait_s
+            self.trainer.step(micro, log=(self.step + 1) % settings.log_every == 0)
+            self.trainer.stopwatch.add("seconds/data_wait", waited)
+            self.trainer.stopwatch.add("seconds/step", time.perf_counter() - started)
+            self._emit("step_ended")
+            self._periodic(last)
+
+    def _periodic(self, last: bool) -> None:
+        """What happens every so many steps, in an order that lets a resumed run repeat it."""
+        settings = self.recipe.run
+        stopping = last or self._stop_signal is not None
+        if self._due(settings.log_every):
+            self._read_statistics()
+        if settings.images and (last or self._due(settings.images_every)):
+            self._draw()
+        if self.recipe.metrics and (last or self._due(settings.metrics_every)):
+            self.trainer.bad_losses.check()
+            self.figures = self.validation.metrics()
+            self._emit("metrics_computed", self.figures)
+        if stopping or self._due(settings.checkpoint_every):
+            self._save()
+
+    def _due(self, every: int | None) -> bool:
+        return every is not None and self.step % every == 0
+
+    def _read_statistics(self) -> None:
+        self.trainer.bad_losses.check()
+        scalars = self.trainer.statistics.read()
+        seconds = self.trainer.stopwatch.read()
+        scalars |= {f"learning_rate/{p.name}": p.learning_rate for p in self.trainer.players.values()}
+        scalars |= {f"speed/{name}": value for name, value in seconds.items()}
+        scalars["speed/images_per_second"] = self.images_per_step / seconds["seconds/step"]
+        if self.device.type == "cuda":
+            scalars["memory/allocated_GiB"] = torch.cuda.max_memory_allocated(self.device) / 2**30
+            scalars["memory/reserved_GiB"] = torch.cuda.max_memory_reserved(self.device) / 2**30
+        else:
+            scalars["memory/resident_GiB"] = _resident_gib()
+        if self.trainer.bad_losses.skip:
+            scalars["losses/skipped_phases"] = float(self.trainer.bad_losses.skipped)
+        self._record.note(step=self.step, images_per_second=round(scalars["speed/images_per_second"], 2))
+        self._emit("statistics_read", scalars)
+
+    def _draw(self) -> None:
+        self.trainer.bad_losses.check()
+        self._emit("images_drawn", self.validation.panel())
+
+    def _save(self) -> None:
+        self.trainer.bad_losses.check()
+        settings, folder = self.recipe.run, self._record.checkpoints
+        if (saved := checkpoints(folder)) and step_of(saved[-1]) == self.step:
+            return
+        averages = {n: a.module for p in self.trainer.players.values() for n, a in p.ema.items()}
+        ema = {f"{name}.{key}": tensor for name, net in averages.items() for key, tensor in net.state_dict().items()}
+        training = {"trainer": self.trainer.state_dict(), "random": random_state()}
+        path = save_checkpoint(folder, self.step, Checkpoint(self.trainer.cast.networks.state_dict(), ema, training))
+        prune(folder, settings.keep_last, settings.keep_every)
+        self._record.note(step=self.step, checkpoint=path.name)
+        self._emit("checkpoint_saved", str(path))
+
+    def _emit(self, event: str, *details: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *details)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def ask(number: int, _frame: object) -> None:
+            if self._stop_signal is not None and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self._stop_signal = signal.Signals(number)
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _explained(self, error: Exception) -> TrainingFailed:
+        """A part raised: say which line of whose code; the whole traceback is in `run.json`."""
+        if isinstance(error, torch.OutOfMemoryError):
+            return TrainingFailed(
+                f"step {self.step}: the device ran out of memory\n"
+                "  lower data.batch_size (run.accumulate keeps the mathematics), the image size or the networks' channels,\n"
+                "  or set run.precision=bf16"
+            )
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename}:{frame.lineno} in {frame.name}"
+        return TrainingFailed(
+            f"step {self.step}: {type(error).__name__}: {error}\n  raised at {place}\n"
+            f"  the whole traceback is in {self.folder / 'run.json'}"
+        )
+
+
+def _build_callbacks(recipe: Recipe, registry: Registry) -> list[Callback]:
+    """The built-in callbacks, unless the recipe replaces one or sets it to null, and then the recipe's own."""
+    defaults = [
+        registry.find("callbacks", f"ganforge.{name}").factory() for name in DEFAULT_CALLBACKS if name not in recipe.callbacks
+    ]
+    return [*defaults, *(construct(use) for use in recipe.callbacks.values() if use is not None)]
+
+
+def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")}
+
+
+def _resident_gib() -> float:
+    """The process's peak memory."""
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

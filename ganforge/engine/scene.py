@@ -1,0 +1,213 @@
+"""The named values of one batch during one step, and the four rules by which they are computed.
+
+1. A named signal lives for the step, an inline expression for the phase; identical text is one evaluation.
+2. A signal carries a graph only for the next player of the step that trains a network on its path; all other players
+   get its value. Networks that nobody trains through have `requires_grad` off.
+3. When a player has stepped, graphs through its networks become values: what was computed before the update.
+4. What a loss differentiates with respect to (`wrt`) becomes differentiable before anything is computed from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganforge.engine.cast import Cast, wants_context
+from ganforge.parts import Context, Progress
+from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
+from ganforge.recipe.model import PhaseUse, Recipe
+from ganforge.recipe.scope import dependencies
+
+
+class Program:
+    """What does not change from step to step: the recipe, its cast, and who depends on whom."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        cast: Cast,
+        forward: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+    ) -> None:
+        self.recipe, self.cast, self.forward = recipe, cast, forward
+        self.trained = {phase.name: frozenset(recipe.players[phase.train].networks) for phase in recipe.phases}
+        self.forwards: Counter[str] = Counter()
+        """How often each network was called, methods as `G.encode`."""
+        self._paths: dict[str, frozenset[str]] = {}
+        self.gradients = Gradients(cast.networks)
+
+    def path(self, expression: Expression) -> frozenset[str]:
+        """The names and texts of everything that an expression depends on."""
+        if expression.text not in self._paths:
+            signals = self.recipe.signals
+            names = dependencies(self.recipe, expression)
+            roots = [expression, *(signals[name].expression for name in names if name in signals)]
+            self._paths[expression.text] = frozenset(names | {piece.text for root in roots for piece in root.walk()})
+        return self._paths[expression.text]
+
+    def reset(self) -> None:
+        """Forget what was derived from the modules: their parameters were replaced, or created lazily."""
+        self.gradients = Gradients(self.cast.networks)
+
+
+class Gradients:
+    """Which networks have `requires_grad` on. Parameters that their network froze itself stay frozen."""
+
+    def __init__(self, networks: nn.ModuleDict) -> None:
+        self.parameters = {name: [p for p in net.parameters() if p.requires_grad] for name, net in networks.items()}
+        self.on = frozenset(self.parameters)
+
+    def only(self, networks: frozenset[str]) -> None:
+        """Let gradients reach these networks and no others; touches only what changes."""
+        for name in self.on ^ networks:
+            for parameter in self.parameters[name]:
+                parameter.requires_grad_(name in networks)
+        self.on = networks
+
+
+@dataclass
+class Held:
+    """A named signal's value, and the networks through which its graph is alive."""
+
+    value: Any
+    live: frozenset[str]
+
+
+class Scene:
+    """The values of one batch."""
+
+    def __init__(
+        self,
+        program: Program,
+        batch: Mapping[str, Tensor],
+        plan: Sequence[PhaseUse],
+        progress: Progress,
+    ) -> None:
+        self.program, self.batch, self.plan, self.progress = program, batch, plan, progress
+        self.context = _context(batch)
+        self.held: dict[str, Held] = {}
+        self.local: dict[str, Any] = {}
+        self.leaves: frozenset[str] = frozenset()
+        self.audience: frozenset[str] = frozenset()
+        """The networks whose training the values are computed for."""
+        self.position = 0
+
+    # The phases of a step
+
+    def begin(self, position: int, leaves: Iterable[str] = ()) -> None:
+        """Enter a phase; `leaves` are the texts of what its losses differentiate with respect to."""
+        self.position, self.local, self.leaves = position, {}, frozenset(leaves)
+        self.audience = self.program.trained[self.plan[position].name]
+        self.program.gradients.only(self.audience)
+
+    def end(self) -> None:
+        """Leave the phase, whose player has stepped: its graphs are stale (rule 3)."""
+        for name, held in self.held.items():
+            if held.live & self.audience:
+                self.held[name] = Held(detach(held.value), frozenset())
+        self.local = {}
+
+    # Values
+
+    def value(self, expression: Expression) -> Any:
+        """The value of an expression in this phase."""
+        cast = self.program.cast
+        match expression:
+            case Constant(value=value):
+                return value
+            case Negative(operand=operand):
+                return -self.value(operand)
+            case Name(name=name) if name in cast.networks:
+                return cast.networks[name]
+            case Name(name=name) if name in cast.schedules:
+                return cast.schedules[name](self.progress)
+        key = expression.text
+        if key not in self.local:
+            value = self._evaluate(expression)
+            self.local[key] = _differentiable(value) if key in self.leaves else value
+        return self.local[key]
+
+    def _evaluate(self, expression: Expression) -> Any:
+        match expression:
+            case Name(name=name) if name in self.program.recipe.signals:
+                signal = self.program.recipe.signals[name].expression
+                # What is computed from a leaf belongs to this phase, like the leaf itself (rule 4).
+                return self.value(signal) if self.leaves & self.program.path(signal) else self._named(name, signal)
+            case Name(name=name):
+                return self.batch[name]
+            case Attribute(value=inner, attribute=attribute):
+                return getattr(self.value(inner), attribute)
+            case Call():
+                return self._call(expression)
+        raise TypeError(f"cannot evaluate {expression!r}")
+
+    def _named(self, name: str, signal: Expression) -> Any:
+        """A named signal, computed once a step (rule 1) unless a graph is wanted that is stale (rule 3)."""
+        wanted = self.audience & self.program.path(signal)
+        held = self.held.get(name)
+        if held is None or (wanted and not held.live & wanted):
+            held = self.held[name] = self._compute(signal)
+        return held.value if wanted else detach(held.value)
+
+    def _compute(self, signal: Expression) -> Held:
+        """Compute a signal for the next player that trains a network on its path (rule 2)."""
+        path = self.program.path(signal)
+        players = (self.program.trained[phase.name] for phase in self.plan[self.position :])
+        audience = next((networks for networks in players if networks & path), frozenset[str]())
+        # In a room of its own: the value may be meant for another player than this phase's.
+        outside = self.audience, self.local, self.leaves
+        self.audience, self.local, self.leaves = audience, {}, frozenset()
+        self.program.gradients.only(audience)
+        with torch.set_grad_enabled(bool(audience)):
+            value = self.value(signal)
+        self.audience, self.local, self.leaves = outside
+        self.program.gradients.only(self.audience)
+        return Held(value, audience & path)
+
+    def _call(self, call: Call) -> Any:
+        arguments = [self.value(argument) for argument in call.arguments]
+        keywords = {name: self.value(value) for name, value in call.keywords}
+        cast = self.program.cast
+        if call.name in cast.networks:
+            self.program.forwards[call.function] += 1
+            network = cast.networks[call.name]
+            with self.program.forward():
+                return (getattr(network, call.method) if call.method else network)(*arguments, **keywords)
+        op = cast.ops[call.name]
+        if name := wants_context(op):
+            keywords[name] = self.context
+        return op(*arguments, **keywords)
+
+
+def detach(value: Any) -> Any:
+    """The value without its graph, whatever tensors it is made of."""
+    return map_tensors(torch.Tensor.detach, value)
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """Apply a function to every tensor of a nested value of lists, tuples, named tuples and dicts."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, dict):
+        return {key: map_tensors(function, item) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make(map_tensors(function, item) for item in value)
+    if isinstance(value, list | tuple):
+        return type(value)(map_tensors(function, item) for item in value)
+    return value
+
+
+def _differentiable(value: Any) -> Any:
+    """What already has a graph keeps it, so that gradients flow on to what it came from."""
+    return value if value.requires_grad else value.detach().requires_grad_()
+
+
+def _context(batch: Mapping[str, Tensor]) -> Context:
+    tensor = next(iter(batch.values()))
+    floating = next((t for t in batch.values() if t.is_floating_point()), torch.empty(0))
+    return Context(len(tensor), tensor.device, floating.dtype)

@@ -1,0 +1,85 @@
+"""Any `state_dict` as tensors and JSON: checkpoints hold no pickle.
+
+Tensors go into a flat dict; what remains is JSON in which `{"$tensor": key}` stands for a tensor, and
+`{"$tuple": [...]}` and `{"$pairs": [...]}` for what JSON does not have: tuples, and keys that are no strings.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Json = Any
+
+
+def split(state: Any, prefix: str, tensors: dict[str, Tensor]) -> Json:
+    """The JSON of a state; its tensors are added to `tensors` under keys that start with `prefix`.
+
+    Raises:
+        TypeError: it holds something that is neither a tensor nor plain data.
+    """
+    if isinstance(state, Tensor):
+        # safetensors refuses shared memory and does not keep strides.
+        tensors[prefix] = state.detach().to("cpu", copy=True).contiguous()
+        return {"$tensor": prefix}
+    if state is None or isinstance(state, bool | int | float | str):
+        return state
+    if isinstance(state, Mapping):
+        pairs = [(key, split(item, f"{prefix}.{key}", tensors)) for key, item in state.items()]
+        if all(isinstance(key, str) and not key.startswith("$") for key, _ in pairs):
+            return dict(pairs)
+        return {"$pairs": [[split(key, prefix, tensors), item] for key, item in pairs]}
+    if isinstance(state, list | tuple):
+        items = [split(item, f"{prefix}.{index}", tensors) for index, item in enumerate(state)]
+        return items if isinstance(state, list) else {"$tuple": items}
+    raise TypeError(f"{prefix}: a state may hold tensors, numbers, texts, lists and dicts, not {type(state).__name__}")
+
+
+def join(json: Json, tensors: Mapping[str, Tensor]) -> Any:
+    """The state that `split` took apart."""
+    if isinstance(json, list):
+        return [join(item, tensors) for item in json]
+    if not isinstance(json, dict):
+        return json
+    if "$tensor" in json:
+        return tensors[json["$tensor"]]
+    if "$tuple" in json:
+        return tuple(join(item, tensors) for item in json["$tuple"])
+    if "$pairs" in json:
+        return {_hashable(join(key, tensors)): join(item, tensors) for key, item in json["$pairs"]}
+    return {key: join(item, tensors) for key, item in json.items()}
+
+
+def _hashable(key: Any) -> Any:
+    return tuple(key) if isinstance(key, list) else key
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every global random generator: Python's, NumPy's, and torch's on the CPU and all GPUs."""
+    numpy_state = np.random.get_state(legacy=False)
+    numpy_state["state"]["key"] = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))  # type: ignore[index, call-overload]
+    return {
+        "python": random.getstate(),
+        "numpy": numpy_state,
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Put every global random generator back to where it was."""
+    random.setstate(state["python"])
+    numpy_state = {**state["numpy"], "state": dict(state["numpy"]["state"])}
+    numpy_state["state"]["key"] = numpy_state["state"]["key"].numpy().astype(np.uint32)
+    np.random.set_state(numpy_state)
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
+    if state["mps"] is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])

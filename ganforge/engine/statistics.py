@@ -1,0 +1,87 @@
+"""Scalars of training, gathered on the device and read seldom: reading is the only synchronisation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Statistics:
+    """Means of named scalars since they were last read."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, name: str, value: Tensor | float) -> None:
+        """Count a value into the mean of this name; never waits for the device."""
+        if not isinstance(value, Tensor):
+            value = torch.tensor(value, dtype=torch.float64 if self.device.type == "cpu" else torch.float32)
+        elif self.device.type == "cpu":
+            value = value.detach().double()
+        else:
+            value = value.detach().float()
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def read(self) -> dict[str, float]:
+        """The means, in the order in which the names first came; starts anew."""
+        on_device = [name for name, value in self.sums.items() if value.device == self.device]
+        values = torch.stack([self.sums[name] for name in on_device]).tolist() if on_device else []  # one transfer
+        sums = {name: float(value) for name, value in self.sums.items() if value.device != self.device}
+        sums |= dict(zip(on_device, values, strict=True))
+        means = {name: sums[name] / self.counts[name] for name in self.sums}
+        self.sums, self.counts = {}, {}
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums that have not been read: a resumed run logs what an uninterrupted one does."""
+        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self.counts = dict(state["counts"])
+
+
+class Stopwatch:
+    """Seconds spent in each part of a step: by the clock on a CPU, by events on a GPU, which are read later."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.cuda = device.type == "cuda"
+        self.seconds: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        self.events: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Measure what the device does in this block."""
+        if not self.cuda:
+            start = time.perf_counter()
+            yield
+            self.add(name, time.perf_counter() - start)
+            return
+        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        first.record()
+        yield
+        last.record()
+        self.events.append((name, first, last))
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds measured elsewhere."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def read(self) -> dict[str, float]:
+        """Mean seconds since they were last read; call it where the device is synchronised anyway."""
+        for name, first, last in self.events:
+            self.add(name, first.elapsed_time(last) / 1000)
+        means = {name: total / self.counts[name] for name, total in self.seconds.items()}
+        self.seconds, self.counts, self.events = {}, {}, []
+        return means

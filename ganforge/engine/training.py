@@ -1,0 +1,219 @@
+"""One step of training: a batch through all the phases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganforge.engine.cast import Cast, bind_schedule
+from ganforge.engine.device import Precision
+from ganforge.engine.players import Player
+from ganforge.engine.scene import Program, Scene, map_tensors
+from ganforge.engine.statistics import Statistics, Stopwatch
+from ganforge.errors import TrainingFailed
+from ganforge.parts import Progress
+from ganforge.recipe.expressions import Attribute, Call, Expression, Name
+from ganforge.recipe.model import Bound, LossUse, PartUse, PhaseUse, Recipe
+
+Batch = Mapping[str, Tensor]
+
+
+class Trainer:
+    """The players and the phases of a recipe, at work."""
+
+    def __init__(self, recipe: Recipe, cast: Cast, precision: Precision, progress: Progress) -> None:
+        self.recipe, self.cast, self.precision, self.progress = recipe, cast, precision, progress
+        self.program = Program(recipe, cast, precision.forward())
+        self.players = {use.name: Player(use, cast, precision) for use in recipe.players.values()}
+        self.statistics = Statistics(precision.device)
+        self.stopwatch = Stopwatch(precision.device)
+        self.bad_losses = BadLosses(recipe, precision.device)
+        self.weights = {
+            (phase.name, loss.name): _weight(loss.weight) for phase in recipe.phases for loss in phase.losses
+        }
+
+    def step(self, batches: Sequence[Batch], log: bool = False) -> None:
+        """Take the next step on these micro-batches, whose gradients are averaged.
+
+        Args:
+            batches: as many as `run.accumulate` says; fields `[N, ...]` on the device.
+            log: also gather what costs time: gradient norms.
+
+        Raises:
+            TrainingFailed: a loss is not a finite scalar with a graph. On a GPU a loss that is not finite is
+                noticed when `bad_losses.check` is called.
+        """
+        step = self.progress.step
+        plan = [phase for phase in self.recipe.phases if step % phase.every == 0]
+        scenes = [Scene(self.program, batch, plan, self.progress) for batch in batches]
+        for position, phase in enumerate(plan):
+            with self.stopwatch.measure(f"seconds/{phase.name}"):
+                self._phase(position, phase, scenes, log)
+        self.progress = Progress(step + 1, self.progress.steps_per_epoch, self.progress.total_steps)
+
+    def _phase(self, position: int, phase: PhaseUse, scenes: Sequence[Scene], log: bool) -> None:
+        player = self.players[phase.train]
+        losses = [loss for loss in phase.losses if self.progress.step % loss.every == 0]
+        leaves = {text for loss in losses for text in _leaves(loss)}
+        player.set_learning_rate(self.progress)
+        fine = True
+        for scene in scenes:
+            scene.begin(position, leaves)
+            values = {loss.name: self._loss(phase, loss, scene) for loss in losses}
+            fine &= self.bad_losses.note(phase, values, self.progress.step)
+            # A loss that runs every n-th step stands for n steps (lazy regularisation, Karras et al. 2020, appendix B).
+            total = sum(
+                self.weights[phase.name, loss.name](self.progress) * loss.every * values[loss.name] for loss in losses
+            )
+            if fine and isinstance(total, Tensor):
+                player.backward(total / len(scenes), inputs_only=bool(leaves))
+        if fine and losses:
+            norm = player.gradient_norm() if log else None
+            if norm is not None:
+                self.statistics.add(f"gradients/{phase.name}", norm)
+            player.step(norm)
+        player.clear()
+        for scene in scenes:
+            scene.end()
+
+    def _loss(self, phase: PhaseUse, loss: LossUse, scene: Scene) -> Tensor:
+        inputs = {name: self._input(scene, bound) for name, bound in loss.inputs.items()}
+        value = self.cast.losses[phase.name, loss.name](**inputs)
+        _check_loss(value, phase, loss, self.progress.step)
+        value = value.reshape(())
+        self.statistics.add(f"losses/{loss.name}", value)
+        for name in loss.use.part.trait("scores"):
+            self._note_scores(loss, name, inputs.get(name))
+        return value
+
+    def _input(self, scene: Scene, bound: Bound) -> Any:
+        if isinstance(bound, tuple):
+            return [self._input(scene, written) for written in bound]
+        value = scene.value(bound.expression)
+        return value if isinstance(value, nn.Module) else map_tensors(self.precision.widen, value)
+
+    def _note_scores(self, loss: LossUse, name: str, value: Any) -> None:
+        bound = loss.inputs.get(name)
+        if isinstance(value, Tensor) and bound is not None and not isinstance(bound, tuple):
+            judge = _judge(bound.expression) or loss.name
+            self.statistics.add(f"scores/{judge}/{name}", value.detach().mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a step depends on, but the networks, their average, and the random generators."""
+        return {
+            "step": self.progress.step,
+            "players": {name: player.state_dict() for name, player in self.players.items()},
+            "ops": {name: op.state_dict() for name, op in self.cast.stateful_ops.items()},
+            "op_rngs": {name: rng.getstate() for name, rng in self.cast.rngs.items()},
+            "statistics": self.statistics.state_dict(),
+            "skipped": self.bad_losses.skipped,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self.progress = Progress(state["step"], self.progress.steps_per_epoch, self.progress.total_steps)
+        for name, player in self.players.items():
+            player.load_state_dict(state["players"][name])
+        for name, op in self.cast.stateful_ops.items():
+            on_device = map_tensors(lambda t: t.to(self.precision.device), state["ops"][name])
+            op.load_state_dict(on_device)
+        for name, rng in self.cast.rngs.items():
+            rng.setstate(state["op_rngs"][name])
+        self.statistics.load_state_dict(state["statistics"])
+        self.bad_losses.skipped = state["skipped"]
+
+
+class BadLosses:
+    """Watches for losses that are NaN or infinite; on a GPU without waiting for it."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.skip = recipe.run.on_bad_loss == "skip"
+        # Looking at a value makes the host wait for a GPU; on a CPU it is there already. Skipping must look.
+        self.eager = self.skip or device.type == "cpu"
+        self.device = device
+        self.first: dict[str, Tensor] = {}
+        self.phases: dict[str, PhaseUse] = {}
+        self.skipped = 0
+
+    def note(self, phase: PhaseUse, values: Mapping[str, Tensor], step: int) -> bool:
+        """Whether the phase may go on.
+
+        Raises:
+            TrainingFailed: a loss is not finite, and the policy is to stop.
+        """
+        if not values:
+            return True
+        finite = torch.isfinite(torch.stack(list(values.values())).detach())
+        if self.eager:
+            if bool(finite.all()):
+                return True
+            if not self.skip:
+                bad = [name for name, good in zip(values, finite.tolist(), strict=True) if not good]
+                raise _not_finite(phase, bad[0], float(values[bad[0]]), step)
+            self.skipped += 1
+            return False
+        now = torch.where(finite, -1, step)
+        # Losses that do not run at every step make this vector's length vary: keep one per set of losses.
+        key = "/".join((phase.name, *values))
+        before = self.first.get(key)
+        self.first[key] = now if before is None else torch.where(before < 0, now, before)
+        self.phases[key] = phase
+        return True
+
+    def check(self) -> None:
+        """Look at what was noted; call it where the device is synchronised anyway, and before anything is saved.
+
+        Raises:
+            TrainingFailed: a loss was not finite at some step since the last check.
+        """
+        for key, first in self.first.items():
+            steps = first.tolist()
+            for name, step in zip(key.split("/")[1:], steps, strict=True):
+                if step >= 0:
+                    raise _not_finite(self.phases[key], name, None, int(step))
+
+
+def _not_finite(phase: PhaseUse, loss: str, value: float | None, step: int) -> TrainingFailed:
+    what = "NaN or infinite" if value is None else str(value)
+    return TrainingFailed(
+        f"step {step}: the loss '{loss}' of player '{phase.train}' is {what}\n"
+        "  look at its inputs in the panels and at gradients/* in TensorBoard; a lower learning rate, clip_norm on the\n"
+        "  player, or run.precision=fp32 are the usual cures. The last checkpoint is from before it; \n"
+        "  run.on_bad_loss=skip leaves such steps out instead of stopping"
+    )
+
+
+def _check_loss(value: Any, phase: PhaseUse, loss: LossUse, step: int) -> None:
+    """A loss must return a scalar with a graph."""
+    where = f"step {step}: the loss '{loss.name}' ({loss.use.part.full_name}) of player '{phase.train}'"
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        what = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise TrainingFailed(f"{where} returned {what}\n  a loss returns one number: end it with .mean() or .sum()")
+    if not value.requires_grad:
+        raise TrainingFailed(
+            f"{where} returned a value without a graph: nothing could learn from it\n"
+            "  look for .detach(), .item() or torch.no_grad() in the loss, and whether its inputs depend on\n"
+            f"  the networks of '{phase.train}'"
+        )
+
+
+def _leaves(loss: LossUse) -> list[str]:
+    """The texts of what a loss differentiates with respect to."""
+    bounds = [loss.inputs[name] for name in loss.use.part.trait("wrt") if name in loss.inputs]
+    return [written.text for bound in bounds for written in (bound if isinstance(bound, tuple) else (bound,))]
+
+
+def _judge(expression: Expression) -> str | None:
+    """The network whose verdict an expression is: `D_b` of `D_b(x).logits`."""
+    if isinstance(expression, Attribute):
+        return _judge(expression.value)
+    if isinstance(expression, Call | Name):
+        return expression.name
+    return None
+
+
+def _weight(weight: float | PartUse) -> Any:
+    return bind_schedule(weight) if isinstance(weight, PartUse) else lambda _progress: weight

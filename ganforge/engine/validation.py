@@ -1,0 +1,125 @@
+"""The fixed validation images: panels of them, and the metrics over all of them, without touching the training."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from ganforge import images
+from ganforge.engine.cast import build_metric
+from ganforge.engine.loader import to_device
+from ganforge.engine.scene import Scene, map_tensors
+from ganforge.engine.state import random_state, restore_random_state
+from ganforge.engine.training import Trainer
+from ganforge.errors import TrainingFailed
+from ganforge.parts import Sample, Samples
+from ganforge.recipe.model import Bound
+
+BATCH = 8
+
+
+class Validation:
+    """Panels and metrics over the validation samples; over training samples where a dataset has no others."""
+
+    def __init__(self, trainer: Trainer, samples: Samples) -> None:
+        self.trainer, self.samples, self.recipe = trainer, samples, trainer.recipe
+        count = min(self.recipe.run.images_count, len(samples))
+        # Spread over the set: neighbours in a folder are often frames of one scene.
+        self.shown = [self._sample(index * len(samples) // count) for index in range(count)]
+
+    def panel(self) -> Tensor:
+        """A labelled grid, uint8 `[3, H, W]`: a row for each shown sample, a column for each of `run.images`."""
+        with self._apart():
+            columns = [self._images(sample) for sample in self.shown]
+        return images.label_grid(columns, [written.text for written in self.recipe.images])
+
+    def metrics(self) -> dict[str, float]:
+        """The recipe's metrics over all validation samples, by name."""
+        metrics = {use.name: (use, build_metric(use)) for use in self.recipe.metrics}
+        with self._apart():
+            for start in range(0, len(self.samples), BATCH):
+                indices = range(start, min(start + BATCH, len(self.samples)))
+                scene = self._scene([self._sample(index) for index in indices])
+                for use, metric in metrics.values():
+                    metric.update(**{name: self._value(scene, bound) for name, bound in use.inputs.items()})
+        figures: dict[str, float] = {}
+        for name, (_, metric) in metrics.items():
+            result = metric.compute()
+            figures |= {name: float(result)} if not isinstance(result, dict) else _prefixed(name, result)
+        return figures
+
+    def _sample(self, index: int) -> Sample:
+        return self.samples.sample(index, random.Random(index))
+
+    def _scene(self, samples: list[Sample]) -> Scene:
+        batch = to_device(default_collate(samples), self.trainer.precision)
+        return Scene(self.trainer.program, batch, (), self.trainer.progress)
+
+    def _value(self, scene: Scene, bound: Bound) -> Any:
+        if isinstance(bound, tuple):
+            return [self._value(scene, written) for written in bound]
+        return map_tensors(self.trainer.precision.widen, scene.value(bound.expression))
+
+    def _images(self, sample: Sample) -> list[Tensor]:
+        scene = self._scene([sample])
+        return [_as_image(written.text, self._value(scene, written)) for written in self.recipe.images]
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """What is drawn or measured must not change what is trained: modes, random generators, replay buffers."""
+        cast = self.trainer.cast
+        modes = {name: network.training for name, network in cast.networks.items()}
+        before = random_state()
+        rngs = {name: rng.getstate() for name, rng in cast.rngs.items()}
+        ops = {name: op.state_dict() for name, op in cast.stateful_ops.items() if self._uses(name)}
+        cast.networks.eval()
+        try:
+            with self._averaged(), torch.no_grad():
+                yield
+        finally:
+            for name, mode in modes.items():
+                cast.networks[name].train(mode)
+            for name, state in ops.items():
+                cast.stateful_ops[name].load_state_dict(state)
+            for name, rng_state in rngs.items():
+                cast.rngs[name].setstate(rng_state)
+            restore_random_state(before)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Networks that have a moving average are judged by it."""
+        networks = self.trainer.cast.networks
+        raw = {name: networks[name] for player in self.trainer.players.values() for name in player.ema}
+        for player in self.trainer.players.values():
+            for name, average in player.ema.items():
+                networks[name] = average.module.eval()
+        try:
+            yield
+        finally:
+            for name, network in raw.items():
+                networks[name] = network
+
+    def _uses(self, op: str) -> bool:
+        written = [*self.recipe.images]
+        for metric in self.recipe.metrics:
+            for bound in metric.inputs.values():
+                written += bound if isinstance(bound, tuple) else (bound,)
+        return any(op in self.trainer.program.path(item.expression) for item in written)
+
+
+def _prefixed(name: str, figures: dict[str, float]) -> dict[str, float]:
+    return {f"{name}/{key}": float(value) for key, value in figures.items()}
+
+
+def _as_image(name: str, value: Any) -> Tensor:
+    """The first image of a batch, uint8 `[3, H, W]`."""
+    if not isinstance(value, Tensor) or value.ndim != 4 or value.shape[1] not in (1, 3):
+        shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise TrainingFailed(f"run.images names '{name}', which is no image: {shape} instead of [N, 3, H, W] or [N, 1, H, W]")
+    return images.to_uint8(value[0].float().cpu()).expand(3, -1, -1)

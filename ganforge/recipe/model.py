@@ -1,0 +1,189 @@
+"""A recipe that has been read and checked: which parts, with which options, wired by which expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ganforge.errors import Mark, Problem
+from ganforge.parts import Dataset
+from ganforge.recipe.expressions import Expression
+from ganforge.recipe.nodes import Node
+from ganforge.registry import Part
+
+Every = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Settings with fixed names: strict types, unknown names refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class RunSettings(Settings):
+    """`run:`: how long, how precisely, on what, and how often things are written."""
+
+    epochs: Count | None = None
+    steps: Count | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    precision: Literal["fp64", "fp32", "tf32", "bf16", "fp16"] = "fp32"
+    accumulate: Count = 1
+    on_bad_loss: Literal["stop", "skip"] = "stop"
+    images: tuple[str, ...] = ()
+    images_count: Count = 4
+    images_every: Every = 1000
+    log_every: Every = 50
+    metrics_every: Every | None = None
+    checkpoint_every: Every = 1000
+    keep_last: Count = 3
+    keep_every: Every | None = None
+
+
+class LoaderSettings(Settings):
+    """The keys of `data:` that are the engine's; the others are options of the dataset."""
+
+    batch_size: Count = 1
+    workers: Annotated[int, Field(ge=0)] = 0
+
+
+class EmaSettings(Settings):
+    """`ema:` of a player: the weights' moving average, `decay` per step."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+
+
+class PlayerSettings(Settings):
+    """The keys of a player that are no parts."""
+
+    networks: Annotated[tuple[str, ...], Field(min_length=1)]
+    ema: EmaSettings | None = None
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+
+
+class PhaseSettings(Settings):
+    """The keys of a phase but its losses."""
+
+    train: str
+    every: Every = 1
+
+
+@dataclass(frozen=True)
+class PartUse:
+    """A part, the options that the recipe gives it, and where it stands."""
+
+    part: Part
+    options: dict[str, Any]
+    mark: Mark
+    """Of the part's name; errors of its constructor point there."""
+    frozen: bool = False
+    """A network that no player trains."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """An expression and where it was written."""
+
+    expression: Expression
+    mark: Mark
+
+    @property
+    def text(self) -> str:
+        return self.expression.text
+
+    def place(self, piece: Expression) -> Mark:
+        """Where a piece of the expression stands."""
+        return self.mark.shifted(piece.column, piece.width)
+
+
+Bound = Written | tuple[Written, ...]
+
+
+@dataclass(frozen=True)
+class LossUse:
+    """A loss of a phase: its inputs bound to expressions."""
+
+    name: str
+    use: PartUse
+    inputs: dict[str, Bound]
+    weight: float | PartUse
+    every: int
+
+    def expressions(self) -> Iterator[Written]:
+        yield from written(self.inputs)
+
+
+@dataclass(frozen=True)
+class MetricUse:
+    """A metric over the validation set."""
+
+    name: str
+    use: PartUse
+    inputs: dict[str, Bound]
+
+
+@dataclass(frozen=True)
+class PlayerUse:
+    """Networks with one optimizer: who learns."""
+
+    name: str
+    settings: PlayerSettings
+    optimizer: PartUse
+    schedules: tuple[PartUse, ...]
+    """Their product scales the learning rate."""
+    marks: dict[str, Mark]
+    """Where each of its networks is named."""
+    mark: Mark
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        return self.settings.networks
+
+
+@dataclass(frozen=True)
+class PhaseUse:
+    """One optimizer step of a player."""
+
+    name: str
+    train: str
+    losses: tuple[LossUse, ...]
+    every: int
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe. `node` is what was read, with the place of every value."""
+
+    name: str
+    node: Node
+    data: PartUse
+    loader: LoaderSettings
+    dataset: Dataset
+    networks: dict[str, PartUse]
+    ops: dict[str, PartUse]
+    schedules: dict[str, PartUse]
+    signals: dict[str, Written]
+    players: dict[str, PlayerUse]
+    phases: tuple[PhaseUse, ...]
+    metrics: tuple[MetricUse, ...]
+    callbacks: dict[str, PartUse | None]
+    run: RunSettings
+    images: tuple[Written, ...]
+    functions: dict[str, Part]
+    """Function ops that expressions call by their registered name."""
+    warnings: tuple[Problem, ...] = ()
+
+    def owner(self, network: str) -> str | None:
+        """The player that trains a network."""
+        return next((player.name for player in self.players.values() if network in player.networks), None)
+
+
+def written(inputs: Mapping[str, Bound]) -> Iterator[Written]:
+    """Every expression among bound inputs."""
+    for bound in inputs.values():
+        yield from (bound if isinstance(bound, tuple) else (bound,))

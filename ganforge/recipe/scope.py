@@ -1,0 +1,282 @@
+"""What the names of a recipe stand for, and whether its expressions fit them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from ganforge.errors import Problem, suggest
+from ganforge.parts import Dataset
+from ganforge.recipe.expressions import Call, Expression, Name
+from ganforge.recipe.model import LossUse, MetricUse, Recipe, Written
+from ganforge.signature import call_signature, expression_signature
+
+
+
+
+def check_scope(recipe: Recipe, dataset: Dataset | None) -> tuple[list[Problem], list[Problem]]:
+    """The problems and the warnings of how a recipe's names are used; `dataset` is None where `data:` is faulty."""
+    scope = _Scope(recipe, dataset)
+    scope.check_collisions()
+    scope.check_expressions()
+    scope.check_cycles()
+    scope.check_players()
+    scope.check_unused()
+    return scope.problems, scope.warnings
+
+
+def dependencies(recipe: Recipe, expression: Expression) -> set[str]:
+    """Every name that an expression depends on, through the signals that it mentions."""
+    found: set[str] = set()
+    open_names = set(expression.names())
+    while open_names:
+        name = open_names.pop()
+        found.add(name)
+        if name in recipe.signals:
+            open_names |= recipe.signals[name].expression.names() - found
+    return found
+
+
+@dataclass
+class _Scope:
+    recipe: Recipe
+    dataset: Dataset | None
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.fields = set(self.dataset.shapes()) if self.dataset else set()
+        self.validation_fields = set(self.dataset.validation_shapes()) | self.fields if self.dataset else set()
+
+    # Names
+
+    def check_collisions(self) -> None:
+        """One name must not stand for two things."""
+        recipe, seen = self.recipe, dict.fromkeys(self.fields, "a batch field")
+        for kind, section in (("a network", "networks"), ("an op", "ops"), ("a schedule", "schedules"), ("a signal", "signals")):
+            node = recipe.node.value.get(section) if isinstance(recipe.node.value, dict) else None
+            for name, mark in (node.keys if node else {}).items():
+                if not name.isidentifier() or name.startswith("_"):
+                    cure = "use letters, digits and underscores: fake_b"
+                    self.problems.append(Problem(f"'{name}' cannot be used in expressions", mark, cure))
+                if name in seen:
+                    message = f"'{name}' is {kind}, but {seen[name]} has that name already"
+                    self.problems.append(Problem(message, mark, "rename one of them"))
+                seen[name] = kind
+
+    def known(self, validation: bool) -> set[str]:
+        recipe = self.recipe
+        fields = self.validation_fields if validation else self.fields
+        return {*fields, *recipe.networks, *recipe.ops, *recipe.schedules, *recipe.signals}
+
+    # Expressions
+
+    def check_expressions(self) -> None:
+        for signal in self.recipe.signals.values():
+            self.check(signal, validation=False)
+        for phase in self.recipe.phases:
+            for loss in phase.losses:
+                self.check_inputs(loss, validation=False)
+        for metric in self.recipe.metrics:
+            self.check_inputs(metric, validation=True)
+        for image in self.recipe.images:
+            self.check(image, validation=True)
+
+    def check_inputs(self, use: LossUse | MetricUse, validation: bool) -> None:
+        modules = {p.name for p in use.use.part.signature.inputs if _takes_module(p.annotation)}
+        for name, bound in use.inputs.items():
+            for written in bound if isinstance(bound, tuple) else (bound,):
+                root = written.expression
+                is_network = isinstance(root, Name) and root.name in self.recipe.networks
+                if name in modules and not is_network:
+                    message = f"'{name}' of {use.use.part.name} should be the name of a network"
+                    cure = f"networks: {', '.join(self.recipe.networks)}"
+                    self.problems.append(Problem(message, written.place(root), cure))
+                elif name not in modules or not is_network:
+                    self.check(written, validation)
+
+    def check(self, written: Written, validation: bool) -> None:
+        functions = {piece.name for piece in written.expression.walk() if isinstance(piece, Call)}
+        for piece in written.expression.walk():
+            if isinstance(piece, Call):
+                self.check_call(written, piece, validation)
+            elif isinstance(piece, Name) and piece.name not in functions | self.known(validation):
+                self.unknown(written, piece, validation)
+            elif isinstance(piece, Name) and piece.name in {*self.recipe.networks, *self.recipe.ops}:
+                message = f"'{piece.name}' is {self.kind(piece.name)} and must be called, as in {piece.name}(x)"
+                self.problems.append(Problem(message, written.place(piece)))
+
+    def unknown(self, written: Written, piece: Name | Call, validation: bool) -> None:
+        recipe = self.recipe
+        callable_names = {*recipe.networks, *recipe.ops}
+        known = callable_names | set(recipe.functions) if isinstance(piece, Call) else self.known(validation) - callable_names
+        if self.dataset is None and isinstance(piece, Name):
+            return  # it may be a batch field
+        message = f"unknown name '{piece.name}'"
+        near, cure = suggest(piece.name, known), ""
+        if near.startswith("did"):
+            message += f"; {near}"
+        else:
+            cure = near
+        width = len(piece.name)
+        self.problems.append(Problem(message, written.mark.shifted(piece.column, width), cure))
+
+    def kind(self, name: str) -> str:
+        return "a network" if name in self.recipe.networks else "an op"
+
+    # Calls
+
+    def check_call(self, written: Written, call: Call, validation: bool) -> None:
+        recipe, name = self.recipe, call.name
+        if name in recipe.networks:
+            factory = recipe.networks[name].part.factory
+            if call.method:
+                self.check_method(written, call, factory)
+            elif signature := call_signature(factory):
+                self.bind(written, call, signature)
+        elif call.method:
+            if name not in recipe.signals and name not in self.known(validation):
+                self.unknown(written, call, validation)
+            else:
+                message = f"'{name}' is no network; only networks have methods that a recipe can call"
+                self.problems.append(Problem(message, written.place(call)))
+        elif name in recipe.ops:
+            factory = recipe.ops[name].part.factory
+            signature = call_signature(factory) if isinstance(factory, type) else expression_signature(factory)
+            if signature is not None:
+                self.bind(written, call, _without(signature, set(recipe.ops[name].options)))
+        elif name in recipe.functions:
+            self.bind(written, call, expression_signature(recipe.functions[name].factory))
+        elif name in self.known(validation):
+            message = f"'{name}' is a value and cannot be called"
+            self.problems.append(Problem(message, written.mark.shifted(call.column, len(name))))
+        else:
+            self.unknown(written, call, validation)
+
+    def check_method(self, written: Written, call: Call, factory: object) -> None:
+        if not (inspect.isclass(factory) and issubclass(factory, nn.Module)):
+            return  # known when it is built
+        method = getattr(factory, call.method or "", None)
+        if method is None:
+            own = {n for c in factory.__mro__ if c not in nn.Module.__mro__ for n in vars(c) if not n.startswith("_")}
+            message = f"{self.recipe.networks[call.name].part.name} has no method '{call.method}'"
+            self.problems.append(Problem(message, written.place(call), suggest(call.method or "", own)))
+        elif inspect.isfunction(method):
+            signature = inspect.signature(method)
+            self.bind(written, call, signature.replace(parameters=list(signature.parameters.values())[1:]))
+
+    def bind(self, written: Written, call: Call, signature: inspect.Signature) -> None:
+        try:
+            signature.bind(*call.arguments, **dict(call.keywords))
+        except TypeError as error:
+            takes = ", ".join(str(p).split(":")[0].split("=")[0] for p in signature.parameters.values()) or "nothing"
+            message = f"'{call.function}' does not take these arguments: {error}"
+            self.problems.append(Problem(message, written.place(call), f"it takes: {call.function}({takes})"))
+
+    # Signals and players
+
+    def check_cycles(self) -> None:
+        signals = self.recipe.signals
+        done: set[str] = set()
+
+        def visit(name: str, path: tuple[str, ...]) -> None:
+            if name in path:
+                loop = path[path.index(name) :]
+                if not done & set(loop):
+                    written = signals[loop[0]]
+                    message = f"signals depend on each other in a circle: {' -> '.join((*loop, name))}"
+                    cure = "compute one of them from a batch field"
+                    self.problems.append(Problem(message, written.place(written.expression), cure))
+                done.update(loop)
+            elif name not in done:
+                for other in sorted(signals[name].expression.names() & set(signals)):
+                    visit(other, (*path, name))
+                done.add(name)
+
+        for name in signals:
+            visit(name, ())
+
+    def check_players(self) -> None:
+        recipe = self.recipe
+        trained: dict[str, str] = {}
+        for player in recipe.players.values():
+            for network, mark in player.marks.items():
+                if network not in recipe.networks:
+                    if network not in self.written("networks"):
+                        near = suggest(network, recipe.networks)
+                        self.problems.append(Problem(f"unknown network '{network}'; {near}", mark))
+                elif network in trained:
+                    message = f"'{network}' belongs to the players '{trained[network]}' and '{player.name}'"
+                    self.problems.append(Problem(message, mark, "a network learns from one player's optimizer"))
+                elif recipe.networks[network].frozen:
+                    message = f"'{network}' is frozen, yet player '{player.name}' trains it"
+                    self.problems.append(Problem(message, mark, "drop one of the two"))
+                trained.setdefault(network, player.name)
+        for name, use in recipe.networks.items():
+            if name not in trained and not use.frozen and len(recipe.players) == len(self.written("players")):
+                cure = "name it in a player's networks, or write frozen: true if it must not learn"
+                self.problems.append(Problem(f"no player trains the network '{name}'", self.key_mark("networks", name), cure))
+        self.check_phases()
+
+    def check_phases(self) -> None:
+        recipe = self.recipe
+        for phase in recipe.phases:
+            if phase.train not in self.written("players"):
+                near = suggest(phase.train, self.written("players"))
+                self.problems.append(Problem(f"unknown player '{phase.train}'; {near}", phase.mark))
+        if self.problems:
+            return  # what the losses reach cannot be told yet
+        for player in recipe.players.values():
+            phases = [phase for phase in recipe.phases if phase.train == player.name]
+            if not phases:
+                self.problems.append(Problem(f"no phase trains the player '{player.name}'", self.key_mark("players", player.name)))
+                continue
+            reached = {
+                name
+                for phase in phases
+                for loss in phase.losses
+                for written in loss.expressions()
+                for name in dependencies(recipe, written.expression)
+            }
+            for network, mark in player.marks.items():
+                if network not in reached:
+                    message = f"no loss of the player '{player.name}' depends on its network '{network}'"
+                    self.problems.append(Problem(message, mark, "it would never learn; add a loss, or drop it from the player"))
+
+    def check_unused(self) -> None:
+        recipe = self.recipe
+        used = set().union(*(dependencies(recipe, written.expression) for written in self.roots()))
+        for name in recipe.signals:
+            if name not in used:
+                message = f"nothing uses the signal '{name}'"
+                self.warnings.append(Problem(message, self.key_mark("signals", name), "it costs nothing, and does nothing"))
+
+    def roots(self) -> Iterator[Written]:
+        yield from self.recipe.images
+        for phase in self.recipe.phases:
+            for loss in phase.losses:
+                yield from loss.expressions()
+        for metric in self.recipe.metrics:
+            for bound in metric.inputs.values():
+                yield from bound if isinstance(bound, tuple) else (bound,)
+
+    def written(self, section: str) -> set[str]:
+        """The names that a section gives, faulty ones included: one fault must not cause others."""
+        root = self.recipe.node.value
+        node = root.get(section) if isinstance(root, dict) else None
+        return set(node.keys) if node else set()
+
+    def key_mark(self, section: str, name: str):  # noqa: ANN201
+        root = self.recipe.node.value
+        return root[section].keys[name]  # type: ignore[index, call-overload]
+
+
+def _takes_module(annotation: object) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, nn.Module)
+
+
+def _without(signature: inspect.Signature, names: set[str]) -> inspect.Signature:
+    return signature.replace(parameters=[p for p in signature.parameters.values() if p.name not in names])

@@ -1,0 +1,109 @@
+"""The parts that plugins have registered, and how a recipe's names find them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ganforge.errors import suggest
+from ganforge.signature import Signature, read_signature
+
+KINDS = ("networks", "losses", "ops", "datasets", "metrics", "optimizers", "schedules", "callbacks", "recipes")
+SINGULAR = {kind: kind.removesuffix("s") for kind in KINDS} | {"losses": "loss"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One registered part: what makes it, and what it takes."""
+
+    kind: str
+    name: str
+    plugin: str
+    factory: Callable[..., Any]
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.plugin}.{self.name}"
+
+    @cached_property
+    def signature(self) -> Signature:
+        return read_signature(self.kind, self.factory)
+
+    @property
+    def doc(self) -> str:
+        return inspect.getdoc(self.factory) or ""
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the docstring, on one line."""
+        return " ".join(self.doc.split("\n\n")[0].split())
+
+    def trait(self, name: str) -> tuple[str, ...]:
+        """What `ganforge.traits` declared of the part."""
+        return getattr(self.factory, name, ())
+
+
+class UnknownPart(LookupError):
+    """No part, or more than one, answers to a name; `args` are the message and the cure."""
+
+
+@dataclass
+class Registry:
+    """All parts by kind and full name. A short name works while it is unique."""
+
+    parts: dict[tuple[str, str], Part] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    """Plugins that could not be loaded, with the reason; quoted where a part is unknown."""
+
+    def add(self, part: Part) -> None:
+        """Register a part; reading its signature now lets a faulty plugin fail when it is loaded, not when it is used.
+
+        Raises:
+            SignatureError: its signature cannot be read.
+            ValueError: the plugin has registered this name before.
+        """
+        key = (part.kind, part.full_name)
+        if key in self.parts:
+            raise ValueError(f"registers the {SINGULAR[part.kind]} '{part.name}' twice")
+        if part.kind != "recipes":
+            _ = part.signature
+        self.parts[key] = part
+
+    def of(self, kind: str) -> Iterator[Part]:
+        """The parts of one kind, by name."""
+        yield from sorted((p for p in self.parts.values() if p.kind == kind), key=lambda p: (p.name, p.plugin))
+
+    def find(self, kind: str, name: str) -> Part:
+        """The part of this short or full name.
+
+        Raises:
+            UnknownPart: there is none, or the short name is ambiguous.
+        """
+        if (kind, name) in self.parts:
+            return self.parts[kind, name]
+        found = [part for part in self.of(kind) if part.name == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = " or ".join(part.full_name for part in found)
+            raise UnknownPart(f"'{name}' is registered by {len(found)} plugins", f"write {names}")
+        raise UnknownPart(self._message(kind, name), self._cure(kind, name))
+
+    def _message(self, kind: str, name: str) -> str:
+        names = {n for part in self.of(kind) for n in ((part.full_name,) if "." in name else (part.name,))}
+        near = suggest(name, names)
+        return f"unknown {SINGULAR[kind]} '{name}'" + (f"; {near}" if near.startswith("did") else "")
+
+    def _cure(self, kind: str, name: str) -> str:
+        lines = [f"plugin '{plugin}' could not be loaded: {why}" for plugin, why in self.broken.items()]
+        plugin = name.partition(".")[0] if "." in name else None
+        if plugin and plugin not in {p.plugin for p in self.parts.values()} and plugin not in self.broken:
+            lines.append(f"no plugin '{plugin}' is installed; try: pip install ganforge-{plugin}")
+        elif other := next((k for k in KINDS if k != kind and any(p.name == name for p in self.of(k))), None):
+            lines.append(f"there is a {SINGULAR[other]} of that name")
+        else:
+            lines.append(f"`ganforge parts {kind}` lists what is installed")
+        return "\n".join(lines)
