@@ -1,0 +1,8 @@
+"""The datasets that come with ganforge."""
+
+from ganforge.builtin.datasets.folders import ImageFolder
+from ganforge.builtin.datasets.paired import PairedFolders
+from ganforge.builtin.datasets.shapes import Shapes
+from ganforge.builtin.datasets.unpaired import UnpairedFolders
+
+__all__ = ["ImageFolder", "PairedFolders", "Shapes", "UnpairedFolders"]

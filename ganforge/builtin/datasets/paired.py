@@ -1,0 +1,155 @@
+"""Pictures that correspond pixel by pixel: pix2pix's data."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
+from ganforge.builtin.datasets.archives import PAIRED, archive
+from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
+from ganforge.builtin.datasets.download import fetch
+from ganforge.builtin.datasets.folders import Channels, Pixels, cure_by_download, existing_images, read_square
+from ganforge.builtin.datasets.framing import Framing
+
+
+class PairedFolders(Dataset):
+    """Pairs of pictures that correspond pixel by pixel: both get the same random crop and the same mirroring.
+
+    `side_by_side`: one file a pair, in the folders train and, for validation, val or test. `two_folders`: files of
+    equal names in trainA and trainB and, for validation, in valA and valB or testA and testB.
+    Fields: `real_a`, `real_b`, float `[channels_a or channels_b, crop_px, crop_px]` in `[-1, 1]`; validation samples
+    are resized to `crop_px`. As in Isola et al., Image-to-Image Translation with Conditional Adversarial Networks,
+    CVPR 2017.
+
+    Args:
+        root: the folder with these folders; relative to the working directory.
+        layout: how the pairs are stored.
+        left: which of the two, `real_a` or `real_b`, is the left half of a side-by-side picture.
+        load_px: the side of a picture before the crop; null resizes to `crop_px` straight away.
+        crop_px: the side of a sample.
+        flip: mirror left to right with probability 1/2.
+        channels_a: of `real_a`: 3 for RGB, 1 for grey.
+        channels_b: of `real_b`.
+        cache: `memory` reads and resizes every picture once, before the first step.
+        download: the published benchmark to fetch into `root` if it is not there, such as pix2pix_facades.
+
+    Raises:
+        ValueError: `load_px` is smaller than `crop_px`; there is no such benchmark.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        layout: Literal["side_by_side", "two_folders"] = "side_by_side",
+        left: Literal["a", "b"] = "a",
+        load_px: Pixels | None = 286,
+        crop_px: Pixels = 256,
+        flip: bool = True,
+        channels_a: Channels = 3,
+        channels_b: Channels = 3,
+        cache: Cache = "none",
+        download: str | None = None,
+    ) -> None:
+        self.root = root.expanduser()
+        self.layout, self.left = layout, left
+        self.framing = Framing(load_px or crop_px, crop_px, flip)
+        self.channels = (channels_a, channels_b)
+        self.cache = cache
+        self.archive = archive(download, PAIRED) if download else None
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        side = self.framing.crop_px
+        return {field: (c, side, side) for field, c in zip(("real_a", "real_b"), self.channels, strict=True)}
+
+    def prepare(self) -> None:
+        if self.archive:
+            fetch(self.archive.name, self.root)
+        try:
+            self._pairs("train", self.framing.load_px, "none")
+        except EnvironmentFault as fault:
+            raise EnvironmentFault(f"{fault}\n  {cure_by_download(self.root, 'pix2pix_facades')}") from None
+
+    def train(self) -> Samples:
+        return _Training(self._pairs("train", self.framing.load_px, self.cache), self.channels[0], self.framing)
+
+    def validation(self) -> Samples | None:
+        suffix = "" if self.layout == "side_by_side" else "A"
+        for split in ("val", "test"):
+            if (self.root / f"{split}{suffix}").exists():
+                return _Validation(self._pairs(split, self.framing.crop_px, self.cache), self.channels[0])
+        return None
+
+    def _pairs(self, split: str, size_px: int, cache: Cache) -> Pictures:
+        """uint8 `[channels_a + channels_b, size_px, size_px]`: one picture on the other, so that they stay aligned."""
+        if self.layout == "two_folders":
+            files = pairs_of_names(self.root / f"{split}A", self.root / f"{split}B")
+            return pictures(files, partial(_read_two, channels=self.channels, size_px=size_px), cache)
+        paths = existing_images(self.root / split, f"the {split} pictures, each a pair side by side")
+        read = partial(_read_halves, channels=self.channels, size_px=size_px, left=self.left)
+        return pictures(paths, read, cache)
+
+
+def pairs_of_names(folder_a: Path, folder_b: Path) -> list[tuple[Path, Path]]:
+    """The pictures of two folders that have equal names, whatever their suffixes.
+
+    Raises:
+        EnvironmentFault: a folder is missing or empty, or a picture has no partner.
+    """
+    a, b = ({p.relative_to(f).with_suffix(""): p for p in existing_images(f, "pictures of equal names")}
+            for f in (folder_a, folder_b))  # fmt: skip
+    lonely = [*(a[name] for name in a.keys() - b.keys()), *(b[name] for name in b.keys() - a.keys())]
+    if lonely:
+        raise EnvironmentFault(
+            f"{len(lonely)} pictures of {folder_a} and {folder_b} have no partner of the same name in the other, "
+            f"such as {min(lonely)}\n  rename them, or take them out"
+        )
+    return [(a[name], b[name]) for name in a]
+
+
+def _read_two(pair: tuple[Path, Path], channels: tuple[int, int], size_px: int) -> Tensor:
+    return torch.cat([read_square(path, count, size_px) for path, count in zip(pair, channels, strict=True)])
+
+
+def _read_halves(path: Path, channels: tuple[int, int], size_px: int, left: str) -> Tensor:
+    whole = images.read_image(path)
+    half_px = whole.shape[2] // 2
+    halves = [whole[:, :, :half_px], whole[:, :, half_px:]]
+    if left == "b":
+        halves.reverse()
+    squares = (images.resize(half, size_px, size_px) for half in halves)
+    return torch.cat(
+        [images.to_grey(square) if count == 1 else square for square, count in zip(squares, channels, strict=True)]
+    )
+
+
+class _Training(Samples):
+    def __init__(self, pairs: Pictures, channels_a: int, framing: Framing) -> None:
+        self.pairs, self.channels_a, self.framing = pairs, channels_a, framing
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def sample(self, index: int, rng: random.Random) -> Sample:
+        return _fields(self.framing.augment(self.pairs[index], rng), self.channels_a)
+
+
+class _Validation(Samples):
+    def __init__(self, pairs: Pictures, channels_a: int) -> None:
+        self.pairs, self.channels_a = pairs, channels_a
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def sample(self, index: int, rng: random.Random) -> Sample:
+        return _fields(images.to_float(self.pairs[index]), self.channels_a)
+
+
+def _fields(pair: Tensor, channels_a: int) -> Sample:
+    return {"real_a": pair[:channels_a], "real_b": pair[channels_a:]}

@@ -1,0 +1,114 @@
+"""Two folders of pictures that do not correspond: CycleGAN's data."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from ganforge import Dataset, EnvironmentFault, Sample, Samples
+from ganforge.builtin.datasets.archives import UNPAIRED, archive
+from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
+from ganforge.builtin.datasets.download import fetch
+from ganforge.builtin.datasets.folders import Channels, Pixels, cure_by_download, existing_images, read_square
+from ganforge.builtin.datasets.framing import Framing
+from ganforge.images import to_float
+
+
+class UnpairedFolders(Dataset):
+    """Pictures of two domains that do not correspond, in the folders trainA, trainB and, if there are, testA, testB.
+
+    Training: picture i of A with a random one of B, each resized to `load_px`, cropped to `crop_px` at random and
+    mirrored at random, on its own. Validation: picture i of both test folders, resized to `crop_px`. The longer
+    folder says how many samples there are; the shorter one starts over.
+    Fields: `real_a`, `real_b`, float `[channels_a or channels_b, crop_px, crop_px]` in `[-1, 1]`.
+    As in Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, ICCV 2017.
+
+    Args:
+        root: the folder with the four folders; relative to the working directory.
+        load_px: the side of a picture before the crop; null resizes to `crop_px` straight away.
+        crop_px: the side of a sample.
+        flip: mirror left to right with probability 1/2.
+        channels_a: of domain A: 3 for RGB, 1 for grey.
+        channels_b: of domain B.
+        cache: `memory` reads and resizes every picture once, before the first step.
+        download: the published benchmark to fetch into `root` if it is not there, such as horse2zebra.
+
+    Raises:
+        ValueError: `load_px` is smaller than `crop_px`; there is no such benchmark.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        load_px: Pixels | None = 286,
+        crop_px: Pixels = 256,
+        flip: bool = True,
+        channels_a: Channels = 3,
+        channels_b: Channels = 3,
+        cache: Cache = "none",
+        download: str | None = None,
+    ) -> None:
+        self.root = root.expanduser()
+        self.framing = Framing(load_px or crop_px, crop_px, flip)
+        self.channels = {"A": channels_a, "B": channels_b}
+        self.cache = cache
+        self.archive = archive(download, UNPAIRED) if download else None
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        side = self.framing.crop_px
+        return {"real_a": (self.channels["A"], side, side), "real_b": (self.channels["B"], side, side)}
+
+    def prepare(self) -> None:
+        if self.archive:
+            fetch(self.archive.name, self.root)
+        try:
+            for domain in "AB":
+                self._paths("train", domain)
+        except EnvironmentFault as fault:
+            name = self.root.name if self.root.name in UNPAIRED else "horse2zebra"
+            raise EnvironmentFault(f"{fault}\n  {cure_by_download(self.root, name)}") from None
+
+    def train(self) -> Samples:
+        a, b = (self._pictures("train", domain, self.framing.load_px) for domain in "AB")
+        return _Training(a, b, self.framing)
+
+    def validation(self) -> Samples | None:
+        if not any((self.root / f"test{domain}").exists() for domain in "AB"):
+            return None
+        a, b = (self._pictures("test", domain, self.framing.crop_px) for domain in "AB")
+        return _Validation(a, b)
+
+    def _pictures(self, split: str, domain: str, size_px: int) -> Pictures:
+        read = partial(read_square, channels=self.channels[domain], size_px=size_px)
+        return pictures(self._paths(split, domain), read, self.cache)
+
+    def _paths(self, split: str, domain: str) -> list[Path]:
+        return existing_images(self.root / f"{split}{domain}", f"the {split} pictures of domain {domain}")
+
+
+class _Training(Samples):
+    def __init__(self, a: Pictures, b: Pictures, framing: Framing) -> None:
+        self.a, self.b, self.framing = a, b, framing
+
+    def __len__(self) -> int:
+        return max(len(self.a), len(self.b))
+
+    def sample(self, index: int, rng: random.Random) -> Sample:
+        partner = rng.randrange(len(self.b))
+        return {
+            "real_a": self.framing.augment(self.a[index % len(self.a)], rng),
+            "real_b": self.framing.augment(self.b[partner], rng),
+        }
+
+
+class _Validation(Samples):
+    def __init__(self, a: Pictures, b: Pictures) -> None:
+        self.a, self.b = a, b
+
+    def __len__(self) -> int:
+        return max(len(self.a), len(self.b))
+
+    def sample(self, index: int, rng: random.Random) -> Sample:
+        return {"real_a": to_float(self.a[index % len(self.a)]), "real_b": to_float(self.b[index % len(self.b)])}
