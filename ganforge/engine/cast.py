@@ -42,8 +42,13 @@ def derive_seed(seed: int, *path: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def build_cast(recipe: Recipe, device: torch.device, dtype: torch.dtype) -> Cast:
-    """Build the parts on the device.
+Place = Callable[[nn.Module], nn.Module]
+
+
+def build_cast(recipe: Recipe, place: Place = lambda module: module) -> Cast:
+    """Build the parts; `place` moves a module to where it computes.
+
+    Weights are drawn before they move: a run starts from the same ones on every device.
 
     Raises:
         RecipeError: a constructor refused its options.
@@ -53,18 +58,18 @@ def build_cast(recipe: Recipe, device: torch.device, dtype: torch.dtype) -> Cast
     networks = nn.ModuleDict()
     for name, use in recipe.networks.items():
         torch.manual_seed(derive_seed(seed, "network", name))
-        networks[name] = construct(use).requires_grad_(not use.frozen)
+        networks[name] = place(construct(use)).requires_grad_(not use.frozen)
     ops: dict[str, Callable[..., Any]] = {
         name: _with_context(part.factory) for name, part in recipe.functions.items() if name not in recipe.ops
     }
     for name, use in recipe.ops.items():
         rngs[name] = random.Random(derive_seed(seed, "op", name))
-        ops[name] = _build_op(use, rngs[name], device)
+        ops[name] = _build_op(use, rngs[name], place)
     losses = {
-        (phase.name, loss.name): _build_loss(loss.use, device, dtype) for phase in recipe.phases for loss in phase.losses
+        (phase.name, loss.name): _build_loss(loss.use, place) for phase in recipe.phases for loss in phase.losses
     }
     schedules = {name: bind_schedule(use) for name, use in recipe.schedules.items()}
-    return Cast(networks.to(device=device, dtype=dtype), ops, losses, schedules, rngs)
+    return Cast(networks, ops, losses, schedules, rngs)
 
 
 def construct(use: PartUse, **injected: Any) -> Any:
@@ -101,18 +106,17 @@ class _Mean(Metric):
         return self.total / max(1, self.count)
 
 
-def _build_op(use: PartUse, rng: random.Random, device: torch.device) -> Callable[..., Any]:
+def _build_op(use: PartUse, rng: random.Random, place: Place) -> Callable[..., Any]:
     if not inspect.isclass(use.part.factory):
         return _with_context(functools.partial(use.part.factory, **use.options))
     injected = {name: rng for name, kind in use.part.signature.injected.items() if kind is random.Random}
     op = construct(use, **injected)
-    return op.to(device) if isinstance(op, nn.Module) else op
+    return place(op) if isinstance(op, nn.Module) else op
 
 
-def _build_loss(use: PartUse, device: torch.device, dtype: torch.dtype) -> Callable[..., Any]:
+def _build_loss(use: PartUse, place: Place) -> Callable[..., Any]:
     if inspect.isclass(use.part.factory):
-        loss = construct(use).to(device=device, dtype=dtype)
-        return loss.requires_grad_(False)  # a loss judges; what learns is a network of a player
+        return place(construct(use)).requires_grad_(False)  # a loss judges; what learns is a network of a player
     return functools.partial(use.part.factory, **use.options)
 
 

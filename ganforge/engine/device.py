@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from ganforge.errors import EnvironmentFault
 
@@ -60,6 +61,10 @@ class Precision:
     def widen(self, tensor: torch.Tensor) -> torch.Tensor:
         """A tensor in the type that losses compute in."""
         return tensor.to(self.weights) if tensor.is_floating_point() else tensor
+
+    def place(self, module: nn.Module) -> nn.Module:
+        """Move a module to the device, in the weights' type."""
+        return module.to(device=self.device, dtype=self.weights)
 
     def set_up(self) -> None:
         """Let float32 matrix products use TensorFloat-32, or not, on GPUs that have it."""

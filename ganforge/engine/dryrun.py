@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from ganforge.engine.scene import Program, Scene, map_tensors
 from ganforge.engine.state import random_state, restore_random_state
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
-from ganforge.recipe.expressions import Expression
+from ganforge.recipe.expressions import Expression, Name
 from ganforge.recipe.model import Bound, LossUse, Recipe, Written
 
 
@@ -35,7 +35,6 @@ class DryRun:
     """How many numbers each network learns."""
     lazy: bool
     """Whether a network creates parameters in its first forward."""
-    loss_shapes: dict[str, list[int]] = field(default_factory=dict)
 
 
 def dry_run(recipe: Recipe) -> DryRun:
@@ -60,7 +59,7 @@ class _Rehearsal:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.problems: list[Problem] = []
-        self.cast: Cast = build_cast(recipe, torch.device("cpu"), torch.float32)
+        self.cast: Cast = build_cast(recipe)
         self.program = Program(recipe, self.cast)
         self.failed: set[str] = set()
 
@@ -138,36 +137,44 @@ class _Rehearsal:
         """Compute the signals that an expression needs one by one, so that a fault is told where it arises."""
         for name in self.recipe.signals:
             if name in expression.names() and name not in self.failed:
-                self._signals_first(scene, self.recipe.signals[name].expression)
+                signal = self.recipe.signals[name]
                 try:
-                    self._value(scene, self.recipe.signals[name])
+                    self._signals_first(scene, signal.expression)
+                    self._value(scene, signal, Name(name, 0, len(name), name))
                 except _Failed:
                     self.failed.add(name)
         if expression.names() & self.failed:
             raise _Failed
 
-    def _value(self, scene: Scene, written: Written) -> Any:
-        """Piece by piece from the inside, so that the caret stands under the innermost call that fails."""
+    def _value(self, scene: Scene, written: Written, wanted: Expression | None = None) -> Any:
+        try:
+            return scene.value(wanted or written.expression)
+        except Exception as error:
+            self._explain(scene, written, error)
+            raise _Failed from error
+
+    def _explain(self, scene: Scene, written: Written, error: Exception) -> None:
+        """Put the caret under the innermost call that fails."""
+        place = written.expression
         for piece in reversed(list(written.expression.walk())):
             try:
                 scene.value(piece)
-            except Exception as error:
-                arguments = ", ".join(f"{child.text} {_describe(_quiet(scene, child))}" for child in piece.children)
-                cure = f"it is given {arguments}" if arguments else ""
-                message = f"'{piece.text}' cannot be computed: {_first_line(error)}"
-                self.problems.append(Problem(message, written.place(piece), cure))
-                raise _Failed from error
-        return scene.value(written.expression)
+            except Exception as inner:
+                place, error = piece, inner
+                break
+        arguments = ", ".join(f"{child.text} {_describe(_quiet(scene, child))}" for child in place.children)
+        message = f"'{place.text}' cannot be computed: {_first_line(error)}"
+        self.problems.append(Problem(message, written.place(place), f"it is given {arguments}" if arguments else ""))
 
     def _shape(self, scene: Scene, name: str) -> Any:
-        from ganforge.recipe.expressions import Name
-
+        signal = self.recipe.signals[name]
         try:
-            self._signals_first(scene, self.recipe.signals[name].expression)
+            self._signals_first(scene, signal.expression)
             with torch.no_grad():
-                return map_tensors(lambda t: list(t.shape), scene.value(Name(name, 0, len(name), name)))  # type: ignore[arg-type, return-value]
+                value = self._value(scene, signal, Name(name, 0, len(name), name))
         except _Failed:
             return None
+        return map_tensors(lambda tensor: list(tensor.shape), value)  # type: ignore[arg-type, return-value]
 
     def _validation(self) -> None:
         """The panels and metrics, on the fields of a validation sample."""

@@ -13,13 +13,13 @@ from ganforge.parts import Progress
 from ganforge.recipe.model import Recipe, written
 
 
-def create_lazy_parameters(recipe: Recipe, cast: Cast, device: torch.device, precision: Precision) -> None:
+def create_lazy_parameters(recipe: Recipe, cast: Cast, precision: Precision) -> None:
     """Run every loss's inputs once on an empty batch, with copies of the ops, so that nothing else changes."""
     ops = {name: copy.deepcopy(op) if hasattr(op, "state_dict") else op for name, op in cast.ops.items()}
     rngs = {name: rng.getstate() for name, rng in cast.rngs.items()}
     rehearsal = Cast(cast.networks, ops, cast.losses, cast.schedules, cast.rngs)
     batch = {
-        name: torch.zeros(recipe.loader.batch_size, *shape, device=device, dtype=precision.weights)
+        name: torch.zeros(recipe.loader.batch_size, *shape, device=precision.device, dtype=precision.weights)
         for name, shape in recipe.dataset.shapes().items()
     }
     torch.manual_seed(derive_seed(recipe.run.seed, "lazy"))
@@ -30,6 +30,6 @@ def create_lazy_parameters(recipe: Recipe, cast: Cast, device: torch.device, pre
             for loss in phase.losses:
                 for item in written(loss.inputs):
                     scene.value(item.expression)
-    cast.networks.train().to(device=device, dtype=precision.weights)
+    precision.place(cast.networks.train())
     for name, state in rngs.items():
         cast.rngs[name].setstate(state)

@@ -47,9 +47,9 @@ class Run:
         recipe.dataset.prepare()
         samples = recipe.dataset.train()
         self.loader = Loader(samples, recipe.loader.batch_size, recipe.loader.workers, recipe.run.seed, precision)
-        cast = build_cast(recipe, self.device, precision.weights)
+        cast = build_cast(recipe, precision.place)
         if self.plan.lazy:
-            create_lazy_parameters(recipe, cast, self.device, precision)
+            create_lazy_parameters(recipe, cast, precision)
         self.trainer = Trainer(recipe, cast, precision, self._beginning())
         self.validation = Validation(self.trainer, recipe.dataset.validation() or samples)
         torch.manual_seed(recipe.run.seed)

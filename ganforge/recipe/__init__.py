@@ -1,0 +1,52 @@
+"""Recipes: found, read with the place of every value, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganforge.errors import UsageError, suggest
+from ganforge.recipe.merge import load
+from ganforge.recipe.model import Recipe
+from ganforge.recipe.reading import read_recipe
+from ganforge.registry import Registry, UnknownPart
+
+
+def find_recipe(name: str, registry: Registry) -> Path:
+    """The file of a recipe: a path, a run's folder, or the name of a recipe that a plugin brings.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = Path(name)
+    if path.is_dir() and (path / "recipe.yaml").is_file():
+        return path / "recipe.yaml"
+    if path.is_file():
+        return path
+    if shipped := shipped_recipe(name, registry):
+        return shipped
+    known = {part.name for part in registry.of("recipes")}
+    if path.parent.is_dir():
+        known |= {str(near) for near in path.parent.glob("*.yaml")}
+    raise UsageError(f"no recipe '{name}'; {suggest(name, known)}\n  `ganforge ls` lists the recipes at hand")
+
+
+def shipped_recipe(name: str, registry: Registry) -> Path | None:
+    """The file of a recipe that a plugin brings, by its name with or without `.yaml`."""
+    try:
+        return Path(str(registry.find("recipes", name.removesuffix(".yaml")).factory))
+    except UnknownPart:
+        return None
+
+
+def open_recipe(name: str, overrides: Sequence[str], registry: Registry) -> Recipe:
+    """Find, read and check a recipe.
+
+    Raises:
+        UsageError: there is no such recipe.
+        RecipeError: with all its faults.
+    """
+    path = find_recipe(name, registry)
+    node = load(path, overrides, lambda extended: shipped_recipe(extended, registry))
+    stem = path.parent.parent.name if path.name == "recipe.yaml" and (path.parent / "run.json").exists() else path.stem
+    return read_recipe(node, registry, stem)

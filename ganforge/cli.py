@@ -1,0 +1,85 @@
+"""The command line. Commands are imported when they are called: `--help` answers without torch."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from ganforge import __version__
+from ganforge.errors import GanforgeError
+
+COMMANDS = {
+    "run": "Train a recipe, or go on with a run.",
+    "check": "Check a recipe without running it.",
+    "show": "Show a recipe resolved, or its dataflow.",
+    "ls": "List the recipes at hand.",
+    "cp": "Copy a recipe to make it yours.",
+    "plugins": "List the plugins and their state.",
+    "parts": "List parts, or explain one.",
+    "translate": "Translate pictures with a trained run.",
+    "data": "Download datasets, look at samples.",
+    "board": "Open TensorBoard on runs.",
+}
+
+
+class Commands(click.Group):
+    """Commands by name; plugins' commands are looked for only where no built-in one has the name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in COMMANDS:
+            return importlib.import_module(f"ganforge.commands.{name}").command
+        return super().get_command(ctx, name) or self._of_plugins(ctx, name)
+
+    def _of_plugins(self, ctx: click.Context, name: str) -> click.Command | None:
+        from ganforge.plugins import load_plugins
+
+        load_plugins().manager.hook.register_commands(cli=self)
+        return super().get_command(ctx, name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ganforge")
+def cli() -> None:
+    """Train GANs from recipes; plugins supply the parts.
+
+    \b
+    Examples:
+      ganforge run cyclegan_shapes
+      ganforge run recipes/cyclegan_horse2zebra.yaml data.batch_size=4
+      ganforge check my_recipe.yaml
+      ganforge parts losses
+
+    Plugins may add commands; `ganforge plugins` lists them.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 well, 2 recipe or usage, 3 environment, 4 training failed, 130 or 143 interrupted."""
+    try:
+        code: Any = cli.main(arguments, prog_name="ganforge", standalone_mode=False)
+    except GanforgeError as error:
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(str(error), err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing is wrong, and Python must not complain at its own end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,72 @@
+"""Whether a run can go on under a recipe: only what leaves its mathematics alone may have changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import torch
+
+from ganforge.engine.folder import RunFolder
+from ganforge.errors import UsageError
+from ganforge.recipe.model import Recipe
+from ganforge.recipe.nodes import read
+
+FREE = (
+    "run.epochs",
+    "run.steps",
+    "run.images",
+    "run.images_count",
+    "run.images_every",
+    "run.log_every",
+    "run.metrics_every",
+    "run.checkpoint_every",
+    "run.keep_last",
+    "run.keep_every",
+    "run.on_bad_loss",
+    "run.device",
+    "data.workers",
+    "data.cache",
+    "data.root",
+    "data.download",
+    "metrics",
+    "callbacks",
+    "requires",
+)
+
+
+def check_unchanged(recipe: Recipe, folder: RunFolder) -> None:
+    """Compare a recipe with the one that the run was started with.
+
+    Raises:
+        UsageError: they differ in what a resumed run cannot change; with the differences and two ways out.
+    """
+    before, now = _flat(read(folder.recipe).plain()), _flat(recipe.node.plain())
+    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key) and not _free(key)]
+    if changed:
+        lines = [f"  {key}: {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in changed]
+        raise UsageError(
+            f"{folder.path} was started with another recipe:\n" + "\n".join(lines) + "\n"
+            f"  go on with its own recipe: ganforge run {folder.path} --resume\n"
+            "  or start a new run: leave out --resume"
+        )
+    threads = folder.record.get("machine", {}).get("threads")
+    if threads not in (None, torch.get_num_threads()) and not torch.cuda.is_available():
+        click.echo(
+            f"note: the run was started with {threads} threads and goes on with {torch.get_num_threads()}: results will "
+            f"differ in their last bits; OMP_NUM_THREADS={threads} avoids it",
+            err=True,
+        )
+
+
+def _free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in FREE)
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Leaves by their dotted names."""
+    if isinstance(value, dict) and value:
+        return {k: v for name, item in value.items() for k, v in _flat(item, f"{prefix}.{name}" if prefix else name).items()}
+    if isinstance(value, list) and prefix != "run.images":
+        return {k: v for index, item in enumerate(value) for k, v in _flat(item, f"{prefix}.{index}").items()}
+    return {prefix: value}
