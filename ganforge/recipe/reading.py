@@ -280,8 +280,8 @@ class _Reader:
         elif fault.kind == "missing" and len(fault.path) == 1:
             self.fault(f"{what} needs the option '{name}'", node.mark, takes)
         else:
-            at, path = _descend(node, fault.path)
-            self.fault(f"{what}: '{path}' {fault.message[0].lower()}{fault.message[1:]}", at.mark, takes)
+            path = ".".join(map(str, fault.path))
+            self.fault(f"{what}: '{path}' {fault.message[0].lower()}{fault.message[1:]}", node.at(fault.path).mark, takes)
 
     # Nodes
 
@@ -323,17 +323,3 @@ def _one_or_many(node: Node | None) -> list[Node]:
 
 def _json(entries: Mapping[str, Node]) -> str:
     return json.dumps({key: node.plain() for key, node in entries.items()})
-
-
-def _descend(node: Node, path: tuple[str | int, ...]) -> tuple[Node, str]:
-    """The deepest node on the path that was written, and the path as a recipe writes it."""
-    text = ".".join(map(str, path))
-    for step in path:
-        value = node.value
-        if isinstance(value, dict) and step in value:
-            node = value[str(step)]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            node = value[step]
-        else:
-            break
-    return node, text

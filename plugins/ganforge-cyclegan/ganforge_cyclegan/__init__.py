@@ -1,9 +1,9 @@
 """CycleGAN's parts for ganforge: Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent
 Adversarial Networks", https://arxiv.org/abs/1703.10593."""
 
-from collections.abc import Callable
+from pathlib import Path
 
-from ganforge import hookimpl
+from ganforge import Register, hookimpl
 from ganforge_cyclegan import losses
 from ganforge_cyclegan.discriminators import PatchDiscriminator, PixelDiscriminator
 from ganforge_cyclegan.generators import ResnetGenerator, UnetGenerator
@@ -11,7 +11,7 @@ from ganforge_cyclegan.replay_buffer import ReplayBuffer
 
 
 @hookimpl
-def register_networks(register: Callable[[str, object], None]) -> None:
+def register_networks(register: Register) -> None:
     register("resnet_generator", ResnetGenerator)
     register("unet_generator", UnetGenerator)
     register("patch_discriminator", PatchDiscriminator)
@@ -19,7 +19,7 @@ def register_networks(register: Callable[[str, object], None]) -> None:
 
 
 @hookimpl
-def register_losses(register: Callable[[str, object], None]) -> None:
+def register_losses(register: Register) -> None:
     register("lsgan_g", losses.lsgan_g)
     register("lsgan_d", losses.lsgan_d)
     register("vanilla_g", losses.vanilla_g)
@@ -31,5 +31,11 @@ def register_losses(register: Callable[[str, object], None]) -> None:
 
 
 @hookimpl
-def register_ops(register: Callable[[str, object], None]) -> None:
+def register_ops(register: Register) -> None:
     register("replay_buffer", ReplayBuffer)
+
+
+@hookimpl
+def register_recipes(register: Register) -> None:
+    for path in sorted((Path(__file__).parent / "recipes").glob("*.yaml")):
+        register(path.stem, path)
