@@ -67,7 +67,7 @@ def _download(wanted: Archive, part: Path) -> None:
                 _append(wanted, part, show)
                 reason = "the connection broke off"
             except _NETWORK_FAULTS as error:
-                reason = str(error)
+                reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
                 if isinstance(error, urllib.error.HTTPError) and error.code < 500:
                     raise _unreachable(wanted, part, reason) from error
             if _size(part) > had:

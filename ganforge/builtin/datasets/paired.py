@@ -102,15 +102,19 @@ def pairs_of_names(folder_a: Path, folder_b: Path) -> list[tuple[Path, Path]]:
     Raises:
         EnvironmentFault: a folder is missing or empty, or a picture has no partner.
     """
-    a, b = ({p.relative_to(f).with_suffix(""): p for p in existing_images(f, "pictures of equal names")}
-            for f in (folder_a, folder_b))  # fmt: skip
+    a, b = _by_name(folder_a), _by_name(folder_b)
     lonely = [*(a[name] for name in a.keys() - b.keys()), *(b[name] for name in b.keys() - a.keys())]
     if lonely:
         raise EnvironmentFault(
-            f"{len(lonely)} pictures of {folder_a} and {folder_b} have no partner of the same name in the other, "
-            f"such as {min(lonely)}\n  rename them, or take them out"
+            f"{min(lonely)} has no partner of the same name in the other of {folder_a} and {folder_b}; "
+            f"so it is with {len(lonely)} in all\n  rename them, or take them out"
         )
     return [(a[name], b[name]) for name in a]
+
+
+def _by_name(folder: Path) -> dict[Path, Path]:
+    paths = existing_images(folder, "pictures of the same names as its partner")
+    return {path.relative_to(folder).with_suffix(""): path for path in paths}
 
 
 def _read_two(pair: tuple[Path, Path], channels: tuple[int, int], size_px: int) -> Tensor:
