@@ -65,7 +65,7 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 well, 2 recipe or usage, 3 environment, 4 training failed, 130 or 143 interrupted."""
+    """Run the command line and exit: 0 well, 2 recipe or usage, 3 environment, 4 training failed, 128 + a signal."""
     try:
         code: Any = cli.main(arguments, prog_name="ganforge", standalone_mode=False)
     except GanforgeError as error:

@@ -19,11 +19,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @recipe_arguments
-@click.option("--resume", is_flag=True, help="Go on with the newest run of the recipe, or with the run given; start one if there is none.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the newest run of the recipe, or with the run given; start one if there is none.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, and stop.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"), show_default=True, help="Where run folders go.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Where run folders go.",
+)
 @plugin_option
-def command(recipe: str, overrides: tuple[str, ...], resume: bool, dry_run: bool, out: Path, files: tuple[Path, ...]) -> None:
+def command(
+    recipe: str, overrides: tuple[str, ...], resume: bool, dry_run: bool, out: Path, files: tuple[Path, ...]
+) -> None:
     """Train RECIPE: a file, the name of a shipped recipe, or a run's folder.
 
     \b
@@ -71,6 +83,9 @@ def _prepare(recipe: Recipe, given: str, resume: bool, out: Path, plugins: Plugi
     if folder is None or not run.resume():
         run.start(distributions)
     elif run.step >= run.total_steps:
-        click.echo(f"{run.folder} is finished: {run.step} of {run.total_steps} steps; give a larger run.epochs or run.steps to go on")
+        click.echo(
+            f"{run.folder} is finished: {run.step} of {run.total_steps} steps; "
+            "to go on, give a larger run.epochs or run.steps"
+        )
         return None
     return run

@@ -1,0 +1,117 @@
+"""Using what a run has learnt: one picture in, one picture out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganforge import images
+from ganforge.engine.cast import build_cast
+from ganforge.engine.checkpoints import checkpoints, load_checkpoint
+from ganforge.engine.device import Precision, choose_device
+from ganforge.engine.dryrun import dry_run
+from ganforge.engine.lazy import create_lazy_parameters
+from ganforge.engine.scene import Program, Scene
+from ganforge.errors import UsageError
+from ganforge.parts import Progress
+from ganforge.recipe import open_recipe
+from ganforge.recipe.expressions import Name
+from ganforge.recipe.model import Recipe
+from ganforge.recipe.scope import dependencies
+from ganforge.registry import Registry
+
+
+@dataclass
+class Translator:
+    """A signal of a trained recipe as a function of one picture."""
+
+    program: Program
+    signal: str
+    field: str
+    channels: int
+    """Of the picture that it takes."""
+    weights: str
+    """Which weights these are, in words."""
+    precision: Precision
+
+    @classmethod
+    def open(
+        cls, run: Path, registry: Registry, *, signal: str | None = None, device: str = "auto", averaged: bool = True
+    ) -> Translator:
+        """Load a run's newest checkpoint, or a given one.
+
+        Raises:
+            UsageError: the run has no checkpoint, or no such signal.
+        """
+        folder, checkpoint = _locate(run)
+        recipe = open_recipe(str(folder), (), registry)
+        name, field = _choose(recipe, signal)
+        precision = Precision("fp32", choose_device(device))
+        precision.set_up()
+        cast = build_cast(recipe, precision.place)
+        if dry_run(recipe).lazy:
+            create_lazy_parameters(recipe, cast, precision)
+        loaded = load_checkpoint(checkpoint)
+        use_average = averaged and bool(loaded.ema)
+        cast.networks.load_state_dict(loaded.networks | (loaded.ema if use_average else {}))
+        cast.networks.eval()
+        kind = "averaged weights" if use_average else "raw weights" if loaded.ema else "weights"
+        channels = recipe.dataset.shapes()[field][0]
+        return cls(Program(recipe, cast), name, field, channels, f"{kind} of {checkpoint.name}", precision)
+
+    @property
+    def text(self) -> str:
+        """The signal's expression."""
+        return self.program.recipe.signals[self.signal].text
+
+    def __call__(self, picture: Tensor, size_px: int | None = None) -> Tensor:
+        """Translate a picture: uint8 `[C, H, W]` in and out, of the same height and width unless `size_px` is given.
+
+        Raises:
+            UsageError: the networks do not take pictures of this size.
+        """
+        if size_px is not None:
+            picture = images.resize(picture, size_px, size_px)
+        height, width = picture.shape[-2:]
+        batch = {self.field: images.to_float(picture)[None].to(self.precision.device)}
+        scene = Scene(self.program, batch, (), Progress(0, 1, 1))
+        try:
+            with torch.inference_mode():
+                result = scene.value(Name(self.signal, 0, 1, self.signal))
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            message = f"{self.text} cannot take a picture of {height} x {width} pixels: {reason}\n  try --size 256"
+            raise UsageError(message) from error
+        # Networks that halve and double again round sizes up: what is more than the picture had is cut off.
+        return images.to_uint8(result[0].float().cpu())[:, :height, :width]
+
+
+def _locate(run: Path) -> tuple[Path, Path]:
+    """The run's folder, and the checkpoint."""
+    if (run / "manifest.json").is_file():
+        return run.resolve().parent.parent, run
+    found = checkpoints(run / "checkpoints")
+    if not found:
+        raise UsageError(f"{run} has no checkpoint; give a run's folder, such as runs/my_recipe/0001, or one in it")
+    return run, found[-1]
+
+
+def _choose(recipe: Recipe, wanted: str | None) -> tuple[str, str]:
+    """The signal to compute, and the one batch field that it needs."""
+    fields = set(recipe.dataset.shapes())
+    possible: dict[str, str] = {}
+    for name, written in recipe.signals.items():
+        needed = dependencies(recipe, written.expression)
+        if len(needed & fields) == 1 and needed & set(recipe.networks) and not needed & set(recipe.ops):
+            possible[name] = next(iter(needed & fields))
+    if wanted is not None and wanted not in possible:
+        such = ", ".join(possible)
+        raise UsageError(f"'{wanted}' is no signal of {recipe.name} that one picture gives; such are: {such}")
+    if not possible:
+        raise UsageError(f"{recipe.name} has no signal that one picture gives")
+    # The first that needs one network only: fake_b before rec_a.
+    name = wanted or min(possible, key=lambda s: len(dependencies(recipe, recipe.signals[s].expression)))
+    return name, possible[name]
