@@ -1,0 +1,154 @@
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ganforge.builtin.callbacks import Progress
+from ganforge.builtin.callbacks.progress import figure_rows, introduction
+
+SCALARS = {
+    "losses/adversarial": 0.25,
+    "losses/cycle_a": 1.5,
+    "scores/D_b/real": 0.9,
+    "speed/images_per_second": 12.345,
+    "memory/reserved_GiB": 3.06,
+}
+FIGURES = {"a_to_b/error": 0.021, "a_to_b/untouched": 0.083, "a_to_b/times_lower": 3.952, "fid": 41.27}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """What Progress may read of a run."""
+    return SimpleNamespace(
+        recipe=SimpleNamespace(name="horses", run=SimpleNamespace(precision="bf16")),
+        folder=tmp_path,
+        record={"machine": {"device": "NVIDIA H200"}},
+        plan=SimpleNamespace(
+            parameters={"G_ab": 11_378_179, "D_b": 2_764_737, "tiny": 84},
+            forwards={"generators": Counter(G_ab=3, D_b=1), "discriminators": Counter(D_b=2)},
+        ),
+        step=0,
+        total_steps=4000,
+        steps_per_epoch=1000,
+        images_per_step=2,
+        resumed_at=None,
+        figures={},
+    )
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def test_the_beginning_says_what_will_run(run):
+    assert list(introduction(run)) == [
+        f"horses  {run.folder}",
+        "  device                   NVIDIA H200, bf16",
+        "  parameters               G_ab 11.4 M, D_b 2.76 M, tiny 84",
+        "  step of generators       forwards G_ab 3, D_b 1",
+        "  step of discriminators   forwards D_b 2",
+        "  length                   4000 steps of 2 images, 4 epochs",
+    ]
+    run.resumed_at = 1500
+    assert list(introduction(run))[-1] == "  resumed at               step 1500"
+
+
+def test_without_a_terminal_each_reading_is_one_line(run, capsys, monkeypatch):
+    clock = iter((0.0, 10.0))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    progress = Progress()
+    progress.run_started(run)
+    capsys.readouterr()
+    run.step = 1600
+    progress.step_ended(run)
+    progress.statistics_read(run, SCALARS)
+    progress.checkpoint_saved(run, "somewhere")
+    line = "step 1600/4000  epoch 1.6/4  ETA 0:00:15  12.3 images/s  3.1 GiB  adversarial 0.25  cycle_a 1.5\n"
+    assert capsys.readouterr().out == line
+
+
+def test_a_resumed_run_tells_its_eta_from_its_own_steps(run, capsys, monkeypatch):
+    clock = iter((0.0, 10.0))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    run.step = run.resumed_at = 3000
+    progress = Progress()
+    progress.run_started(run)
+    run.step = 3500
+    progress.statistics_read(run, SCALARS)
+    assert "ETA 0:00:10 " in capsys.readouterr().out
+
+
+def test_figures_read_as_words():
+    assert figure_rows(FIGURES) == [
+        ["a_to_b", "error 0.021", "untouched 0.083", "3.95 times lower"],
+        ["fid", "41.3"],
+    ]
+    assert figure_rows({"a_to_b/times_lower": 0.8}) == [["a_to_b", "1.25 times higher"]]
+    assert figure_rows({"bands/mean_red": 0.5}) == [["bands", "mean red 0.5"]]
+
+
+def test_metrics_on_the_way_are_told_and_the_last_ones_once(run, capsys):
+    progress = Progress()
+    run.step, run.figures = 1000, FIGURES
+    progress.metrics_computed(run, FIGURES)
+    assert capsys.readouterr().out.splitlines() == [
+        "step 1000",
+        "  a_to_b   error 0.021   untouched 0.083   3.95 times lower",
+        "  fid      41.3",
+    ]
+    run.step = run.total_steps
+    progress.metrics_computed(run, FIGURES)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_end_says_what_was_reached_and_where_it_lies(run, capsys):
+    (run.folder / "images").mkdir()
+    run.step, run.figures = 4000, FIGURES
+    Progress().run_ended(run, "finished")
+    assert capsys.readouterr().out.splitlines() == [
+        "finished at step 4000 of 4000",
+        "  a_to_b   error 0.021   untouched 0.083   3.95 times lower",
+        "  fid      41.3",
+        f"  panels        {run.folder / 'images'}",
+        f"  TensorBoard   ganforge board {run.folder}",
+    ]
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_an_early_end_says_how_to_go_on(run, capsys, status):
+    run.step = 12
+    Progress().run_ended(run, status)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{status} at step 12 of 4000"
+    assert lines[-1] == f"  to go on      ganforge run {run.folder} --resume"
+
+
+def test_names_in_brackets_are_no_markup(run, capsys):
+    run.folder = Path("runs/[bold]:smile:/0001")
+    progress = Progress()
+    progress.run_started(run)
+    assert "runs/[bold]:smile:/0001\n" in capsys.readouterr().out
+
+
+def test_a_terminal_has_a_bar_that_many_steps_do_not_flood(run, capsys, terminal):
+    progress = Progress(refresh_s=60)
+    progress.run_started(run)
+    for step in range(1, run.total_steps + 1):
+        run.step = step
+        progress.step_ended(run)
+        if step % 50 == 0:
+            progress.statistics_read(run, SCALARS)
+    progress.run_ended(run, "finished")
+    output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out)
+    assert "4000/4000" in output
+    assert "epoch 4.0/4" in output
+    assert "12.3 images/s" in output
+    assert "3.1 GiB  adversarial 0.25  cycle_a 1.5" in output
+    assert len(output) < 5000
+    assert output.rstrip().splitlines()[-1].startswith("  TensorBoard")
