@@ -20,7 +20,7 @@ from ganforge.images import to_float
 _GRASS = (0.36, 0.52, 0.26)
 _BROWN, _WHITE, _RIM = (0.50, 0.31, 0.17), (0.96, 0.95, 0.91), (0.16, 0.14, 0.15)
 _RIM_WIDTH = 0.22  # of a radius
-_RADII = (0.11, 0.22)  # of the picture's side
+_RADII = (0.13, 0.24)  # of the picture's side
 _TRIES = 20
 
 
@@ -104,10 +104,8 @@ class Disc:
 def draw_scene(rng: random.Random, size_px: int) -> tuple[Tensor, Tensor]:
     """One scene in domain A and in domain B: two uint8 `[3, size_px, size_px]`."""
     discs = _place_discs(rng)
-    light = torch.linspace(0.06, -0.06, size_px)  # from above left, on ground and discs alike
-    light = (light[:, None] + light[None, :]) / 2 + 1
-    ground = _grass(rng, size_px) * light
-    brown, white, rim = (_colour(c) * light for c in (_BROWN, _WHITE, _RIM))
+    ground = _grass(rng, size_px)
+    brown, white, rim = (_colour(c) for c in (_BROWN, _WHITE, _RIM))
     in_a, in_b = ground, ground
     for disc in discs:
         inside = _coverage(disc, size_px)
@@ -132,7 +130,7 @@ def _grass(rng: random.Random, size_px: int) -> Tensor:
     """Float `[3, size_px, size_px]`: soft patches of a few greens, and a fine grain."""
     generator = torch.Generator().manual_seed(rng.getrandbits(63))
     tone = torch.zeros(1, 1, size_px, size_px)
-    for cells, amplitude in ((4, 0.022), (10, 0.016), (28, 0.014)):
+    for cells, amplitude in ((4, 0.022), (10, 0.016), (28, 0.006)):
         noise = torch.randn(1, 1, cells, cells, generator=generator)
         tone += amplitude * F.interpolate(noise, (size_px, size_px), mode="bicubic")
     warmth = _colour((1.3, 1.0, 0.7))  # dry patches are lighter and yellower

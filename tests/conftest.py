@@ -1,0 +1,80 @@
+"""Fixtures for all tests: the repository, the command line, and small pictures on disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Processes side by side starve each other with OpenMP threads, and bit-identity needs a fixed number of them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+
+@dataclass
+class Outcome:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return ROOT
+
+
+@pytest.fixture
+def ganforge(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command in this process, where torch is imported already."""
+    from ganforge.cli import main
+
+    def run(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        printed = capfd.readouterr()
+        return Outcome(int(ended.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def ganforge_process(tmp_path: Path) -> Callable[..., Outcome]:
+    """Run the installed command in a process of its own, in an empty folder."""
+
+    def run(*arguments: str | Path, cwd: Path | None = None) -> Outcome:
+        command = [sys.executable, "-m", "ganforge", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd or tmp_path, timeout=300, check=False)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+
+
+@pytest.fixture(scope="session")
+def picture_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny unpaired dataset: trainA, trainB, testA, testB."""
+    root = tmp_path_factory.mktemp("pictures")
+    for folder, count in (("trainA", 5), ("trainB", 4), ("testA", 2), ("testB", 3)):
+        (root / folder).mkdir()
+        for index in range(count):
+            noise = torch.randint(0, 256, (40, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(index))
+            Image.fromarray(noise.numpy()).save(root / folder / f"{index}.jpg")
+    return root

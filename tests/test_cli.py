@@ -1,0 +1,183 @@
+"""The command line as a whole: quick help, exit codes, and the small commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ganforge.cli import COMMANDS
+
+TINY = Path(__file__).resolve().parents[1] / "recipes" / "tiny" / "cyclegan_shapes.yaml"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+def test_help_imports_neither_torch_nor_plugins(arguments: list[str]) -> None:
+    program = (
+        "import sys\nfrom ganforge.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit as ended:\n    assert ended.code == 0\n"
+        "print([name for name in sys.modules if name in ('torch', 'ganforge_cyclegan', 'tensorboard', 'numpy')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_has_an_example(name: str, ganforge: Callable) -> None:
+    outcome = ganforge(name, "--help")
+    assert outcome.code == 0
+    assert f"ganforge {name}" in outcome.out.partition("Example")[2]
+
+
+def test_unknown_commands_and_options_are_usage_errors(ganforge: Callable) -> None:
+    for arguments in (["trian"], ["run"], ["run", "x", "--fast"]):
+        outcome = ganforge(*arguments)
+        assert outcome.code == 2
+        assert "Traceback" not in outcome.err
+
+
+def test_a_recipe_that_is_not_there(ganforge: Callable, in_tmp: Path) -> None:
+    outcome = ganforge("run", "cyclegan_shape")
+    assert outcome.code == 2
+    assert outcome.err == (
+        "error: no recipe 'cyclegan_shape'; did you mean 'cyclegan_shapes'?\n  `ganforge ls` lists the recipes at hand\n"
+    )
+    assert list(in_tmp.iterdir()) == []
+
+
+def test_missing_data_is_an_environment_fault_and_leaves_no_run(ganforge: Callable, in_tmp: Path) -> None:
+    outcome = ganforge("run", "cyclegan_horse2zebra", "data.root=nowhere", "data.download=null")
+    assert outcome.code == 3
+    assert "nowhere" in outcome.err
+    assert not (in_tmp / "runs").exists()
+
+
+def test_a_device_that_is_not_there(ganforge: Callable, in_tmp: Path) -> None:
+    outcome = ganforge("run", TINY, "run.device=cuda:99")
+    assert outcome.code == 3
+    assert "run.device=auto" in outcome.err
+
+
+def test_dry_run_starts_nothing(ganforge: Callable, in_tmp: Path) -> None:
+    outcome = ganforge("run", TINY, "--dry-run")
+    assert outcome.code == 0
+    assert "forwards per step: D_a 1, D_b 1, G_ab 3, G_ba 3" in outcome.out
+    assert list(in_tmp.iterdir()) == []
+
+
+def test_show_gives_origins_and_reads_back(ganforge: Callable, in_tmp: Path) -> None:
+    outcome = ganforge("show", TINY, "run.seed=7")
+    assert "seed: 7  # command line:1" in outcome.out
+    assert "weight: 10" in outcome.out
+    (in_tmp / "again.yaml").write_text(outcome.out)
+    assert ganforge("check", "again.yaml").code == 0
+
+
+def test_show_graph_tells_forwards_players_and_costs(ganforge: Callable) -> None:
+    out = ganforge("show", TINY, "--graph").out
+    for line in ("fake_b [2, 3, 32, 32] = G_ab(real_a)", "trains D_a, D_b", "G_ba: 3", "GFLOP", "learns with generators"):
+        assert line in out
+
+
+def test_cp_copies_and_refuses_to_overwrite(ganforge: Callable, in_tmp: Path) -> None:
+    assert ganforge("cp", "cyclegan_shapes", "mine.yaml").code == 0
+    assert ganforge("check", "mine.yaml").code == 0
+    again = ganforge("cp", "cyclegan_shapes", "mine.yaml")
+    assert again.code == 2
+    assert "--force" in again.err
+
+
+def test_ls_names_every_shipped_recipe(ganforge: Callable, in_tmp: Path) -> None:
+    out = ganforge("ls").out
+    assert "cyclegan_horse2zebra" in out
+    assert "cyclegan_shapes" in out
+
+
+def test_plugins_as_text_and_json(ganforge: Callable) -> None:
+    assert "cyclegan  ganforge-cyclegan" in ganforge("plugins").out
+    listed = json.loads(ganforge("plugins", "--json").out)
+    assert [(plugin["name"], plugin["state"]) for plugin in listed[:2]] == [("ganforge", "loaded"), ("cyclegan", "loaded")]
+
+
+def test_parts_lists_and_explains(ganforge: Callable) -> None:
+    assert "cyclegan.lsgan_g" in ganforge("parts", "losses").out
+    explained = ganforge("parts", "resnet_generator").out
+    assert "blocks: int >= 1 = 9" in explained
+    assert "type: resnet_generator" in explained
+    unknown = ganforge("parts", "resnet_generater")
+    assert unknown.code == 2
+    assert "did you mean 'resnet_generator'?" in unknown.err
+
+
+def test_data_show_draws_what_training_sees(ganforge: Callable, in_tmp: Path) -> None:
+    outcome = ganforge("data", "show", TINY, "-o", "samples.png", "-n", "3")
+    assert outcome.code == 0, outcome.err
+    assert "training samples: 8" in outcome.out
+    assert Image.open("samples.png").size[0] > 64
+
+
+@pytest.fixture
+def trained(ganforge: Callable, in_tmp: Path) -> Path:
+    assert ganforge("run", TINY).code == 0
+    return in_tmp / "runs" / "cyclegan_shapes" / "0001"
+
+
+def test_translate_keeps_names_sizes_and_folders(ganforge: Callable, trained: Path, in_tmp: Path) -> None:
+    (in_tmp / "in" / "deep").mkdir(parents=True)
+    Image.new("RGB", (37, 50), "green").save(in_tmp / "in" / "one.jpg")
+    Image.new("L", (64, 32), 99).save(in_tmp / "in" / "deep" / "two.png")
+    outcome = ganforge("translate", trained, "in", "-o", "out", "--signal", "fake_a")
+    assert outcome.code == 0, outcome.err
+    assert "fake_a = G_ba(real_b)" in outcome.out
+    assert Image.open(in_tmp / "out" / "one.png").size == (37, 50)
+    assert Image.open(in_tmp / "out" / "deep" / "two.png").size == (64, 32)
+
+
+def test_translate_skips_a_broken_picture_and_says_so(ganforge: Callable, trained: Path, in_tmp: Path) -> None:
+    (in_tmp / "in").mkdir()
+    (in_tmp / "in" / "broken.jpg").write_bytes(b"no picture")
+    Image.new("RGB", (32, 32)).save(in_tmp / "in" / "whole.png")
+    outcome = ganforge("translate", trained, "in", "-o", "out")
+    assert outcome.code == 3
+    assert "broken.jpg" in outcome.err
+    assert (in_tmp / "out" / "whole.png").is_file()
+
+
+def test_translate_says_what_is_wrong(ganforge: Callable, trained: Path, in_tmp: Path) -> None:
+    Image.new("RGB", (32, 32)).save(in_tmp / "x.png")
+    unknown = ganforge("translate", trained, "x.png", "-o", "out", "--signal", "fake_c")
+    assert unknown.code == 2
+    assert "fake_a, fake_b" in unknown.err.replace("fake_b, fake_a", "fake_a, fake_b")
+    assert ganforge("translate", in_tmp, "x.png", "-o", "out").code == 2
+    assert ganforge("translate", trained, "missing.png", "-o", "out").code == 2
+
+
+def test_resume_refuses_another_recipe(ganforge: Callable, trained: Path) -> None:
+    outcome = ganforge("run", TINY, "--resume", "networks.G_ab.channels=5")
+    assert outcome.code == 2
+    assert "networks.G_ab.channels: 4 -> 5" in outcome.err
+
+
+def test_resume_of_a_finished_run_takes_a_new_length(ganforge: Callable, trained: Path) -> None:
+    assert "finished" in ganforge("run", TINY, "--resume").out
+    assert ganforge("run", trained, "--resume", "run.steps=6").code == 0
+    assert json.loads((trained / "run.json").read_text())["step"] == 6
+
+
+def test_board_refuses_a_folder_that_is_not_there(ganforge: Callable, in_tmp: Path) -> None:
+    outcome = ganforge("board", "nowhere")
+    assert outcome.code == 2
+    assert "nowhere" in outcome.err
+
+
+def test_a_process_ends_with_the_same_codes(ganforge_process: Callable, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("networks: {}\nnetwork: {}\n")
+    outcome = ganforge_process("check", "bad.yaml")
+    assert outcome.code == 2
+    assert "bad.yaml:2:1: a recipe has no key 'network'" in outcome.err
+    assert "Traceback" not in outcome.err

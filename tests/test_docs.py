@@ -1,0 +1,92 @@
+"""The documents' code runs, and what they name exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ganforge import hookspecs
+from ganforge.cli import COMMANDS
+from ganforge.recipe.model import LoaderSettings, RunSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return [text for kind, text in BLOCK.findall(path.read_text()) if kind == language]
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    found = []
+    for path in DOCS:
+        for text in blocks(path, "console"):
+            for line in text.splitlines():
+                if "ganforge " in line and line.startswith("$ "):
+                    words = shlex.split(line.partition("ganforge ")[2], comments=True)
+                    found.append((path.name, words))
+    return found
+
+
+@pytest.mark.parametrize(("document", "words"), commands(), ids=lambda value: " ".join(value) if isinstance(value, list) else value)
+def test_commands_in_the_documents_parse(document: str, words: list[str]) -> None:
+    from ganforge.cli import cli
+
+    assert words[0] in COMMANDS
+    name, command, rest = cli.resolve_command(cli.make_context("ganforge", ["--help"], resilient_parsing=True), words)
+    assert command is not None
+    command.make_context(name, list(rest))  # click raises where an option does not exist
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_the_recipe_of_the_readme_trains_forty_lines(ganforge: Callable, in_tmp: Path) -> None:
+    recipe = blocks(ROOT / "README.md", "yaml")[0]
+    (in_tmp / "my_recipe.yaml").write_text(recipe)
+    outcome = ganforge("run", "my_recipe.yaml", "run.steps=2", "data.count=4", "data.validation=4")
+    assert outcome.code == 0, outcome.err
+
+
+def test_the_error_of_the_readme_is_what_the_command_prints(ganforge: Callable, in_tmp: Path) -> None:
+    recipe = blocks(ROOT / "README.md", "yaml")[0]
+    (in_tmp / "my_recipe.yaml").write_text(recipe.replace("rec_a: G_ba(fake_b)", "rec_a: G_bb(fake_b)"))
+    shown = next(text for text in blocks(ROOT / "README.md", "") if "did you mean" in text)
+    assert shown in ganforge("check", "my_recipe.yaml").err
+
+
+def test_the_plugin_of_the_readme_trains(ganforge: Callable, in_tmp: Path) -> None:
+    (in_tmp / "my_losses.py").write_text(blocks(ROOT / "README.md", "python")[0])
+    change = "phases.0.losses.cycle_a.type=charbonnier"
+    outcome = ganforge("run", ROOT / "recipes/tiny/cyclegan_shapes.yaml", "-p", "my_losses.py", change)
+    assert outcome.code == 0, outcome.err
+
+
+def test_the_parts_of_the_plugin_page_train(ganforge: Callable, in_tmp: Path) -> None:
+    page = ROOT / "docs" / "plugins.md"
+    (in_tmp / "my_parts.py").write_text(blocks(page, "python")[0])
+    (in_tmp / "my_recipe.yaml").write_text(blocks(page, "yaml")[0])
+    outcome = ganforge("run", "my_recipe.yaml", "-p", "my_parts.py", "data.count=8", "data.validation=4")
+    assert outcome.code == 0, outcome.err
+    assert "\amy_recipe is finished" in outcome.out
+
+
+def test_every_hook_is_documented() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    hooks = {name for name in vars(hookspecs) if name.startswith("register_")}
+    assert hooks == set(re.findall(r"`(register_\w+)`", page))
+
+
+def test_every_key_is_documented() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    for key in (*RunSettings.model_fields, *LoaderSettings.model_fields):
+        assert f"`{key}`" in page, key
