@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import inspect
 import random
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from ganforge.engine.state import seed_all
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Context, Metric, Progress
 from ganforge.recipe.model import MetricUse, PartUse, Recipe
@@ -35,11 +38,27 @@ class Cast:
     def stateful_ops(self) -> dict[str, Any]:
         return {name: op for name, op in self.ops.items() if hasattr(op, "state_dict")}
 
+    def copied_ops(self, names: Iterable[str]) -> dict[str, Callable[..., Any]]:
+        """The ops, these of them as copies, with their random generators: whatever they do leaves no trace."""
+        return {**self.ops, **{name: copy.deepcopy(self.ops[name]) for name in names}}
+
 
 def derive_seed(seed: int, *path: str | int) -> int:
     """A seed for one purpose: adding a network must not change the weights that another one starts from."""
     text = "/".join(map(str, (seed, *path)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; then each submodule is in its own mode again."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 Place = Callable[[nn.Module], nn.Module]
@@ -57,17 +76,17 @@ def build_cast(recipe: Recipe, place: Place = lambda module: module) -> Cast:
     rngs: dict[str, random.Random] = {}
     networks = nn.ModuleDict()
     for name, use in recipe.networks.items():
-        torch.manual_seed(derive_seed(seed, "network", name))
-        networks[name] = place(construct(use)).requires_grad_(not use.frozen)
+        seed_all(derive_seed(seed, "network", name))
+        networks[name] = place(construct(use))
+        if use.frozen:  # not even its running statistics may move
+            networks[name].eval().requires_grad_(False)
     ops: dict[str, Callable[..., Any]] = {
         name: _with_context(part.factory) for name, part in recipe.functions.items() if name not in recipe.ops
     }
     for name, use in recipe.ops.items():
         rngs[name] = random.Random(derive_seed(seed, "op", name))
         ops[name] = _build_op(use, rngs[name], place)
-    losses = {
-        (phase.name, loss.name): _build_loss(loss.use, place) for phase in recipe.phases for loss in phase.losses
-    }
+    losses = {(phase.name, loss.name): _build_loss(loss.use, place) for phase in recipe.phases for loss in phase.losses}
     schedules = {name: bind_schedule(use) for name, use in recipe.schedules.items()}
     return Cast(networks, ops, losses, schedules, rngs)
 
@@ -77,7 +96,8 @@ def construct(use: PartUse, **injected: Any) -> Any:
     try:
         return use.part.factory(**injected, **use.options)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise RecipeError([Problem(f"{use.part.name}: {error}", use.mark, f"it takes: {use.part.signature}")]) from error
+        cure = f"it takes: {use.part.signature}"
+        raise RecipeError([Problem(f"{use.part.name}: {error}", use.mark, cure)]) from error
 
 
 def bind_schedule(use: PartUse) -> Callable[[Progress], float]:

@@ -96,17 +96,26 @@ def load_checkpoint(path: Path) -> Checkpoint:
         EnvironmentFault: it is damaged, or written by a newer ganforge.
     """
     try:
-        sums: dict[str, str] = json.loads((path / "manifest.json").read_text())
+        sums = _manifest(path)
         for name, expected in sums.items():
             if _sha256(path / name) != expected:
                 raise EnvironmentFault(_damaged(path, f"{name} has changed since it was written"))
         state = json.loads((path / "state.json").read_text())
         if state["format"] != FORMAT:
-            raise EnvironmentFault(f"{path} has format {state['format']}; this ganforge reads format {FORMAT}: upgrade it")
+            raise EnvironmentFault(
+                f"{path} has format {state['format']}, and this ganforge reads format {FORMAT}: upgrade it"
+            )
         networks, ema, training = (load_file(path / f"{n}.safetensors") for n in ("networks", "ema", "training"))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise EnvironmentFault(_damaged(path, str(error))) from error
     return Checkpoint(networks, ema, join(state["training"], training))
+
+
+def _manifest(path: Path) -> dict[str, str]:
+    try:
+        return json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EnvironmentFault(_damaged(path, f"manifest.json has changed since it was written: {error}")) from error
 
 
 def _damaged(path: Path, why: str) -> str:

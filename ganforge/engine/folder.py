@@ -59,7 +59,8 @@ def new_run_folder(out: Path, name: str) -> RunFolder:
             except FileExistsError:  # another run was quicker
                 number += 1
     except OSError as error:
-        raise EnvironmentFault(f"no run folder can be made under {parent}: {error}; give another place with --out") from error
+        message = f"no run folder can be made under {parent}: {error}; give another place with --out"
+        raise EnvironmentFault(message) from error
 
 
 def open_run_folder(path: Path) -> RunFolder:
@@ -77,7 +78,7 @@ def open_run_folder(path: Path) -> RunFolder:
 def latest_run_folder(out: Path, name: str) -> RunFolder | None:
     """The newest run of a recipe, if there is one."""
     parent = out / name
-    numbered = [p for p in parent.iterdir() if p.name.isdigit() and (p / "run.json").is_file()] if parent.is_dir() else []
+    numbered = [path.parent for path in parent.glob("*/run.json") if path.parent.name.isdigit()]
     return open_run_folder(max(numbered, key=lambda p: int(p.name))) if numbered else None
 
 

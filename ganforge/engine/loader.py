@@ -23,7 +23,8 @@ class Loader:
     """Training batches from a position on, on the device, without end."""
 
     def __init__(self, samples: Samples, batch_size: int, workers: int, seed: int, precision: Precision) -> None:
-        self.samples, self.batch_size, self.workers, self.seed, self.precision = samples, batch_size, workers, seed, precision
+        self.samples, self.batch_size, self.workers = samples, batch_size, workers
+        self.seed, self.precision = seed, precision
         self.batches_per_epoch = len(samples) // batch_size
         if not self.batches_per_epoch:
             raise EnvironmentFault(
@@ -55,9 +56,7 @@ class Loader:
 
 def to_device(batch: Sample, precision: Precision, pinned: bool = False) -> dict[str, Tensor]:
     """A batch on the device, its floats in the weights' type."""
-    return {
-        name: precision.widen(tensor.to(precision.device, non_blocking=pinned)) for name, tensor in batch.items()
-    }
+    return {name: precision.widen(tensor.to(precision.device, non_blocking=pinned)) for name, tensor in batch.items()}
 
 
 class _Seeded(Dataset[Sample]):

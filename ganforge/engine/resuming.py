@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -53,8 +54,8 @@ def check_unchanged(recipe: Recipe, folder: RunFolder) -> None:
     threads = folder.record.get("machine", {}).get("threads")
     if threads not in (None, torch.get_num_threads()) and not torch.cuda.is_available():
         click.echo(
-            f"note: the run was started with {threads} threads and goes on with {torch.get_num_threads()}: results will "
-            f"differ in their last bits; OMP_NUM_THREADS={threads} avoids it",
+            f"note: the run was started with {threads} threads and goes on with {torch.get_num_threads()}: results "
+            f"will differ in their last bits; OMP_NUM_THREADS={threads} avoids it",
             err=True,
         )
 
@@ -66,7 +67,12 @@ def _free(key: str) -> bool:
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Leaves by their dotted names."""
     if isinstance(value, dict) and value:
-        return {k: v for name, item in value.items() for k, v in _flat(item, f"{prefix}.{name}" if prefix else name).items()}
+        return _flat_items(value.items(), prefix)
     if isinstance(value, list) and prefix != "run.images":
-        return {k: v for index, item in enumerate(value) for k, v in _flat(item, f"{prefix}.{index}").items()}
+        return _flat_items(enumerate(value), prefix)
     return {prefix: value}
+
+
+def _flat_items(items: Iterable[tuple[Any, Any]], prefix: str) -> dict[str, Any]:
+    below = (_flat(item, f"{prefix}.{name}" if prefix else name) for name, item in items)
+    return {key: leaf for leaves in below for key, leaf in leaves.items()}

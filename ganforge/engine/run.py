@@ -6,7 +6,8 @@ import signal
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,10 +20,10 @@ from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.folder import RunFolder, machine, now, versions
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.loader import Loader
-from ganforge.engine.state import random_state, restore_random_state
+from ganforge.engine.state import random_state, restore_random_state, seed_all
 from ganforge.engine.training import Trainer
 from ganforge.engine.validation import Validation
-from ganforge.errors import GanforgeError, TrainingFailed
+from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed
 from ganforge.parts import Callback, Progress
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import dump
@@ -52,7 +53,7 @@ class Run:
             create_lazy_parameters(recipe, cast, precision)
         self.trainer = Trainer(recipe, cast, precision, self._beginning())
         self.validation = Validation(self.trainer, recipe.dataset.validation() or samples)
-        torch.manual_seed(recipe.run.seed)
+        seed_all(recipe.run.seed)
         self.resumed_at: int | None = None
         """The step that a resumed run went on from."""
         self.figures: dict[str, float] = {}
@@ -143,10 +144,12 @@ class Run:
             with self._signals():
                 self._emit("run_started")
                 self._steps()
-            self.status = "interrupted" if self._stop_signal else "finished"
+            self.status = "finished" if self.step >= self.total_steps else "interrupted"
         except BaseException as error:
             self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            self._record.note(status=self.status, step=self.step, error=str(error), traceback=traceback.format_exc())
+            with suppress(OSError):  # a full disk must not hide the error
+                details = {"error": str(error), "traceback": traceback.format_exc()}
+                self._record.note(status=self.status, step=self.step, **details)
             self._emit("run_ended", self.status)
             if isinstance(error, GanforgeError) or not isinstance(error, Exception):
                 raise
@@ -249,27 +252,29 @@ class Run:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _explained(self, error: Exception) -> TrainingFailed:
-        """A part raised: say which line of whose code; the whole traceback is in `run.json`."""
+    def _explained(self, error: Exception) -> GanforgeError:
+        """A part raised: say which one, and which line of its code; the whole traceback is in `run.json`."""
         if isinstance(error, torch.OutOfMemoryError):
             return TrainingFailed(
                 f"step {self.step}: the device ran out of memory\n"
-                "  lower data.batch_size (run.accumulate keeps the mathematics), the image size or the networks' channels,\n"
-                "  or set run.precision=bf16"
+                "  lower data.batch_size (run.accumulate keeps the mathematics), the image size or the networks'\n"
+                "  channels, or set run.precision=bf16"
             )
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{frame.filename}:{frame.lineno} in {frame.name}"
+        told = ": ".join([f"step {self.step}", *getattr(error, "__notes__", ()), f"{type(error).__name__}: {error}"])
+        if isinstance(error, OSError):
+            return EnvironmentFault(told)
+        torchs = str(Path(torch.__file__).parent)
+        frame = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(torchs)][-1]
         return TrainingFailed(
-            f"step {self.step}: {type(error).__name__}: {error}\n  raised at {place}\n"
+            f"{told}\n  raised at {frame.filename}:{frame.lineno} in {frame.name}\n"
             f"  the whole traceback is in {self.folder / 'run.json'}"
         )
 
 
 def _build_callbacks(recipe: Recipe, registry: Registry) -> list[Callback]:
     """The built-in callbacks, unless the recipe replaces one or sets it to null, and then the recipe's own."""
-    defaults = [
-        registry.find("callbacks", f"ganforge.{name}").factory() for name in DEFAULT_CALLBACKS if name not in recipe.callbacks
-    ]
+    names = [name for name in DEFAULT_CALLBACKS if name not in recipe.callbacks]
+    defaults = [registry.find("callbacks", f"ganforge.{name}").factory() for name in names]
     return [*defaults, *(construct(use) for use in recipe.callbacks.values() if use is not None)]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +50,6 @@ class Program:
             self._paths[expression.text] = frozenset(names | {piece.text for root in roots for piece in root.walk()})
         return self._paths[expression.text]
 
-    def reset(self) -> None:
-        """Forget what was derived from the modules: their parameters were replaced, or created lazily."""
-        self.gradients = Gradients(self.cast.networks)
-
 
 class Gradients:
     """Which networks have `requires_grad` on. Parameters that their network froze itself stay frozen."""
@@ -68,6 +64,25 @@ class Gradients:
             for parameter in self.parameters[name]:
                 parameter.requires_grad_(name in networks)
         self.on = networks
+
+    @contextlib.contextmanager
+    def through(self, networks: frozenset[str]) -> Iterator[None]:
+        """Record graphs for these networks for a while; for none, no graph at all."""
+        if not networks:
+            with torch.no_grad():
+                yield
+            return
+        before = self.on
+        self.only(networks)
+        try:
+            with torch.enable_grad():
+                yield
+        finally:
+            self.only(before)
+
+    def restore(self) -> None:
+        """Leave every network as it was built."""
+        self.only(frozenset(self.parameters))
 
 
 @dataclass
@@ -129,7 +144,7 @@ class Scene:
         key = expression.text
         if key not in self.local:
             value = self._evaluate(expression)
-            self.local[key] = _differentiable(value) if key in self.leaves else value
+            self.local[key] = self._leaf(value) if key in self.leaves else value
         return self.local[key]
 
     def _evaluate(self, expression: Expression) -> Any:
@@ -159,15 +174,31 @@ class Scene:
         path = self.program.path(signal)
         players = (self.program.trained[phase.name] for phase in self.plan[self.position :])
         audience = next((networks for networks in players if networks & path), frozenset[str]())
-        # In a room of its own: the value may be meant for another player than this phase's.
+        with self._room(audience):
+            return Held(self.value(signal), audience & path)
+
+    @contextlib.contextmanager
+    def _room(self, audience: frozenset[str]) -> Iterator[None]:
+        """A room of its own for a value that may be meant for another player than this phase's."""
         outside = self.audience, self.local, self.leaves
         self.audience, self.local, self.leaves = audience, {}, frozenset()
-        self.program.gradients.only(audience)
-        with torch.set_grad_enabled(bool(audience)):
-            value = self.value(signal)
-        self.audience, self.local, self.leaves = outside
-        self.program.gradients.only(self.audience)
-        return Held(value, audience & path)
+        try:
+            with self.program.gradients.through(audience):
+                yield
+        finally:
+            self.audience, self.local, self.leaves = outside
+
+    def _leaf(self, value: Any) -> Any:
+        """A value to differentiate with respect to, in the type that losses compute in: a cast would be another tensor.
+
+        What already has a graph keeps it, so that gradients flow on to what it came from.
+        """
+
+        def leaf(tensor: Tensor) -> Tensor:
+            tensor = tensor.to(self.context.dtype)
+            return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+
+        return map_tensors(leaf, value)
 
     def _call(self, call: Call) -> Any:
         arguments = [self.value(argument) for argument in call.arguments]
@@ -200,11 +231,6 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(map_tensors(function, item) for item in value)
     return value
-
-
-def _differentiable(value: Any) -> Any:
-    """What already has a graph keeps it, so that gradients flow on to what it came from."""
-    return value if value.requires_grad else value.detach().requires_grad_()
 
 
 def _context(batch: Mapping[str, Tensor]) -> Context:

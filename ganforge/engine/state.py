@@ -25,8 +25,9 @@ def split(state: Any, prefix: str, tensors: dict[str, Tensor]) -> Json:
     """
     if isinstance(state, Tensor):
         # safetensors refuses shared memory and does not keep strides.
-        tensors[prefix] = state.detach().to("cpu", copy=True).contiguous()
-        return {"$tensor": prefix}
+        key = prefix if prefix not in tensors else f"{prefix}#{len(tensors)}"  # {"a.b": x, "a": {"b": y}}
+        tensors[key] = state.detach().to("cpu", copy=True).contiguous()
+        return {"$tensor": key}
     if state is None or isinstance(state, bool | int | float | str):
         return state
     if isinstance(state, Mapping):
@@ -51,18 +52,21 @@ def join(json: Json, tensors: Mapping[str, Tensor]) -> Any:
     if "$tuple" in json:
         return tuple(join(item, tensors) for item in json["$tuple"])
     if "$pairs" in json:
-        return {_hashable(join(key, tensors)): join(item, tensors) for key, item in json["$pairs"]}
+        return {join(key, tensors): join(item, tensors) for key, item in json["$pairs"]}
     return {key: join(item, tensors) for key, item in json.items()}
 
 
-def _hashable(key: Any) -> Any:
-    return tuple(key) if isinstance(key, list) else key
+def seed_all(seed: int) -> None:
+    """Seed every global random generator."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:
     """The state of every global random generator: Python's, NumPy's, and torch's on the CPU and all GPUs."""
     numpy_state = np.random.get_state(legacy=False)
-    numpy_state["state"]["key"] = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))  # type: ignore[index, call-overload]
+    numpy_state["state"]["key"] = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
     return {
         "python": random.getstate(),
         "numpy": numpy_state,

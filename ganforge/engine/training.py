@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -47,44 +48,54 @@ class Trainer:
                 noticed when `bad_losses.check` is called.
         """
         step = self.progress.step
-        plan = [phase for phase in self.recipe.phases if step % phase.every == 0]
+        plan = [phase for phase in self.recipe.phases if step % phase.every == 0 and _due(phase, step)]
         scenes = [Scene(self.program, batch, plan, self.progress) for batch in batches]
         for position, phase in enumerate(plan):
             with self.stopwatch.measure(f"seconds/{phase.name}"):
                 self._phase(position, phase, scenes, log)
+        self.program.gradients.restore()
         self.progress = Progress(step + 1, self.progress.steps_per_epoch, self.progress.total_steps)
 
     def _phase(self, position: int, phase: PhaseUse, scenes: Sequence[Scene], log: bool) -> None:
         player = self.players[phase.train]
-        losses = [loss for loss in phase.losses if self.progress.step % loss.every == 0]
+        losses = _due(phase, self.progress.step)
         leaves = {text for loss in losses for text in _leaves(loss)}
         player.set_learning_rate(self.progress)
         fine = True
         for scene in scenes:
             scene.begin(position, leaves)
             values = {loss.name: self._loss(phase, loss, scene) for loss in losses}
-            fine &= self.bad_losses.note(phase, values, self.progress.step)
-            # A loss that runs every n-th step stands for n steps (lazy regularisation, Karras et al. 2020, appendix B).
-            total = sum(
-                self.weights[phase.name, loss.name](self.progress) * loss.every * values[loss.name] for loss in losses
-            )
-            if fine and isinstance(total, Tensor):
-                player.backward(total / len(scenes), inputs_only=bool(leaves))
-        if fine and losses:
+            fine = self.bad_losses.note(phase, values, self.progress.step) and fine
+            if fine:
+                self._note_losses(values)
+                self._learn(phase, losses, values, 1 / len(scenes))
+        if fine:
             norm = player.gradient_norm() if log else None
             if norm is not None:
                 self.statistics.add(f"gradients/{phase.name}", norm)
             player.step(norm)
+        else:
+            self.bad_losses.skipped += 1
         player.clear()
         for scene in scenes:
             scene.end()
 
+    def _learn(self, phase: PhaseUse, losses: Sequence[LossUse], values: Mapping[str, Tensor], share: float) -> None:
+        """Add this share of the losses' gradients."""
+        # A loss that runs every n-th time stands for n times (lazy regularisation, Karras et al. 2020, appendix B).
+        first, *others = (
+            self.weights[phase.name, loss.name](self.progress) * loss.every * values[loss.name] for loss in losses
+        )
+        total = sum(others, first)
+        with _noting(f"the gradients of player '{phase.train}' cannot be computed"):
+            self.players[phase.train].backward(total * share, inputs_only=any(map(_leaves, losses)))
+
     def _loss(self, phase: PhaseUse, loss: LossUse, scene: Scene) -> Tensor:
-        inputs = {name: self._input(scene, bound) for name, bound in loss.inputs.items()}
-        value = self.cast.losses[phase.name, loss.name](**inputs)
+        with _noting(f"the loss '{loss.name}' of player '{phase.train}' cannot be computed"):
+            inputs = {name: self._input(scene, bound) for name, bound in loss.inputs.items()}
+            value = self.cast.losses[phase.name, loss.name](**inputs)
         _check_loss(value, phase, loss, self.progress.step)
         value = value.reshape(())
-        self.statistics.add(f"losses/{loss.name}", value)
         for name in loss.use.part.trait("scores"):
             self._note_scores(loss, name, inputs.get(name))
         return value
@@ -94,6 +105,10 @@ class Trainer:
             return [self._input(scene, written) for written in bound]
         value = scene.value(bound.expression)
         return value if isinstance(value, nn.Module) else map_tensors(self.precision.widen, value)
+
+    def _note_losses(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            self.statistics.add(f"losses/{name}", value)
 
     def _note_scores(self, loss: LossUse, name: str, value: Any) -> None:
         bound = loss.inputs.get(name)
@@ -134,9 +149,10 @@ class BadLosses:
         # Looking at a value makes the host wait for a GPU; on a CPU it is there already. Skipping must look.
         self.eager = self.skip or device.type == "cpu"
         self.device = device
-        self.first: dict[str, Tensor] = {}
-        self.phases: dict[str, PhaseUse] = {}
+        self.first: dict[tuple[str, ...], Tensor] = {}
+        """For each set of losses that ran together, under its player: the first step at which each was not finite."""
         self.skipped = 0
+        """Phases that were left out."""
 
     def note(self, phase: PhaseUse, values: Mapping[str, Tensor], step: int) -> bool:
         """Whether the phase may go on.
@@ -144,23 +160,18 @@ class BadLosses:
         Raises:
             TrainingFailed: a loss is not finite, and the policy is to stop.
         """
-        if not values:
-            return True
-        finite = torch.isfinite(torch.stack(list(values.values())).detach())
+        finite = torch.isfinite(torch.stack([value.detach() for value in values.values()]))
         if self.eager:
             if bool(finite.all()):
                 return True
             if not self.skip:
                 bad = [name for name, good in zip(values, finite.tolist(), strict=True) if not good]
-                raise _not_finite(phase, bad[0], float(values[bad[0]]), step)
-            self.skipped += 1
+                raise _not_finite(phase.train, bad[0], f"{float(values[bad[0]])}", step)
             return False
         now = torch.where(finite, -1, step)
-        # Losses that do not run at every step make this vector's length vary: keep one per set of losses.
-        key = "/".join((phase.name, *values))
+        key = (phase.train, *values)
         before = self.first.get(key)
         self.first[key] = now if before is None else torch.where(before < 0, now, before)
-        self.phases[key] = phase
         return True
 
     def check(self) -> None:
@@ -169,20 +180,23 @@ class BadLosses:
         Raises:
             TrainingFailed: a loss was not finite at some step since the last check.
         """
-        for key, first in self.first.items():
-            steps = first.tolist()
-            for name, step in zip(key.split("/")[1:], steps, strict=True):
-                if step >= 0:
-                    raise _not_finite(self.phases[key], name, None, int(step))
+        bad = [
+            (step, player, name)
+            for (player, *names), first in self.first.items()
+            for name, step in zip(names, first.tolist(), strict=True)
+            if step >= 0
+        ]
+        if bad:
+            step, player, name = min(bad, key=lambda place: place[0])
+            raise _not_finite(player, name, "NaN or infinite", step)
 
 
-def _not_finite(phase: PhaseUse, loss: str, value: float | None, step: int) -> TrainingFailed:
-    what = "NaN or infinite" if value is None else str(value)
+def _not_finite(player: str, loss: str, what: str, step: int) -> TrainingFailed:
     return TrainingFailed(
-        f"step {step}: the loss '{loss}' of player '{phase.train}' is {what}\n"
-        "  look at its inputs in the panels and at gradients/* in TensorBoard; a lower learning rate, clip_norm on the\n"
-        "  player, or run.precision=fp32 are the usual cures. The last checkpoint is from before it; \n"
-        "  run.on_bad_loss=skip leaves such steps out instead of stopping"
+        f"step {step}: the loss '{loss}' of player '{player}' is {what}\n"
+        "  look at its inputs in the panels and at gradients/* in TensorBoard; a lower learning rate, clip_norm on\n"
+        "  the player, or run.precision=fp32 are the usual cures. The last checkpoint is from before it;\n"
+        "  run.on_bad_loss=skip leaves such phases out instead of stopping"
     )
 
 
@@ -198,6 +212,21 @@ def _check_loss(value: Any, phase: PhaseUse, loss: LossUse, step: int) -> None:
             "  look for .detach(), .item() or torch.no_grad() in the loss, and whether its inputs depend on\n"
             f"  the networks of '{phase.train}'"
         )
+
+
+def _due(phase: PhaseUse, step: int) -> list[LossUse]:
+    """The losses whose turn it is; their `every` counts the times that the phase runs."""
+    return [loss for loss in phase.losses if step // phase.every % loss.every == 0]
+
+
+@contextmanager
+def _noting(what: str) -> Iterator[None]:
+    """An error that passes is told what failed."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(what)
+        raise
 
 
 def _leaves(loss: LossUse) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from ganforge import images
-from ganforge.engine.cast import build_metric
+from ganforge.engine.cast import build_metric, evaluating
 from ganforge.engine.loader import to_device
 from ganforge.engine.scene import Scene, map_tensors
 from ganforge.engine.state import random_state, restore_random_state
@@ -47,11 +47,12 @@ class Validation:
                 indices = range(start, min(start + BATCH, len(self.samples)))
                 scene = self._scene([self._sample(index) for index in indices])
                 for use, metric in metrics.values():
-                    metric.update(**{name: self._value(scene, bound) for name, bound in use.inputs.items()})
+                    inputs = {name: self._value(scene, bound) for name, bound in use.inputs.items()}
+                    metric.update(**inputs)  # type: ignore[attr-defined]  # its parameters are its own
         figures: dict[str, float] = {}
         for name, (_, metric) in metrics.items():
             result = metric.compute()
-            figures |= {name: float(result)} if not isinstance(result, dict) else _prefixed(name, result)
+            figures |= _prefixed(name, result) if isinstance(result, Mapping) else {name: float(result)}
         return figures
 
     def _sample(self, index: int) -> Sample:
@@ -74,21 +75,13 @@ class Validation:
     def _apart(self) -> Iterator[None]:
         """What is drawn or measured must not change what is trained: modes, random generators, replay buffers."""
         cast = self.trainer.cast
-        modes = {name: network.training for name, network in cast.networks.items()}
-        before = random_state()
-        rngs = {name: rng.getstate() for name, rng in cast.rngs.items()}
-        ops = {name: op.state_dict() for name, op in cast.stateful_ops.items() if self._uses(name)}
-        cast.networks.eval()
+        before, ops = random_state(), cast.ops
+        cast.ops = cast.copied_ops(name for name in cast.rngs if self._uses(name))
         try:
-            with self._averaged(), torch.no_grad():
+            with evaluating(cast.networks), self._averaged(), torch.no_grad():
                 yield
         finally:
-            for name, mode in modes.items():
-                cast.networks[name].train(mode)
-            for name, state in ops.items():
-                cast.stateful_ops[name].load_state_dict(state)
-            for name, rng_state in rngs.items():
-                cast.rngs[name].setstate(rng_state)
+            cast.ops = ops
             restore_random_state(before)
 
     @contextmanager
@@ -113,7 +106,7 @@ class Validation:
         return any(op in self.trainer.program.path(item.expression) for item in written)
 
 
-def _prefixed(name: str, figures: dict[str, float]) -> dict[str, float]:
+def _prefixed(name: str, figures: Mapping[str, float]) -> dict[str, float]:
     return {f"{name}/{key}": float(value) for key, value in figures.items()}
 
 
@@ -121,5 +114,6 @@ def _as_image(name: str, value: Any) -> Tensor:
     """The first image of a batch, uint8 `[3, H, W]`."""
     if not isinstance(value, Tensor) or value.ndim != 4 or value.shape[1] not in (1, 3):
         shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise TrainingFailed(f"run.images names '{name}', which is no image: {shape} instead of [N, 3, H, W] or [N, 1, H, W]")
+        message = f"run.images names '{name}', which is no image: {shape} instead of [N, 3, H, W] or [N, 1, H, W]"
+        raise TrainingFailed(message)
     return images.to_uint8(value[0].float().cpu()).expand(3, -1, -1)

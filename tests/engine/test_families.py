@@ -1,0 +1,503 @@
+"""One family of GANs after another: the engine against a plain loop written by hand, in float64."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EXACT = 1e-13
+TAIL = "\nrun: {steps: 100, precision: fp64, device: cpu}\n"
+ADAM = "{type: adam, lr: 1e-2, betas: [0.5, 0.999]}"
+IMAGE = "[3, 16, 16]"
+
+
+def data(*fields: str) -> str:
+    return f"data: {{type: fields, batch_size: 2, shapes: {{{', '.join(f'{f}: {IMAGE}' for f in fields)}}}}}\n"
+
+
+def players(**networks: str) -> str:
+    lines = [f"  {name}: {{networks: [{nets}], optimizer: {ADAM}}}" for name, nets in networks.items()]
+    return "players:\n" + "\n".join(lines) + "\n"
+
+
+def learn(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def only(*networks: nn.Module, of: dict[str, nn.Module]) -> None:
+    """As a hand-written loop freezes: gradients for these networks alone."""
+    for network in of.values():
+        network.requires_grad_(any(network is wanted for wanted in networks))
+
+
+def noise(size: int = 8) -> Tensor:
+    return torch.randn(2, size, dtype=torch.float64)
+
+
+def penalty(logits: Tensor, x: Tensor) -> Tensor:
+    (g,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    return (g * g).sum((1, 2, 3)).mean()
+
+
+def nce(query: list[Tensor], key: list[Tensor]) -> Tensor:
+    each = []
+    for q, k in zip(query, key, strict=True):
+        scores = torch.einsum("npc,nqc->npq", q, k.detach()) / 0.07
+        each.append(-scores.log_softmax(2).diagonal(dim1=1, dim2=2).mean())
+    return sum(each, torch.zeros(())) / len(each)
+
+
+def test_cut_trains_a_lazily_created_sampler_and_keeps_the_fakes_graph_through_the_discriminators_step(
+    bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    cut = bench(
+        data("src", "tgt")
+        + "networks: {G: {type: encoder}, F: {type: patch_sampler}, D: {type: toys.critic}}\n"
+        + "signals: {out: G(src), idt: G(tgt)}\n"
+        + players(d="D", g="G, F")
+        + """phases:
+  - train: d
+    losses:
+      judge: {type: lsgan_d, real: D(tgt), fake: D(out.image), weight: 0.5}
+  - train: g
+    losses:
+      adv: {type: lsgan_g, fake: D(out.image)}
+      nce: {type: patch_nce, query: F(G.encode(out.image)), key: F(out.features), weight: 0.5}
+      nce_idt: {type: patch_nce, query: F(G.encode(idt.image)), key: F(idt.features), weight: 0.5}
+"""
+        + TAIL
+    )
+    encoded = []
+    cut.trainer.cast.networks["G"].layers[0].register_forward_hook(lambda *_: encoded.append(1))
+    batches = images("src", "tgt", count=4)
+    cut.train(batches)
+    nets = cut.reference
+    G, sampler, D = nets["G"], nets["F"], nets["D"]
+    opt_g, opt_d = adam(G, sampler), adam(D)
+    for batch in batches:
+        src, tgt = batch["src"], batch["tgt"]
+        fake, same = G(src).image, G(tgt).image
+        only(D, of=nets)
+        learn(opt_d, 0.5 * ((D(tgt) - 1).square().mean() + D(fake.detach()).square().mean()))
+        only(G, sampler, of=nets)
+        # As the reference does, which encodes the source anew.
+        losses = [(sampler(G.encode(out)), sampler(G.encode(x))) for x, out in ((src, fake), (tgt, same))]
+        contrast = sum(nce(query, key) for query, key in losses)
+        learn(opt_g, (D(fake) - 1).square().mean() + 0.5 * contrast)
+    assert cut.difference() < EXACT
+    assert cut.forwards == {"G": 8, "F": 16, "D": 12}
+    assert len(encoded) == 16  # two forwards and two encodings a step; the plain loop makes six
+
+
+def test_wgan_gp_binds_the_critic_itself_and_updates_the_generator_every_third_step(
+    bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    wgan = bench(
+        data("real")
+        + "networks: {G: {type: synthesis}, D: {type: toys.critic}}\n"
+        + players(d="D", g="G")
+        + """phases:
+  - train: d
+    losses:
+      wasserstein: {type: wgan_d, real: D(real), fake: D(G(noise(8)))}
+      penalty: {type: gradient_penalty, critic: D, real: real, fake: G(noise(8)), weight: 10}
+  - train: g
+    every: 3
+    losses: {adv: {type: wgan_g, fake: D(G(noise(8)))}}
+"""
+        + TAIL
+    )
+    batches = images("real", count=7)
+    wgan.train(batches)
+    nets = wgan.reference
+    G, D = nets["G"], nets["D"]
+    opt_g, opt_d = adam(G), adam(D)
+    torch.manual_seed(1)
+    for step, batch in enumerate(batches):
+        real = batch["real"]
+        only(D, of=nets)
+        fake = G(noise()).detach()
+        wasserstein = D(fake).mean() - D(real).mean()
+        share = torch.rand(2, 1, 1, 1, dtype=torch.float64)
+        mixed = (share * real + (1 - share) * fake).requires_grad_()
+        (g,) = torch.autograd.grad(D(mixed).sum(), mixed, create_graph=True)
+        learn(opt_d, wasserstein + 10 * ((g.flatten(1).norm(2, 1) - 1) ** 2).mean())
+        if step % 3 == 0:
+            only(G, of=nets)
+            learn(opt_g, -D(G(noise())).mean())
+    assert wgan.difference() < EXACT
+    assert wgan.forwards == {"G": 7 + 3, "D": 3 * 7 + 3}
+
+
+def test_lazy_r1_weighs_as_much_as_it_is_seldom_and_shares_the_forward(
+    bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    lazy = bench(
+        data("real")
+        + "networks: {G: {type: synthesis}, D: {type: toys.critic}}\n"
+        + players(d="D", g="G")
+        + """phases:
+  - train: g
+    losses: {adv: {type: vanilla_g, fake: D(G(noise(8)))}}
+  - train: d
+    losses:
+      judge: {type: vanilla_d, real: D(real), fake: D(G(noise(8)))}
+      r1: {type: r1, logits: D(real), images: real, weight: 5, every: 4}
+"""
+        + TAIL
+    )
+    batches = images("real", count=6)
+    lazy.train(batches)
+    nets = lazy.reference
+    G, D = nets["G"], nets["D"]
+    opt_g, opt_d = adam(G), adam(D)
+    torch.manual_seed(1)
+    for step, batch in enumerate(batches):
+        only(G, of=nets)
+        learn(opt_g, F.softplus(-D(G(noise()))).mean())
+        only(D, of=nets)
+        real = batch["real"].clone().requires_grad_()
+        verdict = D(real)
+        loss = F.softplus(-verdict).mean() + F.softplus(D(G(noise()))).mean()
+        if step % 4 == 0:
+            loss = loss + 5 * 4 * penalty(verdict, real)
+        learn(opt_d, loss)
+    assert lazy.difference() < EXACT
+    assert lazy.forwards == {"G": 12, "D": 18}
+
+
+def test_every_of_a_loss_counts_the_times_that_its_phase_runs(
+    bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    seldom = bench(
+        data("real")
+        + "networks: {D: {type: toys.critic}}\n"
+        + players(d="D")
+        + """phases:
+  - train: d
+    every: 2
+    losses:
+      judge: {type: vanilla_g, fake: D(real)}
+      r1: {type: r1, logits: D(real), images: real, weight: 5, every: 2}
+"""
+        + TAIL
+    )
+    batches = images("real", count=7)
+    seldom.train(batches)
+    D = seldom.reference["D"]
+    optimizer = adam(D)
+    for step in (0, 2, 4, 6):
+        real = batches[step]["real"].clone().requires_grad_()
+        verdict = D(real)
+        loss = F.softplus(-verdict).mean()
+        learn(optimizer, loss + 5 * 2 * penalty(verdict, real) if step % 4 == 0 else loss)
+    assert seldom.difference() < EXACT
+
+
+def test_r3gan_penalises_reals_and_fakes_and_judges_each_once(
+    bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    r3 = bench(
+        data("real")
+        + "networks: {G: {type: synthesis}, D: {type: toys.critic}}\n"
+        + "signals: {fake: G(noise(8))}\n"
+        + players(d="D", g="G")
+        + """phases:
+  - train: d
+    losses:
+      rel: {type: relativistic, better: D(real), worse: D(fake)}
+      r1: {type: r1, logits: D(real), images: real, weight: 0.5}
+      r2: {type: r1, logits: D(fake), images: fake, weight: 0.5}
+  - train: g
+    losses: {adv: {type: relativistic, better: D(fake), worse: D(real)}}
+"""
+        + TAIL
+    )
+    batches = images("real", count=5)
+    r3.train(batches)
+    nets = r3.reference
+    G, D = nets["G"], nets["D"]
+    opt_g, opt_d = adam(G), adam(D)
+    torch.manual_seed(1)
+    for batch in batches:
+        only(G, of=nets)
+        fake = G(noise())
+        only(D, of=nets)
+        real, leaf = batch["real"].clone().requires_grad_(), fake.detach().requires_grad_()
+        yes, no = D(real), D(leaf)
+        learn(opt_d, F.softplus(no - yes).mean() + 0.5 * penalty(yes, real) + 0.5 * penalty(no, leaf))
+        only(G, of=nets)
+        learn(opt_g, F.softplus(D(batch["real"]) - D(fake)).mean())
+    assert r3.difference() < EXACT
+    assert r3.forwards == {"G": 5, "D": 20}
+
+
+def test_conditional_critics_share_their_features(
+    bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    pairs = bench(
+        data("x", "y")
+        + "networks: {G: {type: translator}, D: {type: pair_critic}}\n"
+        + "signals: {fake: G(x)}\n"
+        + players(g="G", d="D")
+        + """phases:
+  - train: g
+    losses:
+      adv: {type: lsgan_g, fake: "D(x, fake).logits"}
+      match: {type: feature_matching, fake: "D(x, fake).features", real: "D(x, y).features", weight: 10}
+      pixels: {type: l1, input: fake, target: y, weight: 100}
+  - train: d
+    losses:
+      judge: {type: lsgan_d, real: "D(x, y).logits", fake: "D(x, fake).logits", weight: 0.5}
+"""
+        + TAIL
+    )
+    batches = images("x", "y", count=4)
+    pairs.train(batches)
+    nets = pairs.reference
+    G, D = nets["G"], nets["D"]
+    opt_g, opt_d = adam(G), adam(D)
+    for batch in batches:
+        x, y = batch["x"], batch["y"]
+        only(G, of=nets)
+        fake = G(x)
+        no, yes = D(x, fake), D(x, y)
+        match = (no.features[0] - yes.features[0]).abs().mean()
+        learn(opt_g, (no.logits - 1).square().mean() + 10 * match + 100 * (fake - y).abs().mean())
+        only(D, of=nets)
+        verdicts = D(x, y).logits, D(x, fake.detach()).logits
+        learn(opt_d, 0.5 * ((verdicts[0] - 1).square().mean() + verdicts[1].square().mean()))
+    assert pairs.difference() < EXACT
+    assert pairs.forwards == {"G": 4, "D": 16}
+
+
+def test_path_length_differentiates_by_a_signal_of_the_player_that_learns(
+    bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    style = bench(
+        data("real")
+        + "networks: {M: {type: mapping}, S: {type: synthesis}, D: {type: toys.critic}}\n"
+        + "signals: {w: M(noise(8)), fake: S(w)}\n"
+        + players(g="M, S", d="D")
+        + """phases:
+  - train: g
+    losses:
+      adv: {type: vanilla_g, fake: D(fake)}
+      path: {type: path_length, images: fake, latents: w, weight: 2}
+  - train: d
+    losses: {judge: {type: vanilla_d, real: D(real), fake: D(fake)}}
+"""
+        + TAIL
+    )
+    batches = images("real", count=4)
+    style.train(batches)
+    nets = style.reference
+    M, S, D = nets["M"], nets["S"], nets["D"]
+    opt_g, opt_d = adam(M, S), adam(D)
+    torch.manual_seed(1)
+    for batch in batches:
+        only(M, S, of=nets)
+        w = M(noise())
+        fake = S(w)
+        (g,) = torch.autograd.grad((fake * fake.detach().cos()).sum(), w, create_graph=True)
+        learn(opt_g, F.softplus(-D(fake)).mean() + 2 * (g.norm(2, 1) - 0.3).square().mean())
+        only(M, S, D, of=nets)
+        with torch.no_grad():
+            # What was computed from a leaf lived for its phase: the next one takes w from before, and S as it is now.
+            again = S(w)
+        learn(opt_d, F.softplus(-D(batch["real"])).mean() + F.softplus(D(again)).mean())
+    assert style.difference() < EXACT
+    assert style.forwards == {"M": 4, "S": 8, "D": 12}
+
+
+@pytest.mark.parametrize("order", ["gd", "dg"])
+def test_a_signal_through_two_players_networks(
+    order: str, bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    phases = {
+        "g": "  - train: g\n    losses: {adv: {type: lsgan_g, fake: verdict}}\n",
+        "d": "  - train: d\n    losses: {judge: {type: lsgan_d, real: D(y), fake: verdict}}\n",
+    }
+    both = bench(
+        data("x", "y")
+        + "networks: {G: {type: translator}, D: {type: toys.critic}}\n"
+        + "signals: {fake: G(x), verdict: D(fake)}\n"
+        + players(g="G", d="D")
+        + "phases:\n"
+        + "".join(phases[player] for player in order)
+        + TAIL
+    )
+    batches = images("x", "y", count=4)
+    both.train(batches)
+    nets = both.reference
+    G, D = nets["G"], nets["D"]
+    opt_g, opt_d = adam(G), adam(D)
+    for batch in batches:
+        only(G, of=nets)
+        fake = G(batch["x"])
+        for player in order:
+            if player == "g":
+                only(G, of=nets)
+                learn(opt_g, (D(fake) - 1).square().mean())
+            else:
+                only(D, of=nets)
+                learn(opt_d, (D(batch["y"]) - 1).square().mean() + D(fake.detach()).square().mean())
+    assert both.difference() < EXACT
+    assert both.forwards == {"G": 4, "D": 12}
+
+
+def test_a_player_of_two_phases_sees_its_signals_anew(
+    bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    twice = bench(
+        data("x", "y")
+        + "networks: {G: {type: translator}, D: {type: toys.critic}}\n"
+        + "signals: {z: past(x), fake: G(z)}\nops: {past: tally}\n"
+        + players(g="G", d="D")
+        + """phases:
+  - train: g
+    losses: {pixels: {type: l1, input: fake, target: y}}
+  - train: d
+    losses: {judge: {type: lsgan_d, real: D(y), fake: D(fake)}}
+  - train: g
+    losses: {adv: {type: lsgan_g, fake: D(fake)}}
+"""
+        + TAIL
+    )
+    batches = images("x", "y", count=4)
+    twice.train(batches)
+    nets = twice.reference
+    G, D = nets["G"], nets["D"]
+    opt_g, opt_d = adam(G), adam(D)
+    for batch in batches:
+        only(G, of=nets)
+        fake = G(batch["x"])
+        learn(opt_g, (fake - batch["y"]).abs().mean())
+        only(D, of=nets)
+        learn(opt_d, (D(batch["y"]) - 1).square().mean() + D(fake.detach()).square().mean())
+        only(G, of=nets)
+        learn(opt_g, (D(G(batch["x"])) - 1).square().mean())
+    assert twice.difference() < EXACT
+    assert twice.forwards == {"G": 8, "D": 12}
+    assert twice.trainer.cast.ops["past"].count == 4  # nobody trains through it: it stays what it was
+
+
+def test_a_phase_without_a_loss_that_is_due_leaves_signals_to_the_next_one(
+    bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    idle = bench(
+        data("x", "y")
+        + "networks: {G: {type: translator}, D: {type: toys.critic}}\n"
+        + "signals: {fake: G(x)}\n"
+        + players(g="G", d="D")
+        + """phases:
+  - train: d
+    losses: {judge: {type: lsgan_d, real: D(y), fake: D(fake)}}
+  - train: g
+    losses: {pixels: {type: l1, input: fake, target: y, every: 3}}
+  - train: g
+    losses: {adv: {type: lsgan_g, fake: D(fake)}}
+"""
+        + TAIL
+    )
+    idle.train(images("x", "y", count=3))
+    assert idle.forwards["G"] == 2 + 1 + 1
+
+
+def test_schedules_move_weights_and_scalars_and_learning_rates(
+    bench: Callable[..., Any], images: Callable[..., Any]
+) -> None:
+    moving = bench(
+        data("real")
+        + "networks: {G: {type: synthesis}}\n"
+        + "schedules: {alpha: {type: ramp, start: 0.5, end: 1.5, steps: 4}}\n"
+        + """players:
+  g:
+    networks: [G]
+    optimizer: {type: sgd, lr: 0.5}
+    schedule: [{type: linear_decay, hold_epochs: 2, decay_epochs: 2}, {type: warmup, steps: 4}]
+phases:
+  - train: g
+    losses:
+      near: {type: l2, input: "G(noise(8), alpha)", target: real, weight: {type: ramp, end: 3, steps: 5}}
+      small: {type: l1, input: "G(noise(8), alpha=alpha)", target: real, weight: alpha}
+"""
+        + TAIL,
+        steps_per_epoch=2,
+    )
+    batches = images("real", count=6)
+    moving.train(batches)
+    G = moving.reference["G"]
+    torch.manual_seed(1)
+    for step, batch in enumerate(batches):
+        alpha = 0.5 + min(step / 4, 1)
+        z = noise()  # one text, one evaluation
+        near = (G(z, alpha) - batch["real"]).square().mean()
+        small = (G(z, alpha) - batch["real"]).abs().mean()
+        rate = 0.5 * [1, 1, 2 / 3, 2 / 3, 1 / 3, 1 / 3][step] * min((step + 1) / 4, 1)
+        learn(torch.optim.SGD(G.parameters(), lr=rate), 3 * min(step / 5, 1) * near + alpha * small)
+    assert moving.difference() < EXACT
+
+
+def test_clipping_ema_and_buffers(
+    bench: Callable[..., Any], images: Callable[..., Any], adam: Callable[..., Any]
+) -> None:
+    averaged = bench(
+        data("x", "y")
+        + "networks: {G: {type: translator, batch_norm: true}}\n"
+        + f"players: {{g: {{networks: [G], optimizer: {ADAM}, clip_norm: 0.05, ema: {{decay: 0.8}}}}}}\n"
+        + "phases:\n  - train: g\n    losses: {pixels: {type: l1, input: G(x), target: y}}\n"
+        + TAIL
+    )
+    batches = images("x", "y", count=5)
+    averaged.train(batches)
+    G = averaged.reference["G"]
+    optimizer, average = adam(G), None
+    for batch in batches:
+        optimizer.zero_grad()
+        (G(batch["x"]) - batch["y"]).abs().mean().backward()
+        norm = torch.cat([p.grad.flatten() for p in G.parameters()]).norm()
+        assert norm > 0.05
+        for p in G.parameters():
+            p.grad *= 0.05 / (norm + 1e-6)
+        optimizer.step()
+        now = copy.deepcopy(G.state_dict())
+        average = now if average is None else {k: average[k] * 0.8 + now[k] * 0.2 for k in now}
+    assert averaged.difference() < 1e-9  # Adam amplifies the rounding of a bias before a norm
+    ours = averaged.trainer.players["g"].ema["G"].module.state_dict()
+    assert all(torch.allclose(ours[k], average[k], rtol=0, atol=1e-9) for k in ours if "tracked" not in k)
+
+
+def test_four_micro_batches_of_one_are_a_batch_of_four(bench: Callable[..., Any], images: Callable[..., Any]) -> None:
+    text = (
+        data("x", "y")
+        + "networks: {G: {type: translator}, D: {type: toys.critic}}\n"
+        + "signals: {fake: G(x)}\n"
+        + players(d="D", g="G")
+        + """phases:
+  - train: d
+    losses:
+      judge: {type: lsgan_d, real: D(y), fake: D(fake)}
+      r1: {type: r1, logits: D(y), images: y, weight: 2, every: 2}
+  - train: g
+    losses: {adv: {type: lsgan_g, fake: D(fake)}}
+"""
+        + TAIL
+    )
+    whole, parts = bench(text), bench(text)
+    for batch in images("x", "y", count=5, batch=4):
+        whole.trainer.step([batch])
+        parts.trainer.step([{name: field[i : i + 1] for name, field in batch.items()} for i in range(4)])
+    parts.reference = dict(whole.trainer.cast.networks.items())
+    assert parts.difference() < 1e-12
+    assert parts.forwards["G"] == 4 * whole.forwards["G"]
+    losses = whole.trainer.statistics.read(), parts.trainer.statistics.read()
+    assert losses[0] == pytest.approx(losses[1], abs=1e-12)
