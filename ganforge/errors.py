@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -54,12 +54,13 @@ class Mark:
         return Mark(self.source, self.line, self.column + columns, width)
 
     def excerpt(self) -> str:
-        """The line, and below it a caret under the place."""
+        """The line, and below it a caret under the place; of a long line what stands around the place."""
         lines = self.source.text.splitlines()
         line = lines[self.line] if self.line < len(lines) else ""
-        width = max(1, min(self.width, len(line) - self.column))
+        line, column = _clip(line, self.column)
+        width = max(1, min(self.width, len(line) - column))
         # A tab in front of the caret keeps both lines aligned whatever the terminal's tab width.
-        indent = "".join("\t" if c == "\t" else " " for c in line[: self.column].ljust(self.column))
+        indent = "".join("\t" if c == "\t" else " " for c in line[:column].ljust(column))
         return f"{line}\n{indent}{'^' * width}"
 
 
@@ -75,7 +76,7 @@ class Problem:
         lines = [f"{self.mark}: {self.message}" if self.mark else self.message]
         if self.mark:
             lines += [f"  {line}" for line in self.mark.excerpt().splitlines()]
-        lines += [f"  {line}" for line in self.cure.splitlines()]
+        lines += [f"  {line}" for cure in self.cure.splitlines() for line in _wrap(cure)]
         return "\n".join(lines)
 
 
@@ -93,10 +94,50 @@ def _place(problem: Problem) -> tuple[str, int, int]:
     return (mark.source.name, mark.line, mark.column) if mark else ("", 0, 0)
 
 
+LINE = 120  # characters of a recipe's line that are shown
+CURE = 100  # characters after which a list of names goes on in the next line
+
+
+def _clip(line: str, column: int) -> tuple[str, int]:
+    """The part of a long line around a column, and where the column is in it."""
+    if len(line) <= LINE:
+        return line, column
+    start = max(0, min(column - LINE // 2, len(line) - LINE))
+    head, tail = "..." if start else "", "..." if start + LINE < len(line) else ""
+    return f"{head}{line[start : start + LINE]}{tail}", column - start + len(head)
+
+
+def _wrap(text: str) -> Iterator[str]:
+    """Long enumerations over several lines, broken after a comma."""
+    line = ""
+    for piece in text.split(", "):
+        if line and len(line) + len(piece) > CURE:
+            yield f"{line},"
+            line = f"  {piece}"
+        else:
+            line = f"{line}, {piece}" if line else piece
+    yield line
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that a misspelt one may have meant."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), None)
+
+
 def suggest(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """The cure for an unknown word: the nearest known one, else the list of them, else `otherwise`."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    if near:
-        return f"did you mean '{near[0]}'?"
+    if near := nearest(word, names):
+        return f"did you mean '{near}'?"
     return f"known: {', '.join(names)}" if names else otherwise
+
+
+def misspelt(message: str, word: str, known: Iterable[str], mark: Mark, otherwise: str | None = None) -> Problem:
+    """The problem of an unknown word: a near one stands in the message, else the known ones in the cure.
+
+    `otherwise` is a cure in place of the known ones.
+    """
+    names = sorted(known)
+    if near := nearest(word, names):
+        return Problem(f"{message}; did you mean '{near}'?", mark)
+    return Problem(message, mark, suggest(word, names) if otherwise is None else otherwise)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ganforge.errors import suggest
+from ganforge.errors import nearest
 from ganforge.signature import Signature, read_signature
 
 KINDS = ("networks", "losses", "ops", "datasets", "metrics", "optimizers", "schedules", "callbacks", "recipes")
@@ -90,20 +90,19 @@ class Registry:
         if found:
             names = " or ".join(part.full_name for part in found)
             raise UnknownPart(f"'{name}' is registered by {len(found)} plugins", f"write {names}")
-        raise UnknownPart(self._message(kind, name), self._cure(kind, name))
+        near = nearest(name, {part.full_name if "." in name else part.name for part in self.of(kind)})
+        message = f"unknown {SINGULAR[kind]} '{name}'" + (f"; did you mean '{near}'?" if near else "")
+        raise UnknownPart(message, "\n".join(self._cure(kind, name, bool(near))))
 
-    def _message(self, kind: str, name: str) -> str:
-        names = {n for part in self.of(kind) for n in ((part.full_name,) if "." in name else (part.name,))}
-        near = suggest(name, names)
-        return f"unknown {SINGULAR[kind]} '{name}'" + (f"; {near}" if near.startswith("did") else "")
-
-    def _cure(self, kind: str, name: str) -> str:
-        lines = [f"plugin '{plugin}' could not be loaded: {why}" for plugin, why in self.broken.items()]
+    def _cure(self, kind: str, name: str, is_near: bool) -> Iterator[str]:
+        yield from (f"plugin '{plugin}' could not be loaded: {why}" for plugin, why in self.broken.items())
+        if is_near:
+            return
         plugin = name.partition(".")[0] if "." in name else None
-        if plugin and plugin not in {p.plugin for p in self.parts.values()} and plugin not in self.broken:
-            lines.append(f"no plugin '{plugin}' is installed; try: pip install ganforge-{plugin}")
-        elif other := next((k for k in KINDS if k != kind and any(p.name == name for p in self.of(k))), None):
-            lines.append(f"there is a {SINGULAR[other]} of that name")
+        other = next((k for k in KINDS if k != kind and any(name in (p.name, p.full_name) for p in self.of(k))), None)
+        if other:
+            yield f"there is a {SINGULAR[other]} of that name"
+        elif plugin and plugin not in {part.plugin for part in self.parts.values()} | set(self.broken):
+            yield f"no plugin '{plugin}' is installed; its package may be called ganforge-{plugin}"
         else:
-            lines.append(f"`ganforge parts {kind}` lists what is installed")
-        return "\n".join(lines)
+            yield f"`ganforge parts {kind}` lists what is installed"

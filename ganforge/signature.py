@@ -12,15 +12,16 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, NotRequired, Required, Union
 
 import annotated_types
 import pydantic
 import torch
 from pydantic.fields import FieldInfo
 from torch import nn
-from typing_extensions import NotRequired, Required, TypedDict
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from ganforge.faults import Fault, faults
 from ganforge.parts import Context, Progress
 
 MISSING = inspect.Parameter.empty
@@ -49,15 +50,6 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One option that does not fit: `path` leads to it, `kind` is `unknown`, `missing` or `bad`."""
-
-    path: tuple[str | int, ...]
-    kind: str
-    message: str
-
-
-@dataclass(frozen=True)
 class Signature:
     """The parameters of a part, by where their values come from."""
 
@@ -66,7 +58,10 @@ class Signature:
     injected: Mapping[str, type] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return ", ".join(map(str, (*self.inputs, *self.options))) or "no options"
+        known = (*self.inputs, *self.options)
+        # Torch's optimizers end in switches of their implementation.
+        shown = [*map(str, known[:8]), "..."] if len(known) > 10 else map(str, known)
+        return ", ".join(shown) or "no options"
 
     @cached_property
     def _adapter(self) -> pydantic.TypeAdapter[dict[str, Any]]:
@@ -74,7 +69,7 @@ class Signature:
         form = TypedDict("Options", fields)  # type: ignore[misc]
         # Strict: "64" is no number; unknown options are refused, not ignored.
         form.__pydantic_config__ = pydantic.ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)  # type: ignore[attr-defined]
-        return pydantic.TypeAdapter(form)
+        return pydantic.TypeAdapter(form)  # type: ignore[arg-type]
 
     def check(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
         """The options in the types that the part asks for, and every fault among them.
@@ -85,24 +80,6 @@ class Signature:
             return self._adapter.validate_json(json.dumps(options)), []
         except pydantic.ValidationError as error:
             return {}, list(faults(error))
-
-
-def faults(error: pydantic.ValidationError) -> Iterator[Fault]:
-    """What pydantic found, one fault a place."""
-    seen = set()
-    for detail in error.errors(include_url=False):
-        path = tuple(step for step in detail["loc"] if not _is_union_tag(step))
-        kind = {"extra_forbidden": "unknown", "missing": "missing"}.get(detail["type"], "bad")
-        message = detail["msg"].replace("Input should be", "should be").removeprefix("Value error, ")
-        if path not in seen:  # a union reports each of its members; the first says enough
-            seen.add(path)
-            yield Fault(path, kind, message)
-
-
-def _is_union_tag(step: str | int) -> bool:
-    """Pydantic puts the tried member of a union into the path: `int`, `constrained-float`, `list[int]`."""
-    tags = ("constrained-", "function-", "list[", "tuple[", "dict[", "literal[", "union[")
-    return isinstance(step, str) and (step in {"int", "float", "str", "bool", "none"} or step.startswith(tags))
 
 
 def read_signature(kind: str, factory: Callable[..., Any]) -> Signature:
@@ -125,7 +102,7 @@ def read_signature(kind: str, factory: Callable[..., Any]) -> Signature:
 
 def call_signature(factory: Callable[..., Any]) -> inspect.Signature | None:
     """How an op or a network is called in an expression, where that can be told without building it."""
-    made = factory
+    made: Any = factory
     if not inspect.isclass(made):
         made = typing.get_type_hints(factory).get("return")
         if not (inspect.isclass(made) and issubclass(made, nn.Module)) or made is nn.Module:
@@ -211,7 +188,7 @@ def describe_type(annotation: Any) -> str:
     """An annotation as a person writes it: `int >= 1`, `instance|batch|none`, `tensor`."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return " ".join([describe_type(args[0]), *_bounds(args[1:])])
+        return f"{describe_type(args[0])} {_range(dict(_bounds(args[1:])))}".rstrip()
     if origin is Literal:
         return "|".join(map(str, args))
     if origin in (Union, types.UnionType):
@@ -233,12 +210,21 @@ def _type_name(annotation: Any) -> str:
 _BOUNDS = {annotated_types.Ge: ">=", annotated_types.Gt: ">", annotated_types.Le: "<=", annotated_types.Lt: "<"}
 
 
-def _bounds(metadata: tuple[Any, ...]) -> Iterator[str]:
+def _bounds(metadata: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
     for item in metadata:
         if isinstance(item, FieldInfo):
             yield from _bounds(tuple(item.metadata))
         elif type(item) in _BOUNDS:
-            yield f"{_BOUNDS[type(item)]} {getattr(item, type(item).__name__.lower())}"
+            yield _BOUNDS[type(item)], getattr(item, type(item).__name__.lower())
+
+
+def _range(bounds: dict[str, Any]) -> str:
+    """Bounds as a person writes them: `>= 1`, or both of them as an interval, `in [0, 1)`."""
+    if len(bounds) < 2:
+        return "".join(f"{sign} {bound}" for sign, bound in bounds.items())
+    lower = f"[{bounds['>=']}" if ">=" in bounds else f"({bounds['>']}"
+    upper = f"{bounds['<=']}]" if "<=" in bounds else f"{bounds['<']})"
+    return f"in {lower}, {upper}"
 
 
 def _plain(value: Any) -> str:

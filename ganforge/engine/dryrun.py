@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from ganforge.engine.cast import Cast, build_cast
+from ganforge.engine.device import Precision
+from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.scene import Program, Scene, map_tensors
 from ganforge.engine.state import random_state, restore_random_state
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
-from ganforge.recipe.expressions import Expression, Name
+from ganforge.recipe.expressions import Attribute, Call, Expression, Name
 from ganforge.recipe.model import Bound, LossUse, Recipe, Written
 
 
@@ -45,10 +50,39 @@ def dry_run(recipe: Recipe) -> DryRun:
     """
     before = random_state()
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            return _Rehearsal(recipe).run()
+        fake = FakeTensorMode(allow_non_fake_inputs=True)
+        cast, lazy = _build(recipe, fake)
+        with fake:
+            return _Rehearsal(recipe, cast, lazy).run()
     finally:
         restore_random_state(before)
+
+
+def _build(recipe: Recipe, fake: FakeTensorMode) -> tuple[Cast, bool]:
+    """The parts, of fake tensors if they can be, and whether a network creates parameters in its first forward."""
+    try:
+        with fake:
+            return build_cast(recipe), False
+    except RecipeError:  # torch cannot fake parameters that have no shape yet
+        cast = build_cast(recipe)
+    lazy = any(isinstance(p, nn.parameter.UninitializedParameter) for p in cast.networks.parameters())
+    if lazy:
+        with suppress(Exception):  # the rehearsal tells a fault at its place
+            create_lazy_parameters(recipe, cast, Precision("fp32", torch.device("cpu")))
+    return cast, lazy
+
+
+class _Flops(TorchDispatchMode):
+    """Counts floating-point operations. Torch's own counter follows modules too, and fails where a loss differentiates
+    with respect to its inputs."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func.overloadpacket):
+            self.total += formula(*args, **(kwargs or {}), out_val=out)
+        return out
 
 
 class _Failed(Exception):
@@ -56,28 +90,28 @@ class _Failed(Exception):
 
 
 class _Rehearsal:
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, cast: Cast, lazy: bool) -> None:
+        self.recipe, self.cast, self.lazy = recipe, cast, lazy
         self.problems: list[Problem] = []
-        self.cast: Cast = build_cast(recipe)
-        self.program = Program(recipe, self.cast)
+        self.program = Program(recipe, cast)
         self.failed: set[str] = set()
+        self.causes: set[tuple[str, str]] = set()
 
     def run(self) -> DryRun:
         recipe = self.recipe
         shapes = dict(recipe.dataset.shapes())
         batch = self._batch(shapes)
-        before = _parameter_names(self.cast.networks)
         scene = Scene(self.program, batch, recipe.phases, Progress(0, 1, 1))
         forwards, flops = {}, {}
         for position, phase in enumerate(recipe.phases):
             self.program.forwards.clear()
-            with FlopCounterMode(display=False) as counter:
+            with _Flops() as counter:
                 self._phase(scene, position)
             forwards[phase.name] = Counter(self.program.forwards)
-            flops[phase.name] = counter.get_total_flops()
+            flops[phase.name] = counter.total
         signals = {name: self._shape(scene, name) for name in recipe.signals}
         self._validation()
+        self._optimizers()
         if self.problems:
             raise RecipeError(self.problems)
         return DryRun(
@@ -85,8 +119,18 @@ class _Rehearsal:
             forwards=forwards,
             flops=flops,
             parameters={name: sum(p.numel() for p in net.parameters()) for name, net in self.cast.networks.items()},
-            lazy=_parameter_names(self.cast.networks) != before,
+            lazy=self.lazy,
         )
+
+    def _optimizers(self) -> None:
+        """Build them as the run will: some refuse values that their types allow."""
+        for player in self.recipe.players.values():
+            parameters = [p for name in player.networks for p in self.cast.networks[name].parameters()]
+            use = player.optimizer
+            try:
+                use.part.factory(parameters, **use.options)
+            except (TypeError, ValueError, RuntimeError) as error:
+                self.problems.append(Problem(f"{use.part.name}: {_in_plain_words(error)}", use.mark))
 
     def _batch(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         return {name: torch.zeros(self.recipe.loader.batch_size, *shape) for name, shape in shapes.items()}
@@ -106,7 +150,9 @@ class _Rehearsal:
                 total = total + self._loss(scene, phase.name, loss)
             except _Failed:
                 continue
-        parameters = [p for name in self.recipe.players[phase.train].networks for p in self.cast.networks[name].parameters()]
+        parameters = [
+            p for name in self.recipe.players[phase.train].networks for p in self.cast.networks[name].parameters()
+        ]
         if isinstance(total, Tensor) and total.requires_grad and not self.problems:
             total.backward(inputs=[p for p in parameters if p.requires_grad])
         scene.end()
@@ -116,10 +162,10 @@ class _Rehearsal:
         try:
             value = self.cast.losses[phase, loss.name](**inputs)
         except Exception as error:
-            described = ", ".join(f"{name} {_describe(value)}" for name, value in inputs.items())
-            self.problems.append(
-                Problem(f"the loss '{loss.name}' cannot be computed: {_first_line(error)}", loss.use.mark, f"its inputs: {described}")
-            )
+            described = [f"{name} {_describe(value)}" for name, value in inputs.items()]
+            message = f"the loss '{loss.name}' cannot be computed: {_in_plain_words(error)}"
+            cure = "" if all(text in message for text in described) else f"its inputs: {', '.join(described)}"
+            self.problems.append(Problem(message, loss.use.mark, cure))
             raise _Failed from error
         if isinstance(value, Tensor) and value.numel() != 1:
             message = f"the loss '{loss.name}' returns a tensor of shape {list(value.shape)}, not one number"
@@ -162,9 +208,21 @@ class _Rehearsal:
             except Exception as inner:
                 place, error = piece, inner
                 break
-        arguments = ", ".join(f"{child.text} {_describe(_quiet(scene, child))}" for child in place.children)
-        message = f"'{place.text}' cannot be computed: {_first_line(error)}"
-        self.problems.append(Problem(message, written.place(place), f"it is given {arguments}" if arguments else ""))
+        values = {child.text: _quiet(scene, child) for child in place.children}
+        arguments = ", ".join(f"{text} {_describe(value)}" for text, value in values.items())
+        message = f"'{_short(place.text)}' cannot be computed: {_in_plain_words(error)}"
+        cure = f"it is given {arguments}" if arguments else ""
+        if isinstance(place, Attribute) and isinstance(error, AttributeError):
+            value = values[place.value.text]
+            message, cure = f"'{_short(place.value.text)}' has no '{place.attribute}'", f"it is {_describe_kind(value)}"
+        self._note_once(place, Problem(message, written.place(place), cure))
+
+    def _note_once(self, place: Expression, problem: Problem) -> None:
+        """One fault of a network is one problem, however often the network is called with the same shapes."""
+        cause = (place.function if isinstance(place, Call) else place.text, problem.message.partition(": ")[2])
+        if cause not in self.causes:
+            self.problems.append(problem)
+        self.causes.add(cause)
 
     def _shape(self, scene: Scene, name: str) -> Any:
         signal = self.recipe.signals[name]
@@ -180,7 +238,10 @@ class _Rehearsal:
         """The panels and metrics, on the fields of a validation sample."""
         batch = self._batch(self.recipe.dataset.validation_shapes())
         scene = Scene(self.program, batch, (), Progress(0, 1, 1))
-        written = [*self.recipe.images, *(w for metric in self.recipe.metrics for b in metric.inputs.values() for w in _each(b))]
+        written = [
+            *self.recipe.images,
+            *(w for metric in self.recipe.metrics for b in metric.inputs.values() for w in _each(b)),
+        ]
         with torch.no_grad():
             for item in written:
                 try:
@@ -192,12 +253,6 @@ class _Rehearsal:
 
 def _each(bound: Bound) -> Iterator[Written]:
     yield from bound if isinstance(bound, tuple) else (bound,)
-
-
-def _parameter_names(networks: nn.ModuleDict) -> list[str]:
-    return [
-        name for name, p in networks.named_parameters() if not isinstance(p, nn.parameter.UninitializedParameter)
-    ]
 
 
 def _quiet(scene: Scene, expression: Expression) -> Any:
@@ -216,6 +271,35 @@ def _describe(value: Any) -> str:
     return "" if isinstance(value, nn.Module) or value is None else repr(value)
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+def _describe_kind(value: Any) -> str:
+    """What a value is and what it offers, for an error."""
+    if isinstance(value, Tensor):
+        return f"a tensor {_describe(value)}"
+    fields = getattr(value, "_fields", None)
+    return f"made of {', '.join(fields)}" if fields else f"a {type(value).__name__}"
+
+
+# What torch says, and what a reader of recipes is told.
+_PLAIN_WORDS = (
+    (
+        re.compile(r"Given (?:groups|transposed)=.* expected input(\[.*?\]) to have (\d+) channels, but got (\d+).*"),
+        r"its layer takes \2 channels, but \1 has \3",
+    ),
+    (
+        re.compile(r"Expected more than 1 spatial element when training, got input size torch\.Size\((\[.*\])\)"),
+        r"nothing but one pixel is left to normalise, \1; the images are too small for the network",
+    ),
+    (re.compile(r"torch\.Size\((\[.*?\])\)"), r"\1"),
+)
+
+
+def _in_plain_words(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
+    for pattern, plain in _PLAIN_WORDS:
+        text = pattern.sub(plain, text)
+    return text
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

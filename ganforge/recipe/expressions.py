@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+MAX_LENGTH = 2000
+MAX_DEPTH = 50
+NAME_PARTS = "give parts of it names, as signals of their own"
 CURE = "a signal is made of names, calls, attributes and constants; for anything else write an op in a plugin"
 
 
@@ -16,6 +21,10 @@ class ExpressionFault(Exception):
     def __init__(self, message: str, column: int = 0, width: int = 1, cure: str = "") -> None:
         super().__init__(message)
         self.message, self.column, self.width, self.cure = message, column, width, cure
+
+
+# Brackets, but not those inside quotes.
+_BRACKETS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[()\[\]{}]""", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -104,15 +113,43 @@ def parse_expression(text: str) -> Expression:
         ExpressionFault: it is not one.
     """
     stripped = text.strip()
+    shift = text.index(stripped)
+    if not stripped:
+        raise ExpressionFault("the expression is empty", 0, 1, "for example G_ab(real_a)")
+    if len(stripped) > MAX_LENGTH:
+        raise ExpressionFault(f"the expression is longer than {MAX_LENGTH:,} characters", shift, 1, NAME_PARTS)
+    _check_brackets(stripped, shift)
     try:
-        # In brackets, so that an expression may run over several lines.
-        tree = ast.parse(f"({stripped})", mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd literals, which the reader refuses or keeps
+            # In brackets, so that an expression may run over several lines.
+            tree = ast.parse(f"({stripped})", mode="eval").body
+        return _Reader(f"({stripped})", shift - 1).read(tree)
+    except (MemoryError, RecursionError):  # a long chain of signs or dots
+        raise ExpressionFault("the expression is nested too deeply", shift, len(stripped), NAME_PARTS) from None
+    except (SyntaxError, ValueError) as error:
         column = max(0, (getattr(error, "offset", None) or 2) - 2)
-        raise ExpressionFault(
-            f"'{_short(stripped)}' is not a signal expression", min(column, max(0, len(stripped) - 1)), 1, CURE
-        ) from None
-    return _Reader(f"({stripped})", text.index(stripped) - 1).read(tree)
+        column = shift + min(column, len(stripped) - 1)
+        raise ExpressionFault(f"'{_short(stripped)}' is not a signal expression", column, 1, CURE) from None
+
+
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+
+
+def _check_brackets(text: str, shift: int) -> None:
+    """Python would call an open bracket's line wrong, and match a stray one with those put around the text."""
+    opened: list[tuple[str, int]] = []
+    for piece in _BRACKETS.finditer(text):
+        bracket, column = piece[0], piece.start() + shift
+        if bracket in _PAIRS.values():
+            opened.append((bracket, column))
+            if len(opened) > MAX_DEPTH:
+                raise ExpressionFault(f"more than {MAX_DEPTH} brackets, one in the other", column, 1, NAME_PARTS)
+        elif bracket in _PAIRS and (not opened or opened.pop()[0] != _PAIRS[bracket]):
+            raise ExpressionFault(f"nothing is open for this '{bracket}' to close", column, 1, "drop it")
+    if opened:
+        bracket, column = opened[-1]
+        raise ExpressionFault(f"this '{bracket}' is never closed", column, 1, "close it")
 
 
 @dataclass(frozen=True)
@@ -136,9 +173,10 @@ class _Reader:
                 name, method = self._function(node.func)
                 if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
                     raise ExpressionFault("'*' is not allowed in a signal", column, width, CURE)
+                self._refuse_twice(node.keywords)
                 keywords = tuple((keyword.arg or "", self.read(keyword.value)) for keyword in node.keywords)
                 return Call(*place, name, method, tuple(map(self.read, node.args)), keywords)
-        raise ExpressionFault(f"'{_short(ast.unparse(node))}' is not allowed in a signal", column, width, CURE)
+        raise ExpressionFault(f"'{_short(self._written(node))}' is not allowed in a signal", column, width, CURE)
 
     def _function(self, node: ast.expr) -> tuple[str, str | None]:
         match node:
@@ -148,21 +186,38 @@ class _Reader:
                 return self._public(name, node), self._public(node.attr, node)
         column, width = self._place(node)
         raise ExpressionFault(
-            f"'{_short(ast.unparse(node))}' cannot be called: call a network, one of its methods, or an op", column, width
+            f"'{_short(self._written(node))}' cannot be called: call a network, one of its methods, or an op",
+            column,
+            width,
         )
+
+    def _refuse_twice(self, keywords: list[ast.keyword]) -> None:
+        seen: set[str | None] = set()
+        for keyword in keywords:
+            if keyword.arg in seen:
+                raise ExpressionFault(f"the argument '{keyword.arg}' is given twice", *self._place(keyword.value))
+            seen.add(keyword.arg)
 
     def _public(self, name: str, node: ast.expr) -> str:
         if name.startswith("_"):
-            raise ExpressionFault(f"'{name}' is private: names with a leading underscore are not for recipes", *self._place(node))
+            raise ExpressionFault(
+                f"'{name}' is private: names with a leading underscore are not for recipes", *self._place(node)
+            )
         return name
+
+    def _written(self, node: ast.expr) -> str:
+        column, width = self._place(node)
+        return ast.unparse(node) if node.lineno != node.end_lineno else self.text[column - self.shift :][:width]
 
     def _place(self, node: ast.expr) -> tuple[int, int]:
         """Column and width in the original text; `ast` counts bytes, and a caret characters."""
         if node.lineno > 1:
-            return 0, 1
+            return self.shift + 1, 1
         raw = self.text.encode()
         start = len(raw[: node.col_offset].decode(errors="ignore"))
-        end = len(raw[: node.end_col_offset].decode(errors="ignore")) if node.end_lineno == node.lineno else start + 1
+        end = len(raw[: node.end_col_offset].decode(errors="ignore")) if node.end_lineno == 1 else start + 1
+        if start == 0:  # a tuple without brackets of its own has those put around the text
+            start, end = 1, max(2, end - 1)
         return start + self.shift, max(1, end - start)
 
 

@@ -151,9 +151,16 @@ def _read_override(text: str) -> _Override:
     if not equals or not all(step.name for step in path):
         problem = Problem("an override is a dotted name, '=', and a value", Mark(source, 0, 0, len(text)))
         raise RecipeError([replace(problem, cure="for example run.epochs=2")])
+    if not _is_unicode(text):
+        raise RecipeError([Problem("an override must be UTF-8 text", Mark(source, 0, 0, len(text)))])
     if path[0].name == "extends":
         raise RecipeError([Problem("only a file can extend a recipe", path[0].mark, "write a recipe with this line")])
     return _Override(path, _read_value(source, len(dotted) + 1, written))
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the command line's bytes were text; Python hands on others as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _read_value(source: Source, start: int, written: str) -> Node:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ganforge.errors import Mark, Problem
 from ganforge.parts import Dataset
@@ -24,13 +25,19 @@ class Settings(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise ValueError(f"should be auto, cpu, mps, cuda or cuda:1, not '{name}'")
+    return name
+
+
 class RunSettings(Settings):
     """`run:`: how long, how precisely, on what, and how often things are written."""
 
     epochs: Count | None = None
     steps: Count | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, AfterValidator(_device)] = "auto"
     precision: Literal["fp64", "fp32", "tf32", "bf16", "fp16"] = "fp32"
     accumulate: Count = 1
     on_bad_loss: Literal["stop", "skip"] = "stop"

@@ -181,6 +181,8 @@ def parse(source: Source, start: int = 0) -> Node:
     return node
 
 
+# A call as it should have been written, brackets inside brackets up to three levels.
+_CALL = re.compile(r"[^()\n]*\((?:[^()\n]|\((?:[^()\n]|\([^()\n]*\))*\))*\)")
 _ANCHOR = re.compile(r"(?:&[\w-]+(?:\s|#.*)*)?")
 
 
@@ -204,10 +206,22 @@ class _Builder:
     def _build(self, written: YamlNode) -> Node:
         mark = self._mark(written)
         if isinstance(written, ScalarNode):
+            if fault := self._cut_short(written, mark):
+                self._problems.append(fault)
             return Node(scalar(written.value) if written.style is None else written.value, mark)
         if isinstance(written, SequenceNode):
             return Node([self.build(child) for child in written.value], mark)
         return self._mapping(written, mark)
+
+    def _cut_short(self, written: ScalarNode, mark: Mark) -> Problem | None:
+        """Inside { } or [ ], YAML ends unquoted text at a comma, be it between the arguments of a call."""
+        text, end = written.value, written.end_mark.index
+        if written.style is not None or text.count("(") <= text.count(")") or self._text[end : end + 1] != ",":
+            return None
+        start = end - len(text)
+        whole = _CALL.match(self._text, start)
+        message = "the ',' ends this text, for it stands inside { } or [ ]"
+        return Problem(message, mark, f'put quotes around it: "{whole[0]}"' if whole else "put quotes around the whole")
 
     def _measured(self, node: Node) -> Node:
         sizes = [self._sizes[child] for child in node.children]

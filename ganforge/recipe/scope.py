@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from torch import nn
 
-from ganforge.errors import Problem, suggest
+from ganforge.errors import Mark, Problem, misspelt
 from ganforge.parts import Dataset
+from ganforge.recipe.arguments import describe, misfit
 from ganforge.recipe.expressions import Call, Expression, Name
-from ganforge.recipe.model import LossUse, MetricUse, Recipe, Written
+from ganforge.recipe.model import LossUse, MetricUse, PartUse, Recipe, Written
 from ganforge.signature import call_signature, expression_signature
 
 
+def check_scope(recipe: Recipe, dataset: Dataset | None, whole: bool) -> tuple[list[Problem], list[Problem]]:
+    """The problems and the warnings of how a recipe's names are used.
 
-
-def check_scope(recipe: Recipe, dataset: Dataset | None) -> tuple[list[Problem], list[Problem]]:
-    """The problems and the warnings of how a recipe's names are used; `dataset` is None where `data:` is faulty."""
-    scope = _Scope(recipe, dataset)
+    `dataset` is None where `data:` is faulty, and what has faults is missing from a recipe that is not `whole`: one
+    fault must not cause others.
+    """
+    scope = _Scope(recipe, dataset, whole)
     scope.check_collisions()
     scope.check_expressions()
     scope.check_cycles()
@@ -43,7 +46,9 @@ def dependencies(recipe: Recipe, expression: Expression) -> set[str]:
 def values_from_before(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     """Where rule 3 matters: (phase, signal, player) if the phase sees the signal as it was before the player's step."""
     for position, phase in enumerate(recipe.phases):
-        used = {name for loss in phase.losses for w in loss.expressions() for name in dependencies(recipe, w.expression)}
+        used = {
+            name for loss in phase.losses for w in loss.expressions() for name in dependencies(recipe, w.expression)
+        }
         own = set(recipe.players[phase.train].networks)
         for signal in recipe.signals:
             path = dependencies(recipe, recipe.signals[signal].expression)
@@ -59,6 +64,7 @@ def values_from_before(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
 class _Scope:
     recipe: Recipe
     dataset: Dataset | None
+    whole: bool
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
@@ -71,7 +77,12 @@ class _Scope:
     def check_collisions(self) -> None:
         """One name must not stand for two things."""
         recipe, seen = self.recipe, dict.fromkeys(self.fields, "a batch field")
-        for kind, section in (("a network", "networks"), ("an op", "ops"), ("a schedule", "schedules"), ("a signal", "signals")):
+        for kind, section in (
+            ("a network", "networks"),
+            ("an op", "ops"),
+            ("a schedule", "schedules"),
+            ("a signal", "signals"),
+        ):
             node = recipe.node.value.get(section) if isinstance(recipe.node.value, dict) else None
             for name, mark in (node.keys if node else {}).items():
                 if not name.isidentifier() or name.startswith("_"):
@@ -83,9 +94,13 @@ class _Scope:
                 seen[name] = kind
 
     def known(self, validation: bool) -> set[str]:
-        recipe = self.recipe
+        """The names that are values: batch fields, signals and schedules."""
         fields = self.validation_fields if validation else self.fields
-        return {*fields, *recipe.networks, *recipe.ops, *recipe.schedules, *recipe.signals}
+        return fields | self.written("signals") | self.written("schedules")
+
+    @property
+    def callable(self) -> set[str]:
+        return self.written("networks") | self.written("ops")
 
     # Expressions
 
@@ -105,7 +120,7 @@ class _Scope:
         for name, bound in use.inputs.items():
             for written in bound if isinstance(bound, tuple) else (bound,):
                 root = written.expression
-                is_network = isinstance(root, Name) and root.name in self.recipe.networks
+                is_network = isinstance(root, Name) and root.name in self.written("networks")
                 if name in modules and not is_network:
                     message = f"'{name}' of {use.use.part.name} should be the name of a network"
                     cure = f"networks: {', '.join(self.recipe.networks)}"
@@ -114,82 +129,74 @@ class _Scope:
                     self.check(written, validation)
 
     def check(self, written: Written, validation: bool) -> None:
-        functions = {piece.name for piece in written.expression.walk() if isinstance(piece, Call)}
         for piece in written.expression.walk():
             if isinstance(piece, Call):
                 self.check_call(written, piece, validation)
-            elif isinstance(piece, Name) and piece.name not in functions | self.known(validation):
-                self.unknown(written, piece, validation)
-            elif isinstance(piece, Name) and piece.name in {*self.recipe.networks, *self.recipe.ops}:
-                message = f"'{piece.name}' is {self.kind(piece.name)} and must be called, as in {piece.name}(x)"
+            elif isinstance(piece, Name) and piece.name in self.callable:
+                kind = "a network" if piece.name in self.written("networks") else "an op"
+                message = f"'{piece.name}' is {kind} and must be called, as in {piece.name}(x)"
                 self.problems.append(Problem(message, written.place(piece)))
+            elif isinstance(piece, Name) and piece.name not in self.known(validation):
+                self.unknown(written, piece, self.known(validation))
 
-    def unknown(self, written: Written, piece: Name | Call, validation: bool) -> None:
-        recipe = self.recipe
-        callable_names = {*recipe.networks, *recipe.ops}
-        known = callable_names | set(recipe.functions) if isinstance(piece, Call) else self.known(validation) - callable_names
-        if self.dataset is None and isinstance(piece, Name):
-            return  # it may be a batch field
-        message = f"unknown name '{piece.name}'"
-        near, cure = suggest(piece.name, known), ""
-        if near.startswith("did"):
-            message += f"; {near}"
-        else:
-            cure = near
-        width = len(piece.name)
-        self.problems.append(Problem(message, written.mark.shifted(piece.column, width), cure))
-
-    def kind(self, name: str) -> str:
-        return "a network" if name in self.recipe.networks else "an op"
+    def unknown(self, written: Written, piece: Name | Call, known: set[str]) -> None:
+        faulty_data = self.dataset is None and isinstance(piece, Name)  # it may be a batch field
+        no_networks = not self.written("networks") and isinstance(piece, Call)
+        if not faulty_data and not no_networks:
+            mark = written.mark.shifted(piece.column, len(piece.name))
+            self.problems.append(misspelt(f"unknown name '{piece.name}'", piece.name, known, mark))
 
     # Calls
 
     def check_call(self, written: Written, call: Call, validation: bool) -> None:
         recipe, name = self.recipe, call.name
         if name in recipe.networks:
-            factory = recipe.networks[name].part.factory
-            if call.method:
-                self.check_method(written, call, factory)
-            elif signature := call_signature(factory):
-                self.bind(written, call, signature)
-        elif call.method:
-            if name not in recipe.signals and name not in self.known(validation):
-                self.unknown(written, call, validation)
-            else:
-                message = f"'{name}' is no network; only networks have methods that a recipe can call"
-                self.problems.append(Problem(message, written.place(call)))
-        elif name in recipe.ops:
-            factory = recipe.ops[name].part.factory
-            signature = call_signature(factory) if isinstance(factory, type) else expression_signature(factory)
-            if signature is not None:
-                self.bind(written, call, _without(signature, set(recipe.ops[name].options)))
-        elif name in recipe.functions:
+            self.check_network(written, call, recipe.networks[name].part.factory)
+        elif name in self.callable and not call.method:
+            if name in recipe.ops:
+                self.check_op(written, call, recipe.ops[name])
+        elif name in recipe.functions and not call.method:
             self.bind(written, call, expression_signature(recipe.functions[name].factory))
-        elif name in self.known(validation):
+        elif name in self.written("networks"):
+            return  # faulty itself
+        elif name not in self.known(validation) | self.callable | set(recipe.functions):
+            self.unknown(written, call, self.callable | set(recipe.functions))
+        elif call.method:
+            message = f"'{name}' is no network; only networks have methods that a recipe can call"
+            self.problems.append(Problem(message, written.mark.shifted(call.column, len(call.function))))
+        else:
             message = f"'{name}' is a value and cannot be called"
             self.problems.append(Problem(message, written.mark.shifted(call.column, len(name))))
-        else:
-            self.unknown(written, call, validation)
 
-    def check_method(self, written: Written, call: Call, factory: object) -> None:
+    def check_op(self, written: Written, call: Call, use: PartUse) -> None:
+        factory = use.part.factory
+        signature = call_signature(factory) if isinstance(factory, type) else expression_signature(factory)
+        if signature is not None:
+            self.bind(written, call, _without(signature, set(use.options)))
+
+    def check_network(self, written: Written, call: Call, factory: Callable[..., object]) -> None:
+        if call.method is None:
+            if signature := call_signature(factory):
+                self.bind(written, call, signature)
+            return
         if not (inspect.isclass(factory) and issubclass(factory, nn.Module)):
             return  # known when it is built
-        method = getattr(factory, call.method or "", None)
+        method = getattr(factory, call.method, None)
         if method is None:
             own = {n for c in factory.__mro__ if c not in nn.Module.__mro__ for n in vars(c) if not n.startswith("_")}
             message = f"{self.recipe.networks[call.name].part.name} has no method '{call.method}'"
-            self.problems.append(Problem(message, written.place(call), suggest(call.method or "", own)))
+            mark = written.mark.shifted(call.column, len(call.function))
+            otherwise = None if own - {"forward"} else f"call the network itself: {call.name}(x)"
+            self.problems.append(misspelt(message, call.method, own - {"forward"}, mark, otherwise))
         elif inspect.isfunction(method):
             signature = inspect.signature(method)
             self.bind(written, call, signature.replace(parameters=list(signature.parameters.values())[1:]))
 
     def bind(self, written: Written, call: Call, signature: inspect.Signature) -> None:
-        try:
-            signature.bind(*call.arguments, **dict(call.keywords))
-        except TypeError as error:
-            takes = ", ".join(str(p).split(":")[0].split("=")[0] for p in signature.parameters.values()) or "nothing"
-            message = f"'{call.function}' does not take these arguments: {error}"
-            self.problems.append(Problem(message, written.place(call), f"it takes: {call.function}({takes})"))
+        if found := misfit(call, signature):
+            message, place = found
+            cure = f"it takes: {describe(call.function, signature)}"
+            self.problems.append(Problem(message, written.place(place), cure))
 
     # Signals and players
 
@@ -217,12 +224,13 @@ class _Scope:
     def check_players(self) -> None:
         recipe = self.recipe
         trained: dict[str, str] = {}
+        unknown: set[str] = set()
         for player in recipe.players.values():
             for network, mark in player.marks.items():
                 if network not in recipe.networks:
-                    if network not in self.written("networks"):
-                        near = suggest(network, recipe.networks)
-                        self.problems.append(Problem(f"unknown network '{network}'; {near}", mark))
+                    if network not in self.written("networks") and self.written("networks"):
+                        unknown.add(network)
+                        self.problems.append(misspelt(f"unknown network '{network}'", network, recipe.networks, mark))
                 elif network in trained:
                     message = f"'{network}' belongs to the players '{trained[network]}' and '{player.name}'"
                     self.problems.append(Problem(message, mark, "a network learns from one player's optimizer"))
@@ -230,24 +238,29 @@ class _Scope:
                     message = f"'{network}' is frozen, yet player '{player.name}' trains it"
                     self.problems.append(Problem(message, mark, "drop one of the two"))
                 trained.setdefault(network, player.name)
+        told = unknown or len(recipe.players) < len(self.written("players"))
         for name, use in recipe.networks.items():
-            if name not in trained and not use.frozen and len(recipe.players) == len(self.written("players")):
+            if name not in trained and not use.frozen and not told:
                 cure = "name it in a player's networks, or write frozen: true if it must not learn"
-                self.problems.append(Problem(f"no player trains the network '{name}'", self.key_mark("networks", name), cure))
+                self.problems.append(
+                    Problem(f"no player trains the network '{name}'", self.key_mark("networks", name), cure)
+                )
         self.check_phases()
 
     def check_phases(self) -> None:
         recipe = self.recipe
         for phase in recipe.phases:
             if phase.train not in self.written("players"):
-                near = suggest(phase.train, self.written("players"))
-                self.problems.append(Problem(f"unknown player '{phase.train}'; {near}", phase.mark))
-        if self.problems:
+                known = self.written("players")
+                self.problems.append(misspelt(f"unknown player '{phase.train}'", phase.train, known, phase.mark))
+        if self.problems or not self.whole:
             return  # what the losses reach cannot be told yet
         for player in recipe.players.values():
             phases = [phase for phase in recipe.phases if phase.train == player.name]
             if not phases:
-                self.problems.append(Problem(f"no phase trains the player '{player.name}'", self.key_mark("players", player.name)))
+                cure = f"add it to the phases: - train: {player.name}"
+                mark = self.key_mark("players", player.name)
+                self.problems.append(Problem(f"no phase trains the player '{player.name}'", mark, cure))
                 continue
             reached = {
                 name
@@ -259,7 +272,9 @@ class _Scope:
             for network, mark in player.marks.items():
                 if network not in reached:
                     message = f"no loss of the player '{player.name}' depends on its network '{network}'"
-                    self.problems.append(Problem(message, mark, "it would never learn; add a loss, or drop it from the player"))
+                    self.problems.append(
+                        Problem(message, mark, "it would never learn; add a loss, or drop it from the player")
+                    )
 
     def check_unused(self) -> None:
         recipe = self.recipe
@@ -267,7 +282,9 @@ class _Scope:
         for name in recipe.signals:
             if name not in used:
                 message = f"nothing uses the signal '{name}'"
-                self.warnings.append(Problem(message, self.key_mark("signals", name), "it costs nothing, and does nothing"))
+                self.warnings.append(
+                    Problem(message, self.key_mark("signals", name), "it costs nothing, and does nothing")
+                )
 
     def roots(self) -> Iterator[Written]:
         yield from self.recipe.images
@@ -284,9 +301,8 @@ class _Scope:
         node = root.get(section) if isinstance(root, dict) else None
         return set(node.keys) if node else set()
 
-    def key_mark(self, section: str, name: str):  # noqa: ANN201
-        root = self.recipe.node.value
-        return root[section].keys[name]  # type: ignore[index, call-overload]
+    def key_mark(self, section: str, name: str) -> Mark:
+        return self.recipe.node.mapping()[section].keys[name]
 
 
 def _takes_module(annotation: object) -> bool:

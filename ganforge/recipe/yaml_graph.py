@@ -5,12 +5,13 @@ No tag constructs anything, and no text, however hostile, costs more than the li
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from yaml import Mark as YamlMark  # type: ignore[import-untyped]
 from yaml import MarkedYAMLError
 from yaml.composer import Composer  # type: ignore[import-untyped]
-from yaml.events import AliasEvent, StreamEndEvent  # type: ignore[import-untyped]
+from yaml.events import AliasEvent, ScalarEvent, StreamEndEvent  # type: ignore[import-untyped]
 from yaml.nodes import Node as YamlNode  # type: ignore[import-untyped]
 from yaml.nodes import ScalarNode
 from yaml.parser import Parser  # type: ignore[import-untyped]
@@ -20,6 +21,7 @@ from yaml.scanner import Scanner  # type: ignore[import-untyped]
 
 from ganforge.errors import Mark, Problem, RecipeError, Source, suggest
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
 MAX_NODES = 100_000  # counted with every alias written out
@@ -99,6 +101,8 @@ class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
                 return ScalarNode("", "", event.start_mark, event.end_mark)
         elif event.tag is not None:
             self._note("recipes take no tags", event.start_mark, "remove the '!...'; put text that starts so in quotes")
+        elif isinstance(event, ScalarEvent) and _SURROGATE.search(event.value):
+            self._note("an escape in this text is half a character", event.start_mark, "write all of it: \\U0001f3a8")
         self._open.append(event.anchor)
         self._count += 1
         check_limits(self._count, len(self._open), _mark(event.start_mark, self.source), self.problems)
