@@ -1,0 +1,64 @@
+"""Looking at a run does not change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from ganforge.engine.run import Run
+from ganforge.errors import TrainingFailed
+
+IMAGES = "run.images=[real_a, fake_b, remembered, past_a(fake_a), true_b]"
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return run.trainer.cast.networks.state_dict()
+
+
+def test_panels_and_metrics_leave_training_alone(start: Callable[..., Run]) -> None:
+    plain = start(folder="plain")
+    plain.train()
+    watched = start(
+        IMAGES, "run.images_every=2", "run.metrics_every=3", "callbacks.panels={type: panels}", folder="watched"
+    )
+    watched.train()
+    assert [k for k, value in weights(plain).items() if not torch.equal(value, weights(watched)[k])] == []
+    one, other = (run.trainer.state_dict()["ops"]["past_a"]["images"] for run in (plain, watched))
+    assert torch.equal(one, other)
+    assert plain.trainer.state_dict()["op_rngs"] == watched.trainer.state_dict()["op_rngs"]
+    assert plain.figures == watched.figures
+    assert len(list((watched.folder / "images").glob("*.png"))) == 1 + 6
+
+
+def test_what_is_shown_is_the_average_in_evaluation_mode(start: Callable[..., Run]) -> None:
+    run = start(IMAGES)
+    run.train()
+    seen: list[bool] = []
+    average = run.trainer.players["generators"].ema["G_ab"].module
+    average.register_forward_hook(lambda module, *_: seen.append(module.norm.training))
+    training = [module.training for module in run.trainer.cast.networks.modules()]
+    panel = run.validation.panel()
+    assert panel.dtype == torch.uint8
+    assert seen
+    assert not any(seen)
+    assert [module.training for module in run.trainer.cast.networks.modules()] == training
+    assert run.trainer.cast.networks["G_ab"] is not average
+
+
+def test_a_part_that_keeps_itself_in_evaluation_mode_stays_so(start: Callable[..., Run]) -> None:
+    run = start(IMAGES)
+    norm = run.trainer.cast.networks["G_ab"].norm
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.eval()
+    run.validation.panel()
+    assert not norm.training
+    assert run.trainer.cast.networks["G_ab"].training
+
+
+def test_what_is_no_image_is_refused(start: Callable[..., Run]) -> None:
+    run = start("run.images=[fake_b, D_b(fake_b).shape]")
+    with pytest.raises(TrainingFailed, match=r"run.images names 'D_b\(fake_b\).shape', which is no image"):
+        run.validation.panel()
