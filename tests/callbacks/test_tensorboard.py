@@ -14,6 +14,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from ganforge import Callback, Run
 from ganforge.builtin.callbacks import TensorBoard
+from ganforge.builtin.callbacks.charts import layout
 from ganforge.builtin.callbacks.tensorboard import sort_before_now
 
 
@@ -90,6 +91,13 @@ def test_charts_put_rivals_side_by_side(finished):
     assert all(sum(bool(re.search(pattern, tag)) for tag in tags) == 1 for pattern in patterns)
 
 
+def test_charts_take_tags_literally(finished):
+    ((_, (pattern,)),) = layout(finished, ["scores/D.b/real"])["scores: real against fake"].values()
+    assert re.search(pattern, "scores/D.b/real")
+    assert not re.search(pattern, "scores/D_b/real")
+    assert not re.search(pattern, "more_scores/D.b/real_and_fake")
+
+
 def test_hyperparameters_have_the_names_of_overrides(finished):
     events = read(finished.folder)
     start = metadata.parse_session_start_info_plugin_data(hparams_content(events, metadata.SESSION_START_INFO_TAG))
@@ -128,10 +136,8 @@ def test_a_resumed_run_shows_no_step_twice_and_its_last_status(make_run):
 
     resumed = make_run("run.log_every=2", "run.steps=8", resume=True)
     assert resumed.resumed_at == 4
-    gone = read(run.folder)
     assert resumed.train() == "finished"
     events = read(run.folder)
-    assert [event.step for event in gone.Scalars("losses/judge")] == [1, 2, 3, 4, 5]
     assert [event.step for event in events.Scalars("losses/judge")] == [1, 2, 3, 4, 6, 8]
     assert [event.step for event in events.Images("images/panel")] == [0, 2, 4, 6, 8]
     assert len(events.Tensors("recipe/text_summary")) == 1
@@ -155,15 +161,28 @@ def test_a_failed_run_says_so(make_run):
     assert status(run.folder) == api_pb2.STATUS_FAILURE
 
 
+def interrupt(run: Run, clock: pytest.MonkeyPatch, offset_s: float) -> None:
+    """Train until the interruption, by a clock that is ahead or behind."""
+    run.callbacks.append(Stop(KeyboardInterrupt))
+    clock.setattr(event_file_writer, "time", SimpleNamespace(time=lambda: time.time() + offset_s))
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    clock.undo()
+
+
 def test_a_clock_that_was_ahead_does_not_hide_the_resumed_part(make_run, monkeypatch):
     run = make_run()
-    run.callbacks.append(Stop(KeyboardInterrupt))
-    with monkeypatch.context() as clock:
-        clock.setattr(event_file_writer, "time", SimpleNamespace(time=lambda: time.time() + 3600))
-        with pytest.raises(KeyboardInterrupt):
-            run.train()
+    interrupt(run, monkeypatch, offset_s=3600)
     make_run("run.log_every=2", "run.steps=8", resume=True).train()
     assert [event.step for event in read(run.folder).Scalars("losses/judge")] == [1, 2, 3, 4, 6, 8]
+
+
+def test_a_tensorboard_that_is_open_follows_the_resumed_part(make_run, monkeypatch):
+    run = make_run()
+    interrupt(run, monkeypatch, offset_s=-3600)
+    open_all_the_time = read(run.folder)
+    make_run("run.log_every=2", "run.steps=8", resume=True).train()
+    assert [event.step for event in open_all_the_time.Reload().Scalars("losses/judge")] == [1, 2, 3, 4, 6, 8]
 
 
 def test_sorting_keeps_the_order_and_leaves_what_is_early_enough(tmp_path):

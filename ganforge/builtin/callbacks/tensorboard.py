@@ -67,7 +67,7 @@ class TensorBoard(Callback):
 
     def _open(self, run: Run) -> None:
         for path in run.folder.glob(f"events.out.tfevents.*{_END}"):
-            path.unlink()
+            path.write_bytes(b"")  # deleted, it would stop a TensorBoard that is open from following the folder
         sort_before_now(run.folder)
         # The first start counts as none to TensorBoard, so every process marks its own: only then is the second seen.
         first_step = 0 if run.resumed_at is None else run.step + 1
@@ -76,7 +76,7 @@ class TensorBoard(Callback):
             _introduce(self._writer, run)
 
     def _end(self, run: Run, status: str) -> None:
-        # TensorBoard believes the first end that it finds, so it has a file of its own, which a resumed run deletes.
+        # TensorBoard believes the first end that it finds, so it has a file of its own, which a resumed run empties.
         with SummaryWriter(run.folder, filename_suffix=_END) as writer:
             tags = [_metric_tag(name) for name in run.figures]
             writer.file_writer.add_summary(columns(hyperparameters(run), tags))
