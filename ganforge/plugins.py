@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import importlib.util
+import inspect
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -16,10 +19,14 @@ from typing import Any
 import pluggy
 
 from ganforge import hookspecs
-from ganforge.errors import UsageError
+from ganforge.errors import EnvironmentFault, GanforgeError, UsageError, suggest
 from ganforge.registry import KINDS, Part, Registry
+from ganforge.signature import SignatureError
 
 GROUP = "ganforge"
+
+
+REPAIR = "  install it anew: pip install --force-reinstall ganforge"
 
 
 @dataclass
@@ -59,6 +66,7 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
 
     Raises:
         UsageError: a file that was asked for could not be loaded. An installed plugin that fails is only listed.
+        EnvironmentFault: the built-in plugin could not be loaded: without it no recipe can be read.
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
@@ -67,9 +75,11 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
         if not plugin.reason:
             _load(plugins, plugin, entry.load)
         plugins.found.append(plugin)
+        if plugin.name == GROUP and plugin.reason:
+            raise EnvironmentFault(f"ganforge's own parts could not be loaded: {plugin.reason}\n{REPAIR}")
     for path in files:
         plugin = Plugin(path.stem, str(path))
-        _load(plugins, plugin, lambda path=path: _import_file(path))
+        _load(plugins, plugin, functools.partial(_import_file, path))
         plugins.found.append(plugin)
         if plugin.reason:
             raise UsageError(f"plugin {path}: {plugin.reason}\n{plugin.traceback}".rstrip())
@@ -98,7 +108,7 @@ def _installed() -> Iterator[tuple[Plugin, EntryPoint]]:
 def _import_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"no Python file at {path}")
+        raise UsageError("there is no Python file of that name")
     module = importlib.util.module_from_spec(spec)
     # Annotations are resolved, and workers unpickle, through sys.modules.
     sys.modules.setdefault(path.stem, module)
@@ -106,37 +116,70 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _load(plugins: Plugins, plugin: Plugin, importer: Any) -> None:
+def _load(plugins: Plugins, plugin: Plugin, importer: Callable[[], Any]) -> None:
     manager = plugins.manager
     parts: list[Part] = []
     try:
+        if manager.has_plugin(plugin.name):
+            raise UsageError(f"another plugin is called '{plugin.name}'; give this one a name of its own")
         module = importer()
+        plugin.hooks = _check_hooks(manager, module)
         manager.register(module, plugin.name)
-        _refuse_misspelt_hooks(manager, module)
-        plugin.hooks = [caller.name for caller in manager.get_hookcallers(module) or ()]
         for part in _collect(manager, plugin, module):
             plugins.registry.add(part)
             parts.append(part)
+        plugin.parts = [f"{part.kind}: {part.name}" for part in parts]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even call sys.exit
-        if manager.has_plugin(plugin.name):
+        if plugin.hooks and manager.has_plugin(plugin.name):
             manager.unregister(name=plugin.name)
         for part in parts:
             del plugins.registry.parts[part.kind, part.full_name]
-        parts = []
-        plugin.reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        plugin.traceback = traceback.format_exc()
-    plugin.parts = [f"{part.kind}: {part.name}" for part in parts]
+        plugin.hooks = []
+        plugin.reason, plugin.traceback = _reason(error), _own_frames(error)
 
 
-def _refuse_misspelt_hooks(manager: pluggy.PluginManager, module: Any) -> None:
-    hooks = {name for name in vars(hookspecs) if name.startswith("register_")}
-    for caller in manager.get_hookcallers(module) or ():
-        if caller.name not in hooks:
-            raise UsageError(f"there is no hook '{caller.name}'; hooks: {', '.join(sorted(hooks))}")
-    if not manager.get_hookcallers(module):
-        raise UsageError("it implements no hook; mark functions such as register_losses with @ganforge.hookimpl")
+def _reason(error: BaseException) -> str:
+    if isinstance(error, GanforgeError | SignatureError):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f"it ends Python when it is imported (SystemExit: {error.code})"
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _own_frames(error: BaseException) -> str:
+    """The traceback through the plugin's code; nothing where the reason says all."""
+    if isinstance(error, GanforgeError | SignatureError):
+        return ""
+    report = traceback.TracebackException.from_exception(error)
+    ours = (__file__, importlib.metadata.__file__, importlib.__file__)
+    report.stack = traceback.StackSummary.from_list(
+        [frame for frame in report.stack if frame.filename not in ours and "importlib._bootstrap" not in frame.filename]
+    )
+    return "".join(report.format())
+
+
+def _check_hooks(manager: pluggy.PluginManager, module: Any) -> list[str]:
+    """The hooks that a plugin implements. Pluggy would keep silent about a hook misspelt, or not marked.
+
+    Raises:
+        UsageError: the plugin implements none, or not as it should.
+    """
+    specs = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, f"{GROUP}_spec")}
+    marked = {n: getattr(module, n) for n in dir(module) if manager.parse_hookimpl_opts(module, n) is not None}
+    for name, function in marked.items():
+        if name not in specs:
+            raise UsageError(f"there is no hook '{name}'; {suggest(name, specs)}")
+        (takes,) = inspect.signature(specs[name]).parameters
+        if wrong := [given for given in inspect.signature(function).parameters if given != takes]:
+            raise UsageError(f"the hook '{name}' takes '{takes}', not '{wrong[0]}': write def {name}({takes})")
+    for name in specs:
+        if name not in marked and inspect.isfunction(getattr(module, name, None)):
+            raise UsageError(f"'{name}' is not marked as a hook: write @hookimpl above it")
+    if not marked:
+        raise UsageError("it implements no hook: mark functions such as register_losses with @ganforge.hookimpl")
+    return list(marked)
 
 
 def _collect(manager: pluggy.PluginManager, plugin: Plugin, module: Any) -> Iterator[Part]:

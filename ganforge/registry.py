@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ganforge.errors import nearest
+from ganforge.errors import UsageError, nearest
 from ganforge.signature import Signature, read_signature
 
 KINDS = ("networks", "losses", "ops", "datasets", "metrics", "optimizers", "schedules", "callbacks", "recipes")
@@ -63,11 +63,11 @@ class Registry:
 
         Raises:
             SignatureError: its signature cannot be read.
-            ValueError: the plugin has registered this name before.
+            UsageError: the plugin has registered this name before.
         """
         key = (part.kind, part.full_name)
         if key in self.parts:
-            raise ValueError(f"registers the {SINGULAR[part.kind]} '{part.name}' twice")
+            raise UsageError(f"it registers the {SINGULAR[part.kind]} '{part.name}' twice")
         if part.kind != "recipes":
             _ = part.signature
         self.parts[key] = part
