@@ -107,7 +107,7 @@ def test_plugins_as_text_and_json(ganforge: Callable) -> None:
 def test_parts_lists_and_explains(ganforge: Callable) -> None:
     assert "cyclegan.lsgan_g" in ganforge("parts", "losses").out
     explained = ganforge("parts", "resnet_generator").out
-    assert "blocks: int >= 1 = 9" in explained
+    assert "channels: int >= 1 = 64" in explained
     assert "type: resnet_generator" in explained
     unknown = ganforge("parts", "resnet_generater")
     assert unknown.code == 2
@@ -181,3 +181,15 @@ def test_a_process_ends_with_the_same_codes(ganforge_process: Callable, tmp_path
     assert outcome.code == 2
     assert "bad.yaml:2:1: a recipe has no key 'network'" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_board_pins_the_panels_of_the_newest_runs(tmp_path: Path) -> None:
+    from ganforge.commands.board import _listed, link
+
+    for name in ("a/0001", "a/0002"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "run.json").write_text("{}")
+    assert sorted(_listed((tmp_path,))) == ["a/0001", "a/0002"]
+    assert _listed((tmp_path / "a/0001",)) == ["."]
+    assert set(_listed((tmp_path / "a/0001", tmp_path / "a/0002"))) == {"a/0001", "a/0002"}
+    assert "defaultExperimentId%2Fa%2F0002" in link("127.0.0.1", 6006, ["a/0002"])

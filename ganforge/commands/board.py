@@ -12,6 +12,8 @@ import click
 
 from ganforge.errors import EnvironmentFault, UsageError
 
+PINNED = 2
+
 
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
@@ -33,21 +35,10 @@ def command(runs: tuple[Path, ...], port: int, host: str) -> None:
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}; give a run's folder, or run a recipe first")
     where = ["--logdir", str(folders[0])] if len(folders) == 1 else ["--logdir_spec", _named(folders)]
-    click.echo(f"TensorBoard: {link(host, port)}")
+    click.echo(f"TensorBoard: {link(host, port, _listed(folders))}")
     click.echo("Ctrl-C ends it.")
-    arguments = [
-        sys.executable,
-        "-m",
-        "tensorboard.main",
-        *where,
-        "--host",
-        host,
-        "--port",
-        str(port),
-        "--reload_interval",
-        "15",
-    ]
-    arguments += ["--samples_per_plugin", "images=1000,scalars=100000,text=100"]
+    arguments = [sys.executable, "-m", "tensorboard.main", *where, "--host", host, "--port", str(port)]
+    arguments += ["--reload_interval", "15", "--samples_per_plugin", "images=1000,scalars=100000,text=100"]
     sys.stdout.flush()
     try:
         os.execv(sys.executable, arguments)
@@ -55,12 +46,30 @@ def command(runs: tuple[Path, ...], port: int, host: str) -> None:
         raise EnvironmentFault(f"TensorBoard could not be started: {error}") from error
 
 
+def _name(folder: Path) -> str:
+    path = folder.resolve()
+    return f"{path.parent.name}/{path.name}"
+
+
 def _named(folders: tuple[Path, ...]) -> str:
-    return ",".join(f"{folder.parent.name}/{folder.name}:{folder}" for folder in folders)
+    return ",".join(f"{_name(folder)}:{folder}" for folder in folders)
 
 
-def link(host: str, port: int) -> str:
-    """A curated page: smoothed time series, the adversaries' scores first."""
-    pinned = [{"plugin": "images", "tag": "images/panel"}]
+def _listed(folders: tuple[Path, ...]) -> list[str]:
+    """The runs in these folders by the names that TensorBoard gives them, the newest first."""
+    runs = {
+        record.parent: record.parent.relative_to(folder).as_posix() if len(folders) == 1 else _name(folder)
+        for folder in folders
+        for record in folder.rglob("run.json")
+    }
+    return [runs[path] for path in sorted(runs, key=lambda path: -(path / "run.json").stat().st_mtime)]
+
+
+def link(host: str, port: int, runs: list[str]) -> str:
+    """A curated page: smoothed time series, with the panels of the newest runs pinned on top."""
+    pinned = [
+        {"plugin": "images", "tag": "images/panel", "runId": f"defaultExperimentId/{run}", "sample": 0}
+        for run in runs[:PINNED]
+    ]
     query = urllib.parse.urlencode({"pinnedCards": json.dumps(pinned, separators=(",", ":")), "smoothing": 0.6})
     return f"http://{host}:{port}/?{query}#timeseries"
