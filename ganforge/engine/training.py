@@ -166,7 +166,7 @@ class BadLosses:
                 return True
             if not self.skip:
                 bad = [name for name, good in zip(values, finite.tolist(), strict=True) if not good]
-                raise _not_finite(phase.train, bad[0], f"{float(values[bad[0]])}", step)
+                raise _not_finite(phase.train, bad[0], f"{float(values[bad[0]].detach())}", step)
             return False
         now = torch.where(finite, -1, step)
         key = (phase.train, *values)
