@@ -90,9 +90,16 @@ class Registry:
         if found:
             names = " or ".join(part.full_name for part in found)
             raise UnknownPart(f"'{name}' is registered by {len(found)} plugins", f"write {names}")
-        near = nearest(name, {part.full_name if "." in name else part.name for part in self.of(kind)})
+        near = self._near(kind, name)
         message = f"unknown {SINGULAR[kind]} '{name}'" + (f"; did you mean '{near}'?" if near else "")
         raise UnknownPart(message, "\n".join(self._cure(kind, name, bool(near))))
+
+    def _near(self, kind: str, name: str) -> str | None:
+        plugin, dot, part = name.rpartition(".")
+        own = [each.name for each in self.of(kind) if each.plugin == plugin]
+        if own:  # the plugin is right: with its name before them all parts would look alike
+            return f"{plugin}.{near}" if (near := nearest(part, own)) else None
+        return nearest(name, {each.full_name if dot else each.name for each in self.of(kind)})
 
     def _cure(self, kind: str, name: str, is_near: bool) -> Iterator[str]:
         yield from (f"plugin '{plugin}' could not be loaded: {why}" for plugin, why in self.broken.items())
@@ -101,7 +108,8 @@ class Registry:
         plugin = name.partition(".")[0] if "." in name else None
         other = next((k for k in KINDS if k != kind and any(name in (p.name, p.full_name) for p in self.of(k))), None)
         if other:
-            yield f"there is a {SINGULAR[other]} of that name"
+            article = "an" if other.startswith("o") else "a"
+            yield f"there is {article} {SINGULAR[other]} of that name"
         elif plugin and plugin not in {part.plugin for part in self.parts.values()} | set(self.broken):
             yield f"no plugin '{plugin}' is installed; its package may be called ganforge-{plugin}"
         else:
