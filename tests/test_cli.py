@@ -16,7 +16,9 @@ from ganforge.cli import COMMANDS
 TINY = Path(__file__).resolve().parents[1] / "recipes" / "tiny" / "cyclegan_shapes.yaml"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids=" ".join
+)
 def test_help_imports_neither_torch_nor_plugins(arguments: list[str]) -> None:
     program = (
         "import sys\nfrom ganforge.cli import main\n"
@@ -80,7 +82,13 @@ def test_show_gives_origins_and_reads_back(ganforge: Callable, in_tmp: Path) -> 
 
 def test_show_graph_tells_forwards_players_and_costs(ganforge: Callable) -> None:
     out = ganforge("show", TINY, "--graph").out
-    for line in ("fake_b [2, 3, 32, 32] = G_ab(real_a)", "trains D_a, D_b", "G_ba: 3", "GFLOP", "learns with generators"):
+    for line in (
+        "fake_b [2, 3, 32, 32] = G_ab(real_a)",
+        "trains D_a, D_b",
+        "G_ba: 3",
+        "GFLOP",
+        "learns with generators",
+    ):
         assert line in out
 
 
@@ -101,7 +109,10 @@ def test_ls_names_every_shipped_recipe(ganforge: Callable, in_tmp: Path) -> None
 def test_plugins_as_text_and_json(ganforge: Callable) -> None:
     assert "cyclegan  ganforge-cyclegan" in ganforge("plugins").out
     listed = json.loads(ganforge("plugins", "--json").out)
-    assert [(plugin["name"], plugin["state"]) for plugin in listed[:2]] == [("ganforge", "loaded"), ("cyclegan", "loaded")]
+    assert [(plugin["name"], plugin["state"]) for plugin in listed[:2]] == [
+        ("ganforge", "loaded"),
+        ("cyclegan", "loaded"),
+    ]
 
 
 def test_parts_lists_and_explains(ganforge: Callable) -> None:

@@ -33,7 +33,9 @@ def commands() -> list[tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize(("document", "words"), commands(), ids=lambda value: " ".join(value) if isinstance(value, list) else value)
+@pytest.mark.parametrize(
+    ("document", "words"), commands(), ids=lambda value: " ".join(value) if isinstance(value, list) else value
+)
 def test_commands_in_the_documents_parse(document: str, words: list[str]) -> None:
     from ganforge.cli import cli
 
