@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ganforge.engine.average import Average
 from ganforge.engine.cast import Cast, bind_schedule
 from ganforge.engine.device import Precision
 from ganforge.errors import Problem, RecipeError
@@ -28,13 +28,10 @@ class Player:
         self.schedules = [bind_schedule(schedule) for schedule in use.schedules]
         self.base_rates: list[float] = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(precision.device.type) if precision.scaled else None
-        self.ema: dict[str, AveragedModel] = {}
+        self.ema: dict[str, Average] = {}
         if use.settings.ema is not None:
-            average = get_ema_multi_avg_fn(use.settings.ema.decay)
-            self.ema = {
-                name: AveragedModel(network, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
-                for name, network in self.networks.items()
-            }
+            decay = use.settings.ema.decay
+            self.ema = {name: Average(network, decay) for name, network in self.networks.items()}
 
     @property
     def learning_rate(self) -> float:
@@ -73,14 +70,14 @@ class Player:
         else:
             self.optimizer.step()
         for name, average in self.ema.items():
-            average.update_parameters(self.networks[name])
+            average.update(self.networks[name])
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the networks and their average, which have files of their own."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
-            "averaged": {name: average.n_averaged for name, average in self.ema.items()},
+            "averaged": {name: average.updates for name, average in self.ema.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -89,7 +86,7 @@ class Player:
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
         for name, average in self.ema.items():
-            average.n_averaged.copy_(state["averaged"][name])
+            average.updates = state["averaged"][name]
 
 
 def _optimizer(use: PlayerUse, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:

@@ -32,9 +32,9 @@ class Statistics:
 
     def read(self) -> dict[str, float]:
         """The means, in the order in which the names first came; starts anew."""
-        on_device = [name for name, value in self.sums.items() if value.device == self.device]
+        on_device = [name for name, value in self.sums.items() if value.device.type == self.device.type]
         values = torch.stack([self.sums[name] for name in on_device]).tolist() if on_device else []  # one transfer
-        sums = {name: float(value) for name, value in self.sums.items() if value.device != self.device}
+        sums = {name: float(value) for name, value in self.sums.items() if name not in on_device}
         sums |= dict(zip(on_device, values, strict=True))
         means = {name: sums[name] / self.counts[name] for name in self.sums}
         self.sums, self.counts = {}, {}

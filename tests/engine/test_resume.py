@@ -17,7 +17,7 @@ STEPS = 12
 
 def everything(run: Run) -> tuple[dict[str, Tensor], Any]:
     """All that a run is made of, as tensors and plain data."""
-    ema = {name: average.state_dict() for p in run.trainer.players.values() for name, average in p.ema.items()}
+    ema = {name: average.module.state_dict() for p in run.trainer.players.values() for name, average in p.ema.items()}
     state = {
         "networks": run.trainer.cast.networks.state_dict(),
         "ema": ema,

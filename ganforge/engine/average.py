@@ -1,0 +1,37 @@
+"""The moving average of a network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """A copy of a network whose weights and buffers follow it slowly: `a <- decay * a + (1 - decay) * w`.
+
+    It starts as the network is after its first update. Unlike torch's `AveragedModel` it never waits for the device,
+    and it copies whole numbers (the batches that a norm has seen) instead of truncating their average.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(network).requires_grad_(False)
+        self.decay, self.updates = decay, 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Follow the network, which has taken a step."""
+        followed = [pair for pair in self._pairs(network) if self.updates and pair[0].is_floating_point()]
+        copied = [pair for pair in self._pairs(network) if not (self.updates and pair[0].is_floating_point())]
+        if followed:
+            averages, values = zip(*followed, strict=True)
+            torch._foreach_lerp_(averages, values, 1 - self.decay)
+        for average, value in copied:
+            average.copy_(value)
+        self.updates += 1
+
+    def _pairs(self, network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from zip(self.module.parameters(), network.parameters(), strict=True)
+        yield from zip(self.module.buffers(), network.buffers(), strict=True)

@@ -1,0 +1,75 @@
+"""A step never asks the device for a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ganforge.engine.cast import build_cast
+from ganforge.engine.device import Precision
+from ganforge.engine.training import Trainer
+from ganforge.parts import Progress
+
+aten = torch.ops.aten
+
+RECIPE = """
+data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}
+networks: {G: {type: translator, batch_norm: true}, D: {type: toys.critic}}
+ops: {past: {type: cyclegan.replay_buffer, size: 3}}
+signals: {fake: G(x)}
+players:
+  g: {networks: [G], optimizer: &sgd {type: sgd, lr: 1e-2, momentum: 0.9}, clip_norm: 1.0, ema: {decay: 0.9}}
+  d: {networks: [D], optimizer: *sgd, schedule: {type: cosine}}
+phases:
+  - train: g
+    losses:
+      adv: {type: lsgan_g, fake: D(fake)}
+      near: {type: l1, input: fake, target: y, weight: {type: ramp, end: 1, steps: 3}}
+  - train: d
+    losses:
+      judge: {type: lsgan_d, real: D(y), fake: D(past(fake))}
+      r1: {type: r1, logits: D(y), images: y, every: 2}
+run: {steps: 10, precision: bf16, device: cpu, accumulate: 2}
+"""
+
+
+class WaitedError(Exception):
+    """The host asked for a value: on a GPU it would wait for everything before."""
+
+
+class NeverWaiting(TorchDispatchMode):
+    """Refuses what `item()`, `float(tensor)`, `bool(tensor)` and sizes that depend on values are made of."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in {aten._local_scalar_dense, aten.equal, aten.nonzero, aten.masked_select}:
+            raise WaitedError(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_never_waits_for_the_device(read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def tolist(_: Tensor) -> Any:
+        raise WaitedError("tolist")
+
+    recipe = read(RECIPE)
+    precision = Precision("bf16", torch.device("cpu"))
+    trainer = Trainer(recipe, build_cast(recipe, precision.place), precision, Progress(0, 5, 10))
+    trainer.bad_losses.eager = False  # as on a GPU
+    monkeypatch.setattr(Tensor, "tolist", tolist)
+    with NeverWaiting():
+        for step in range(4):
+            batches = [{"x": torch.zeros(2, 3, 16, 16), "y": torch.zeros(2, 3, 16, 16)} for _ in range(2)]
+            trainer.step(batches, log=step == 1)
+        for reading in (trainer.bad_losses.check, trainer.statistics.read, lambda: bool(torch.ones(()))):
+            with pytest.raises(WaitedError):
+                reading()
+
+
+def test_skipping_has_to_look(read: Callable[..., Any]) -> None:
+    recipe = read(RECIPE.replace("accumulate: 2", "on_bad_loss: skip"))
+    precision = Precision("bf16", torch.device("cpu"))
+    assert Trainer(recipe, build_cast(recipe, precision.place), precision, Progress(0, 5, 10)).bad_losses.eager
