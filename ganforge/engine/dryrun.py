@@ -154,7 +154,11 @@ class _Rehearsal:
             p for name in self.recipe.players[phase.train].networks for p in self.cast.networks[name].parameters()
         ]
         if isinstance(total, Tensor) and total.requires_grad and not self.problems:
-            total.backward(inputs=[p for p in parameters if p.requires_grad])
+            try:
+                total.backward(inputs=[p for p in parameters if p.requires_grad])
+            except RuntimeError as error:
+                message = f"the gradients of this phase cannot be computed: {_in_plain_words(error)}"
+                self.problems.append(Problem(message, phase.mark))
         scene.end()
 
     def _loss(self, scene: Scene, phase: str, loss: LossUse) -> Tensor:
@@ -167,9 +171,9 @@ class _Rehearsal:
             cure = "" if all(text in message for text in described) else f"its inputs: {', '.join(described)}"
             self.problems.append(Problem(message, loss.use.mark, cure))
             raise _Failed from error
-        if isinstance(value, Tensor) and value.numel() != 1:
-            message = f"the loss '{loss.name}' returns a tensor of shape {list(value.shape)}, not one number"
-            self.problems.append(Problem(message, loss.use.mark, "end it with .mean() or .sum()"))
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            message = f"the loss '{loss.name}' returns {_describe_kind(value)}, not a tensor of one number"
+            self.problems.append(Problem(message, loss.use.mark, "its function should end in .mean() or .sum()"))
             raise _Failed
         return value.reshape(())
 
@@ -238,17 +242,11 @@ class _Rehearsal:
         """The panels and metrics, on the fields of a validation sample."""
         batch = self._batch(self.recipe.dataset.validation_shapes())
         scene = Scene(self.program, batch, (), Progress(0, 1, 1))
-        written = [
-            *self.recipe.images,
-            *(w for metric in self.recipe.metrics for b in metric.inputs.values() for w in _each(b)),
-        ]
+        metrics = (w for metric in self.recipe.metrics for bound in metric.inputs.values() for w in _each(bound))
         with torch.no_grad():
-            for item in written:
-                try:
-                    self._signals_first(scene, item.expression)
-                    self._value(scene, item)
-                except _Failed:
-                    continue
+            for item in (*self.recipe.images, *metrics):
+                with suppress(_Failed):
+                    self._bound(scene, item)
 
 
 def _each(bound: Bound) -> Iterator[Written]:
@@ -275,8 +273,10 @@ def _describe_kind(value: Any) -> str:
     """What a value is and what it offers, for an error."""
     if isinstance(value, Tensor):
         return f"a tensor {_describe(value)}"
-    fields = getattr(value, "_fields", None)
-    return f"made of {', '.join(fields)}" if fields else f"a {type(value).__name__}"
+    if fields := getattr(value, "_fields", None):
+        return f"made of {' and '.join(fields)}"
+    kinds = {tuple: "a tuple", list: "a list", dict: "a mapping", float: "a plain number", int: "a plain number"}
+    return kinds.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")
 
 
 # What torch says, and what a reader of recipes is told.
@@ -289,6 +289,9 @@ _PLAIN_WORDS = (
         re.compile(r"Expected more than 1 spatial element when training, got input size torch\.Size\((\[.*\])\)"),
         r"nothing but one pixel is left to normalise, \1; the images are too small for the network",
     ),
+    (re.compile(r".*\(\) missing \d+ required positional arguments?: (.*)"), r"it needs the argument \1"),
+    (re.compile(r".*\(\) takes (?:from )?\d.* positional arguments? but \d+ w\w+ given"), "it takes fewer arguments"),
+    (re.compile(r".*\(\) got an unexpected keyword argument ('.*')"), r"it has no argument \1"),
     (re.compile(r"torch\.Size\((\[.*?\])\)"), r"\1"),
 )
 

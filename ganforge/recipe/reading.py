@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from ganforge.errors import Problem, RecipeError, misspelt, nearest
+from ganforge.errors import Mark, Problem, RecipeError, misspelt, nearest
 from ganforge.parts import Dataset
 from ganforge.recipe import model
 from ganforge.recipe.nodes import Node
@@ -167,9 +168,11 @@ class _Reader(PartReader):
         schedules = tuple(u for n in _one_or_many(schedule_node) if (u := self.use("schedules", n)))
         if settings is None or optimizer is None:
             return None
-        marks = dict(
-            zip(settings.networks, (n.mark for n in self.items(entries["networks"], "networks")), strict=False)
-        )
+        marks: dict[str, Mark] = {}
+        for network, item in zip(settings.networks, entries["networks"].sequence(), strict=True):
+            if network in marks:
+                self.fault(f"player '{name}' names the network '{network}' twice", item.mark, "once is enough")
+            marks.setdefault(network, item.mark)
         return model.PlayerUse(name, settings, optimizer, schedules, marks, node.mark)
 
     def phases(self, node: Node | None, schedules: Mapping[str, model.PartUse]) -> tuple[model.PhaseUse, ...]:
@@ -205,7 +208,7 @@ class _Reader(PartReader):
 
     def weight(self, node: Node, schedules: Mapping[str, model.PartUse]) -> float | model.PartUse | None:
         value = node.value
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
         if isinstance(value, dict):
             return self.use("schedules", node)
@@ -217,7 +220,9 @@ class _Reader(PartReader):
             )
         else:
             cure = "for example weight: 10, or weight: {type: ramp, end: 1, steps: 1000}"
-            self.fault("'weight' should be a number or a schedule", node.mark, cure)
+            self.fault(
+                f"'weight' should be a {'finite ' * isinstance(value, float)}number or a schedule", node.mark, cure
+            )
         return None
 
     def metric(self, name: str, node: Node) -> model.MetricUse | None:

@@ -1,14 +1,54 @@
-"""A plugin whose loss has the name of a built-in one."""
+"""A plugin with parts that recipes use wrongly, or that do what they should not."""
 
-from torch import Tensor
+from typing import NamedTuple
+
+from torch import Tensor, nn
 
 from ganforge import Register, hookimpl
 
 
 def l1(input: Tensor, target: Tensor) -> Tensor:
+    """The name of a built-in loss."""
     return (input - target).abs().mean()
+
+
+def number(input: Tensor, target: Tensor) -> float:
+    """No tensor."""
+    return 1.0
+
+
+def map(input: Tensor, target: Tensor) -> Tensor:
+    """A number for each pixel."""
+    return (input - target).abs()
+
+
+class Verdict(NamedTuple):
+    logits: Tensor
+    features: Tensor
+
+
+class Judge(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 1, 4)
+
+    def forward(self, images: Tensor) -> Verdict:
+        logits = self.layer(images)
+        return Verdict(logits, logits)
+
+
+def judge() -> nn.Module:
+    """A network of which nothing is known before it is built."""
+    return Judge()
 
 
 @hookimpl
 def register_losses(register: Register) -> None:
     register("l1", l1)
+    register("number", number)
+    register("map", map)
+
+
+@hookimpl
+def register_networks(register: Register) -> None:
+    register("judge", judge)
