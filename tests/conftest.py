@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,10 +62,10 @@ def ganforge_process(tmp_path: Path) -> Callable[..., Outcome]:
 
 
 @pytest.fixture
-def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +75,7 @@ def picture_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder, count in (("trainA", 5), ("trainB", 4), ("testA", 2), ("testB", 3)):
         (root / folder).mkdir()
         for index in range(count):
-            noise = torch.randint(0, 256, (40, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(index))
+            seeded = torch.Generator().manual_seed(index)
+            noise = torch.randint(0, 256, (40, 48, 3), dtype=torch.uint8, generator=seeded)
             Image.fromarray(noise.numpy()).save(root / folder / f"{index}.jpg")
     return root

@@ -47,7 +47,8 @@ def test_a_recipe_that_is_not_there(ganforge: Callable, in_tmp: Path) -> None:
     outcome = ganforge("run", "cyclegan_shape")
     assert outcome.code == 2
     assert outcome.err == (
-        "error: no recipe 'cyclegan_shape'; did you mean 'cyclegan_shapes'?\n  `ganforge ls` lists the recipes at hand\n"
+        "error: no recipe 'cyclegan_shape'; did you mean 'cyclegan_shapes'?\n"
+        "  `ganforge ls` lists the recipes at hand\n"
     )
     assert list(in_tmp.iterdir()) == []
 

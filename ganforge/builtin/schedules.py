@@ -30,9 +30,9 @@ def constant(progress: Progress, factor: float = 1.0) -> float:
 def linear_decay(progress: Progress, hold_epochs: Epochs, decay_epochs: PositiveEpochs, per: Per = "epoch") -> float:
     """1 for `hold_epochs`, then a straight line to 0 over `decay_epochs` (Zhu et al. 2017, section 4).
 
-    Per epoch it gives the public reference's rates exactly: `1 - max(0, epoch + 1 - hold) / (decay + 1)` with epochs from
-    1, so 2 + 2 epochs run at 1, 2/3, 1/3 and 0. With `hold_epochs` one larger, the rate is whole for the epochs that
-    the paper says, and never 0.
+    Per epoch it gives the public reference's rates exactly: `1 - max(0, epoch + 1 - hold) / (decay + 1)` with epochs
+    from 1, so 2 + 2 epochs run at 1, 2/3, 1/3 and 0. With `hold_epochs` one larger, the rate is whole for the epochs
+    that the paper says, and never 0.
     """
     if per == "epoch":
         return 1.0 - min(max(0.0, progress.epoch + 2 - hold_epochs) / (decay_epochs + 1), 1.0)
@@ -52,7 +52,10 @@ def exponential(progress: Progress, factor: Annotated[float, Field(gt=0)], per: 
 
 
 def cosine(
-    progress: Progress, epochs: PositiveEpochs | None = None, floor: Annotated[float, Field(ge=0)] = 0.0, per: Per = "epoch"
+    progress: Progress,
+    epochs: PositiveEpochs | None = None,
+    floor: Annotated[float, Field(ge=0)] = 0.0,
+    per: Per = "epoch",
 ) -> float:
     """Half a cosine from 1 down to `floor` over `epochs`, by default the whole run; then up again
     (Loshchilov and Hutter 2017, equation 5)."""
@@ -61,20 +64,29 @@ def cosine(
 
 
 def polynomial(
-    progress: Progress, power: Annotated[float, Field(gt=0)] = 1.0, epochs: PositiveEpochs | None = None, per: Per = "epoch"
+    progress: Progress,
+    power: Annotated[float, Field(gt=0)] = 1.0,
+    epochs: PositiveEpochs | None = None,
+    per: Per = "epoch",
 ) -> float:
     """`(1 - t) ** power`, where t runs from 0 to 1 over `epochs`, by default the whole run."""
     length = epochs if epochs is not None else progress.total_epochs
     return (1.0 - min(_position(progress, per) / length, 1.0)) ** power
 
 
-def warmup(progress: Progress, steps: Annotated[int, Field(ge=1)], start: Annotated[float, Field(ge=0, le=1)] = 0.0) -> float:
+def warmup(
+    progress: Progress, steps: Annotated[int, Field(ge=1)], start: Annotated[float, Field(ge=0, le=1)] = 0.0
+) -> float:
     """A straight line from `start` to 1 over the first steps; list it beside another schedule to multiply the two."""
     return start + (1.0 - start) * min((progress.step + 1) / steps, 1.0)
 
 
 def ramp(
-    progress: Progress, end: float, steps: Annotated[int, Field(ge=1)], start: float = 0.0, begin_step: Annotated[int, Field(ge=0)] = 0
+    progress: Progress,
+    end: float,
+    steps: Annotated[int, Field(ge=1)],
+    start: float = 0.0,
+    begin_step: Annotated[int, Field(ge=0)] = 0,
 ) -> float:
     """A straight line from `start` to `end` over `steps`, from `begin_step` on: for weights and scalars."""
     return start + (end - start) * min(max(0, progress.step - begin_step) / steps, 1.0)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from ganforge_cyclegan.discriminators import PatchDiscriminator, PixelDiscriminator
 
 

@@ -1,9 +1,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from ganforge_cyclegan.generators import ResnetBlock, ResnetGenerator, SkipBlock, UnetGenerator
 from ganforge_cyclegan.layers import Padding
-from torch import Tensor, nn
 
 
 def resnet(**options: object) -> ResnetGenerator:

@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
-from ganforge_cyclegan.initialisers import Initialiser, initialise
 from torch import nn
+
+from ganforge_cyclegan.initialisers import Initialiser, initialise
 
 Layers = tuple[nn.Conv2d, nn.BatchNorm2d, nn.ConvTranspose2d]
 

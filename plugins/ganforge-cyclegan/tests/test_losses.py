@@ -6,8 +6,9 @@ from statistics import fmean
 
 import pytest
 import torch
-from ganforge_cyclegan import losses
 from torch import Tensor
+
+from ganforge_cyclegan import losses
 
 REAL = [-2.5, -0.3, 0.0, 0.7, 1.4, 22.0]
 FAKE = [-21.0, -1.1, 0.2, 3.0]

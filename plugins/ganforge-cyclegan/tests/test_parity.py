@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from ganforge_cyclegan import losses
 from ganforge_cyclegan.discriminators import PatchDiscriminator
 from ganforge_cyclegan.generators import ResnetGenerator, UnetGenerator
 from ganforge_cyclegan.replay_buffer import ReplayBuffer
-from torch import Tensor, nn
 
 GENERATORS: dict[str, Callable[[], nn.Module]] = {
     "resnet_recording": lambda: ResnetGenerator(channels=8, blocks=6),

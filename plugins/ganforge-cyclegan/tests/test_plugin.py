@@ -1,14 +1,14 @@
 import inspect
 
-import ganforge_cyclegan
 import pluggy
 import pytest
 import torch
-from ganforge_cyclegan.generators import ResnetGenerator
 from pydantic import TypeAdapter, ValidationError
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+import ganforge_cyclegan
 from ganforge import hookspecs
+from ganforge_cyclegan.generators import ResnetGenerator
 
 
 def parts(kind: str) -> dict[str, object]:

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 import torch
-from ganforge_cyclegan.replay_buffer import ReplayBuffer
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+
+from ganforge_cyclegan.replay_buffer import ReplayBuffer
 
 
 def numbered(first: int, count: int) -> Tensor:
