@@ -41,7 +41,7 @@ class Loader:
             batch_sampler=_Order(len(self.samples), self.batch_size, self.batches_per_epoch, self.seed, position),
             num_workers=self.workers,
             pin_memory=pinned,
-            worker_init_fn=_ignore_interrupt if self.workers else None,
+            worker_init_fn=_ignore_stop if self.workers else None,
             # Otherwise making the iterator would draw from the run's own generator.
             generator=torch.Generator(),
             prefetch_factor=4 if self.workers else None,
@@ -88,7 +88,8 @@ class _Order(Sampler[list[Place]]):
             epoch, first = epoch + 1, 0
 
 
-def _ignore_interrupt(_worker: int) -> None:
-    """Ctrl-C reaches the whole process group; the run itself decides when its workers end."""
+def _ignore_stop(_worker: int) -> None:
+    """Ctrl-C, and a scheduler's SIGTERM, reach the whole process group; the run itself decides when its workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
