@@ -18,9 +18,9 @@ from ganforge.images import to_float
 # A narrow palette, and a change that the neighbourhood tells: a small CycleGAN learns this on a CPU. Instance norm
 # erases absolute colour, so grounds of any colour, or stripes of an ambiguous phase, it could not learn.
 _GRASS = (0.36, 0.52, 0.26)
-_BROWN, _WHITE, _RIM = (0.50, 0.31, 0.17), (0.96, 0.95, 0.91), (0.16, 0.14, 0.15)
-_RIM_WIDTH = 0.22  # of a radius
-_RADII = (0.13, 0.24)  # of the picture's side
+_BROWN, _WHITE, _RIM = (0.50, 0.31, 0.17), (0.90, 0.89, 0.85), (0.16, 0.14, 0.15)
+_RIM_WIDTH = 0.045  # of the picture's side, as the radii
+_RADII = (0.13, 0.24)
 _TRIES = 20
 
 
@@ -105,11 +105,13 @@ def draw_scene(rng: random.Random, size_px: int) -> tuple[Tensor, Tensor]:
     """One scene in domain A and in domain B: two uint8 `[3, size_px, size_px]`."""
     discs = _place_discs(rng)
     ground = _grass(rng, size_px)
-    brown, white, rim = (_colour(c) for c in (_BROWN, _WHITE, _RIM))
+    # Everything carries the ground's texture: what is perfectly flat gives a fake away, and training goes after that.
+    tone = (ground - _colour(_GRASS)).mean(0, keepdim=True)
+    brown, white, rim = (_colour(c) + tone for c in (_BROWN, _WHITE, _RIM))
     in_a, in_b = ground, ground
     for disc in discs:
         inside = _coverage(disc, size_px)
-        core = _coverage(Disc(disc.x, disc.y, disc.radius * (1 - _RIM_WIDTH)), size_px)
+        core = _coverage(Disc(disc.x, disc.y, disc.radius - _RIM_WIDTH), size_px)
         in_a = torch.lerp(in_a, brown, inside)
         in_b = torch.lerp(torch.lerp(in_b, rim, inside), white, core)
     return _quantised(in_a), _quantised(in_b)
@@ -130,7 +132,7 @@ def _grass(rng: random.Random, size_px: int) -> Tensor:
     """Float `[3, size_px, size_px]`: soft patches of a few greens, and a fine grain."""
     generator = torch.Generator().manual_seed(rng.getrandbits(63))
     tone = torch.zeros(1, 1, size_px, size_px)
-    for cells, amplitude in ((4, 0.022), (10, 0.016), (28, 0.006)):
+    for cells, amplitude in ((4, 0.022), (10, 0.016), (28, 0.02)):
         noise = torch.randn(1, 1, cells, cells, generator=generator)
         tone += amplitude * F.interpolate(noise, (size_px, size_px), mode="bicubic")
     warmth = _colour((1.3, 1.0, 0.7))  # dry patches are lighter and yellower
