@@ -11,7 +11,7 @@ from torch import nn
 from ganforge.engine.run import Run
 from ganforge.errors import TrainingFailed
 
-IMAGES = "run.images=[real_a, fake_b, remembered, past_a(fake_a), true_b]"
+IMAGES = "run.images=[real_a, fake_b, remembered, past_a(fake_a), true_b, grain(real_a)]"
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -21,6 +21,7 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
 def test_panels_and_metrics_leave_training_alone(start: Callable[..., Run]) -> None:
     plain = start(folder="plain")
     plain.train()
+    drawn = torch.get_rng_state()
     watched = start(
         IMAGES, "run.images_every=2", "run.metrics_every=3", "callbacks.panels={type: panels}", folder="watched"
     )
@@ -29,6 +30,7 @@ def test_panels_and_metrics_leave_training_alone(start: Callable[..., Run]) -> N
     one, other = (run.trainer.state_dict()["ops"]["past_a"]["images"] for run in (plain, watched))
     assert torch.equal(one, other)
     assert plain.trainer.state_dict()["op_rngs"] == watched.trainer.state_dict()["op_rngs"]
+    assert torch.equal(drawn, torch.get_rng_state())
     assert plain.figures == watched.figures
     assert len(list((watched.folder / "images").glob("*.png"))) == 1 + 6
 

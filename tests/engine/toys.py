@@ -155,6 +155,10 @@ class Tally:
         self.count = state["count"]
 
 
+def grain(image: Tensor) -> Tensor:
+    return image + torch.randn_like(image)
+
+
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     share = torch.rand(len(real), 1, 1, 1, dtype=real.dtype)
     mixed = (share * real + (1 - share) * fake).detach().requires_grad_()
@@ -279,6 +283,7 @@ def register_networks(register: Callable[..., None]) -> None:
 def register_ops(register: Callable[..., None]) -> None:
     register("tally", Tally)
     register("count", Count)
+    register("grain", grain)
 
 
 @hookimpl
