@@ -77,3 +77,19 @@ def test_ops_are_called_once_a_step(start: Callable[..., Any]) -> None:
     )
     run.train()
     assert run.trainer.cast.ops["tally"].count == 2 * 12
+
+
+def test_creating_lazy_parameters_leaves_ops_as_they_were(bench: Callable[..., Any]) -> None:
+    ours = bench(
+        """
+data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16]}}
+networks: {G: {type: encoder}, F: {type: patch_sampler}}
+ops: {past: {type: tally}}
+signals: {features: G.encode(past(x))}
+players: {g: {networks: [G, F], optimizer: {type: adam, lr: 1e-2}}}
+phases: [{train: g, losses: {nce: {type: patch_nce, query: F(features), key: F(features)}}}]
+run: {steps: 10, device: cpu}
+"""
+    )
+    assert ours.trainer.cast.ops["past"].count == 0
+    assert all(p.requires_grad for p in ours.trainer.cast.networks.parameters())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,8 +16,11 @@ from ganforge.engine.state import random_state, split
 STEPS = 12
 
 
-def everything(run: Run) -> tuple[dict[str, Tensor], Any]:
-    """All that a run is made of, as tensors and plain data."""
+State = tuple[Any, dict[str, Tensor]]
+
+
+def everything(run: Run) -> State:
+    """All that a run is made of, as tensors and plain data; call it when the run has just ended."""
     ema = {name: average.module.state_dict() for p in run.trainer.players.values() for name, average in p.ema.items()}
     state = {
         "networks": run.trainer.cast.networks.state_dict(),
@@ -25,29 +29,35 @@ def everything(run: Run) -> tuple[dict[str, Tensor], Any]:
         "random": random_state(),
     }
     tensors: dict[str, Tensor] = {}
-    return tensors, split(state, "", tensors)
+    return split(state, "", tensors), tensors
 
 
-def assert_same(one: Run, other: Run) -> None:
-    tensors, plain = everything(one)
-    other_tensors, other_plain = everything(other)
-    assert plain == other_plain
-    assert [name for name in tensors if not torch.equal(tensors[name], other_tensors[name])] == []
+def assert_same(one: State, other: State) -> None:
+    assert one[0] == other[0]
+    assert [name for name in one[1] if not torch.equal(one[1][name], other[1][name])] == []
 
 
 def diary(*runs: Run) -> dict[int, dict[str, float]]:
     return {step: scalars for run in runs for step, scalars in run.callbacks[0].scalars.items()}
 
 
+@dataclass
+class Straight:
+    """A run that never stopped, as it ended."""
+
+    state: State
+    scalars: dict[int, dict[str, float]]
+
+
 @pytest.fixture
-def straight(start: Callable[..., Run]) -> Run:
+def straight(start: Callable[..., Run]) -> Straight:
     run = start(folder="straight")
     run.train()
-    return run
+    return Straight(everything(run), diary(run))
 
 
 @pytest.mark.parametrize("stop", [1, 4, 5, 7, 11])
-def test_stopped_anywhere_and_resumed_nothing_differs(stop: int, straight: Run, start: Callable[..., Run]) -> None:
+def test_stopped_anywhere_and_resumed_nothing_differs(stop: int, straight: Straight, start: Callable[..., Run]) -> None:
     """At 4 a checkpoint is due, and at 5 the statistics are read; elsewhere both are under way."""
     first = start(f"callbacks.stop={{type: toys.stop_at, step: {stop}}}")
     assert first.train() == "interrupted"
@@ -55,46 +65,48 @@ def test_stopped_anywhere_and_resumed_nothing_differs(stop: int, straight: Run, 
     second = start()
     assert second.resumed_at == stop
     assert second.train() == "finished"
-    assert_same(straight, second)
-    assert diary(first, second) == diary(straight)
+    assert_same(straight.state, everything(second))
+    assert diary(first, second) == straight.scalars
 
 
-def test_stopped_again_and_again(straight: Run, start: Callable[..., Run]) -> None:
+def test_stopped_again_and_again(straight: Straight, start: Callable[..., Run]) -> None:
     runs: list[Run] = []
     for step in (2, 3, 9):
         runs.append(start(f"callbacks.stop={{type: toys.stop_at, step: {step}}}"))
         runs[-1].train()
     runs.append(start())
     runs[-1].train()
-    assert_same(straight, runs[-1])
-    assert diary(*runs) == diary(straight)
+    assert_same(straight.state, everything(runs[-1]))
+    assert diary(*runs) == straight.scalars
 
 
-def test_the_number_of_workers_changes_nothing(straight: Run, start: Callable[..., Run]) -> None:
+def test_the_number_of_workers_changes_nothing(straight: Straight, start: Callable[..., Run]) -> None:
     first = start("data.workers=2", "callbacks.stop={type: toys.stop_at, step: 7}")
     first.train()
     second = start("data.workers=2")
     second.train()
-    assert_same(straight, second)
+    assert_same(straight.state, everything(second))
 
 
 def test_accumulating_runs_resume_at_their_place_in_the_data(start: Callable[..., Run]) -> None:
     options = ("run.accumulate=3", "data.batch_size=1")
     straight = start(*options, folder="straight")
     straight.train()
+    ended = everything(straight)
     start(*options, "callbacks.stop={type: toys.stop_at, step: 5}").train()
     resumed = start(*options)
     resumed.train()
-    assert_same(straight, resumed)
+    assert_same(ended, everything(resumed))
 
 
-def test_two_runs_of_one_seed_are_equal_and_of_two_are_not(straight: Run, start: Callable[..., Run]) -> None:
+def test_two_runs_of_one_seed_are_equal_and_of_two_are_not(straight: Straight, start: Callable[..., Run]) -> None:
     torch.rand(5)  # whatever was drawn before
-    same, other = start(folder="same"), start("run.seed=1", folder="other")
+    same = start(folder="same")
     same.train()
+    assert_same(straight.state, everything(same))
+    other = start("run.seed=1", folder="other")
     other.train()
-    assert_same(straight, same)
-    weights = [run.trainer.cast.networks["G_ab"].first.weight for run in (straight, other)]
+    weights = [run.trainer.cast.networks["G_ab"].first.weight for run in (same, other)]
     assert not torch.equal(*weights)
 
 
