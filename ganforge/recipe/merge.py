@@ -98,7 +98,10 @@ class _Files:
 
     def _resolve(self, extending: Path, name: str) -> Path:
         beside = extending.parent / name
-        return beside if os.path.exists(beside) else self._find(name) or beside
+        if not os.path.exists(beside):
+            return self._find(name) or beside
+        short = os.path.normpath(beside)  # `..` behind a linked folder leads elsewhere than its text says
+        return Path(short) if os.path.realpath(short) == os.path.realpath(beside) else beside
 
 
 def _no_recipe(node: Node) -> Problem:
