@@ -107,19 +107,29 @@ def call_signature(factory: Callable[..., Any]) -> inspect.Signature | None:
         made = typing.get_type_hints(factory).get("return")
         if not (inspect.isclass(made) and issubclass(made, nn.Module)) or made is nn.Module:
             return None
-    method = made.forward if issubclass(made, nn.Module) else made.__call__
-    return _without_self(inspect.signature(method))
+    return _written_arguments(_called(made), skip=1)
 
 
 def expression_signature(function: Callable[..., Any]) -> inspect.Signature:
     """How a function op is called in an expression: without what the engine fills in."""
-    injected = read_signature("ops", function).injected
-    signature = inspect.signature(function)
-    return signature.replace(parameters=[p for p in signature.parameters.values() if p.name not in injected])
+    return _written_arguments(function, skip=0)
 
 
-def _without_self(signature: inspect.Signature) -> inspect.Signature:
-    return signature.replace(parameters=list(signature.parameters.values())[1:])
+def context_parameter(op: Callable[..., Any]) -> str | None:
+    """The parameter by which an op, a function or a class, is told of the step it runs in, if it has one."""
+    hints = typing.get_type_hints(_called(op) if inspect.isclass(op) else op)
+    return next((name for name, hint in hints.items() if hint is Context), None)
+
+
+def _called(made: type[Any]) -> Callable[..., Any]:
+    """What a call of an instance runs."""
+    return made.forward if issubclass(made, nn.Module) else made.__call__
+
+
+def _written_arguments(function: Callable[..., Any], skip: int) -> inspect.Signature:
+    signature, filled_in = inspect.signature(function), context_parameter(function)
+    written = [p for p in list(signature.parameters.values())[skip:] if p.name != filled_in]
+    return signature.replace(parameters=written)
 
 
 def _parameters(factory: Callable[..., Any], method: str | None = None) -> Iterator[Parameter]:

@@ -79,8 +79,13 @@ def _prepare(recipe: Recipe, given: str, resume: bool, out: Path, plugins: Plugi
         else:
             check_unchanged(recipe, folder)
     distributions = [plugin.origin.split()[0] for plugin in plugins.found if not plugin.reason]
-    run = Run(recipe, folder or new_run_folder(out, recipe.name), plugins.registry)
-    if folder is None or not run.resume():
+    place = folder or new_run_folder(out, recipe.name)
+    try:
+        run = Run(recipe, place, plugins.registry)
+    except BaseException:
+        place.discard()
+        raise
+    if folder is None or not run.resume(distributions):
         run.start(distributions)
     elif run.step >= run.total_steps:
         click.echo(

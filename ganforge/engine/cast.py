@@ -7,7 +7,6 @@ import functools
 import hashlib
 import inspect
 import random
-import typing
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from torch import nn
 
 from ganforge.engine.state import seed_all
 from ganforge.errors import Problem, RecipeError
-from ganforge.parts import Context, Metric, Progress
+from ganforge.parts import Metric, Progress
 from ganforge.recipe.model import MetricUse, PartUse, Recipe
+from ganforge.signature import context_parameter
 
 
 @dataclass
@@ -33,6 +33,8 @@ class Cast:
     schedules: dict[str, Callable[[Progress], float]]
     rngs: dict[str, random.Random]
     """The random generators of stateful ops, by op."""
+    contexts: dict[str, str]
+    """The parameter that takes the context, of each op that has one."""
 
     @property
     def stateful_ops(self) -> dict[str, Any]:
@@ -80,15 +82,15 @@ def build_cast(recipe: Recipe, place: Place = lambda module: module) -> Cast:
         networks[name] = place(construct(use))
         if use.frozen:  # not even its running statistics may move
             networks[name].eval().requires_grad_(False)
-    ops: dict[str, Callable[..., Any]] = {
-        name: _with_context(part.factory) for name, part in recipe.functions.items() if name not in recipe.ops
-    }
+    ops: dict[str, Callable[..., Any]] = {name: part.factory for name, part in recipe.functions.items()}
+    factories = ops | {name: use.part.factory for name, use in recipe.ops.items()}
+    contexts = {name: parameter for name, factory in factories.items() if (parameter := context_parameter(factory))}
     for name, use in recipe.ops.items():
         rngs[name] = random.Random(derive_seed(seed, "op", name))
         ops[name] = _build_op(use, rngs[name], place)
     losses = {(phase.name, loss.name): _build_loss(loss.use, place) for phase in recipe.phases for loss in phase.losses}
     schedules = {name: bind_schedule(use) for name, use in recipe.schedules.items()}
-    return Cast(networks, ops, losses, schedules, rngs)
+    return Cast(networks, ops, losses, schedules, rngs, contexts)
 
 
 def construct(use: PartUse, **injected: Any) -> Any:
@@ -96,8 +98,8 @@ def construct(use: PartUse, **injected: Any) -> Any:
     try:
         return use.part.factory(**injected, **use.options)
     except (TypeError, ValueError, RuntimeError) as error:
-        cure = f"it takes: {use.part.signature}"
-        raise RecipeError([Problem(f"{use.part.name}: {error}", use.mark, cure)]) from error
+        message, _, cure = str(error).partition("; ")
+        raise RecipeError([Problem(f"{use.part.name}: {message}", use.mark, cure)]) from error
 
 
 def bind_schedule(use: PartUse) -> Callable[[Progress], float]:
@@ -128,7 +130,7 @@ class _Mean(Metric):
 
 def _build_op(use: PartUse, rng: random.Random, place: Place) -> Callable[..., Any]:
     if not inspect.isclass(use.part.factory):
-        return _with_context(functools.partial(use.part.factory, **use.options))
+        return functools.partial(use.part.factory, **use.options)
     injected = {name: rng for name, kind in use.part.signature.injected.items() if kind is random.Random}
     op = construct(use, **injected)
     return place(op) if isinstance(op, nn.Module) else op
@@ -138,19 +140,3 @@ def _build_loss(use: PartUse, place: Place) -> Callable[..., Any]:
     if inspect.isclass(use.part.factory):
         return place(construct(use)).requires_grad_(False)  # a loss judges; what learns is a network of a player
     return functools.partial(use.part.factory, **use.options)
-
-
-def _with_context(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a function op that wants to know the step it runs in."""
-    inner = function.func if isinstance(function, functools.partial) else function
-    names = [name for name, hint in typing.get_type_hints(inner).items() if hint is Context]
-    if not names:
-        return function
-    wrapped = functools.partial(function)
-    wrapped.context = names[0]  # type: ignore[attr-defined]
-    return wrapped
-
-
-def wants_context(op: Callable[..., Any]) -> str | None:
-    """The name of the parameter that takes the context, if the op has one."""
-    return getattr(op, "context", None)

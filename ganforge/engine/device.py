@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -66,9 +67,18 @@ class Precision:
         """Move a module to the device, in the weights' type."""
         return module.to(device=self.device, dtype=self.weights)
 
-    def set_up(self) -> None:
-        """Let float32 matrix products use TensorFloat-32, or not, on GPUs that have it."""
+    def set_up(self, deterministic: bool = False) -> None:
+        """Let float32 matrix products use TensorFloat-32, or not, on GPUs that have it; choose kernels.
+
+        Args:
+            deterministic: take kernels that give the same bits each time, where torch has one, and warn where not.
+        """
+        # Read when CUDA starts; without it some matrix products are not deterministic.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
         mode = "ieee" if self.name in {"fp32", "fp64"} else "tf32"
         torch.backends.cuda.matmul.fp32_precision = mode
         torch.backends.cudnn.conv.fp32_precision = mode  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = self.device.type == "cuda"
+        torch.backends.cudnn.benchmark = self.device.type == "cuda" and not deterministic
+        if self.device.index is not None:
+            torch.accelerator.set_device_index(self.device.index)

@@ -244,9 +244,18 @@ class _Rehearsal:
         scene = Scene(self.program, batch, (), Progress(0, 1, 1))
         metrics = (w for metric in self.recipe.metrics for bound in metric.inputs.values() for w in _each(bound))
         with torch.no_grad():
-            for item in (*self.recipe.images, *metrics):
+            for item in metrics:
                 with suppress(_Failed):
                     self._bound(scene, item)
+            for item in self.recipe.images:
+                with suppress(_Failed):
+                    self._image(item, self._bound(scene, item))
+
+    def _image(self, written: Written, value: Any) -> None:
+        if not (isinstance(value, Tensor) and value.ndim == 4 and value.shape[1] in (1, 3)):
+            message = f"'{_short(written.text)}' is no image, but {_describe_kind(value)}"
+            cure = "run.images takes what is [N, 3, height, width], or [N, 1, height, width] for grey"
+            self.problems.append(Problem(message, written.place(written.expression), cure))
 
 
 def _each(bound: Bound) -> Iterator[Written]:

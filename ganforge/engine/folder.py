@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,6 +35,12 @@ class RunFolder:
     @property
     def images(self) -> Path:
         return self.path / "images"
+
+    def discard(self) -> None:
+        """Remove the folder, and those above it, as far as they are empty: nothing was started."""
+        with suppress(OSError):
+            for empty in (self.path, self.path.parent, self.path.parent.parent):
+                empty.rmdir()
 
     def note(self, **entries: Any) -> None:
         """Update `run.json`."""

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import click
-import torch
-
 from ganforge.engine.folder import RunFolder
 from ganforge.errors import UsageError
 from ganforge.recipe.model import Recipe
@@ -50,13 +47,6 @@ def check_unchanged(recipe: Recipe, folder: RunFolder) -> None:
             f"{folder.path} was started with another recipe:\n" + "\n".join(lines) + "\n"
             f"  go on with its own recipe: ganforge run {folder.path} --resume\n"
             "  or start a new run: leave out --resume"
-        )
-    threads = folder.record.get("machine", {}).get("threads")
-    if threads not in (None, torch.get_num_threads()) and not torch.cuda.is_available():
-        click.echo(
-            f"note: the run was started with {threads} threads and goes on with {torch.get_num_threads()}: results "
-            f"will differ in their last bits; OMP_NUM_THREADS={threads} avoids it",
-            err=True,
         )
 
 

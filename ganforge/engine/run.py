@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -44,7 +43,7 @@ class Run:
         self.device = choose_device(recipe.run.device)
         """Where it computes."""
         precision = Precision(recipe.run.precision, self.device)
-        precision.set_up()
+        precision.set_up(recipe.run.deterministic)
         recipe.dataset.prepare()
         samples = recipe.dataset.train()
         self.loader = Loader(samples, recipe.loader.batch_size, recipe.loader.workers, recipe.run.seed, precision)
@@ -102,17 +101,14 @@ class Run:
         self._record.recipe.write_text(dump(self.recipe.node), encoding="utf-8")
         self._record.note(
             recipe=self.recipe.name,
-            status="running",
             started=now(),
             step=0,
             total_steps=self.total_steps,
-            machine=machine(self.device),
-            versions=versions(list(distributions)),
-            error=None,
+            **self._circumstances(distributions),
         )
 
-    def resume(self) -> bool:
-        """Go back to the newest whole checkpoint, if there is one.
+    def resume(self, distributions: Sequence[str] = ()) -> bool:
+        """Go back to the newest whole checkpoint, if there is one, and to the number of threads that it was made with.
 
         Raises:
             EnvironmentFault: it is damaged.
@@ -129,8 +125,14 @@ class Run:
         self.trainer.load_state_dict(checkpoint.training["trainer"])
         restore_random_state(checkpoint.training["random"])
         self.resumed_at = step_of(found[-1])
-        self._record.note(status="running", error=None, total_steps=self.total_steps)
+        # Sums over another number of threads would differ in their last bits.
+        torch.set_num_threads(self.record["machine"]["threads"])
+        self._record.note(total_steps=self.total_steps, **self._circumstances(distributions))
         return True
+
+    def _circumstances(self, distributions: Sequence[str]) -> dict[str, Any]:
+        found = versions(list(distributions))
+        return {"status": "running", "machine": machine(self.device), "versions": found, "error": None}
 
     def train(self) -> str:
         """Take all the steps that are left. Returns `finished` or `interrupted`.
@@ -168,8 +170,8 @@ class Run:
         batches = self.loader.batches(self.step * settings.accumulate)
         if self.step == 0 and settings.images:
             self._draw()
+        self.trainer.stopwatch.restart()
         while self.step < self.total_steps and not self._stop_signal:
-            started = time.perf_counter()
             last = self.step + 1 == self.total_steps
             waited = 0.0
             micro = []
@@ -178,24 +180,23 @@ class Run:
                 waited += self.loader.wait_s
             self.trainer.step(micro, log=(self.step + 1) % settings.log_every == 0)
             self.trainer.stopwatch.add("seconds/data_wait", waited)
-            self.trainer.stopwatch.add("seconds/step", time.perf_counter() - started)
+            self.trainer.stopwatch.steps += 1
             self._emit("step_ended")
             self._periodic(last)
 
     def _periodic(self, last: bool) -> None:
         """What happens every so many steps, in an order that lets a resumed run repeat it."""
         settings = self.recipe.run
-        stopping = last or self._stop_signal is not None
         if self._due(settings.log_every):
             self._read_statistics()
-        if settings.images and (last or self._due(settings.images_every)):
-            self._draw()
-        if self.recipe.metrics and (last or self._due(settings.metrics_every)):
-            self.trainer.bad_losses.check()
-            self.figures = self.validation.metrics()
-            self._emit("metrics_computed", self.figures)
-        if stopping or self._due(settings.checkpoint_every):
-            self._save()
+        jobs = {
+            self._draw: bool(settings.images) and (last or self._due(settings.images_every)),
+            self._measure: bool(self.recipe.metrics) and (last or self._due(settings.metrics_every)),
+            self._save: last or self._stop_signal is not None or self._due(settings.checkpoint_every),
+        }
+        for job in (job for job, due in jobs.items() if due):
+            with self.trainer.stopwatch.paused():
+                job()
 
     def _due(self, every: int | None) -> bool:
         return every is not None and self.step % every == 0
@@ -220,6 +221,11 @@ class Run:
     def _draw(self) -> None:
         self.trainer.bad_losses.check()
         self._emit("images_drawn", self.validation.panel())
+
+    def _measure(self) -> None:
+        self.trainer.bad_losses.check()
+        self.figures = self.validation.metrics()
+        self._emit("metrics_computed", self.figures)
 
     def _save(self) -> None:
         self.trainer.bad_losses.check()

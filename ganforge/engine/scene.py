@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.engine.cast import Cast, wants_context
+from ganforge.engine.cast import Cast
 from ganforge.parts import Context, Progress
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
 from ganforge.recipe.model import PhaseUse, Recipe
@@ -210,8 +210,8 @@ class Scene:
             with self.program.forward():
                 return (getattr(network, call.method) if call.method else network)(*arguments, **keywords)
         op = cast.ops[call.name]
-        if name := wants_context(op):
-            keywords[name] = self.context
+        if parameter := cast.contexts.get(call.name):
+            keywords[parameter] = self.context
         return op(*arguments, **keywords)
 
 

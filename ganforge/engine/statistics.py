@@ -54,7 +54,8 @@ class Stopwatch:
     """Seconds spent in each part of a step: by the clock on a CPU, by events on a GPU, which are read later."""
 
     def __init__(self, device: torch.device) -> None:
-        self.cuda = device.type == "cuda"
+        self.device, self.cuda = device, device.type == "cuda"
+        self.began, self.steps = time.perf_counter(), 0
         self.seconds: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self.events: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
@@ -78,10 +79,25 @@ class Stopwatch:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         self.counts[name] = self.counts.get(name, 0) + 1
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens in this block is no part of a step: panels, metrics, checkpoints."""
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize()  # or the steps still under way would count as part of the block
+        start = time.perf_counter()
+        yield
+        self.began += time.perf_counter() - start
+
+    def restart(self) -> None:
+        """Begin to measure now."""
+        self.began, self.steps, self.seconds, self.counts, self.events = time.perf_counter(), 0, {}, {}, []
+
     def read(self) -> dict[str, float]:
         """Mean seconds since they were last read; call it where the device is synchronised anyway."""
         for name, first, last in self.events:
             self.add(name, first.elapsed_time(last) / 1000)
         means = {name: total / self.counts[name] for name, total in self.seconds.items()}
-        self.seconds, self.counts, self.events = {}, {}, []
+        # By the clock, not by what the host saw of each step: a GPU works on while the host goes ahead.
+        means["seconds/step"] = (time.perf_counter() - self.began) / max(1, self.steps)
+        self.restart()
         return means

@@ -17,7 +17,6 @@ from ganforge.engine.loader import to_device
 from ganforge.engine.scene import Scene, map_tensors
 from ganforge.engine.state import random_state, restore_random_state
 from ganforge.engine.training import Trainer
-from ganforge.errors import TrainingFailed
 from ganforge.parts import Sample, Samples
 from ganforge.recipe.model import Bound
 
@@ -69,7 +68,8 @@ class Validation:
 
     def _images(self, sample: Sample) -> list[Tensor]:
         scene = self._scene([sample])
-        return [_as_image(written.text, self._value(scene, written)) for written in self.recipe.images]
+        values = (self._value(scene, written) for written in self.recipe.images)
+        return [images.to_uint8(value[0].float().cpu()).expand(3, -1, -1) for value in values]
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
@@ -108,12 +108,3 @@ class Validation:
 
 def _prefixed(name: str, figures: Mapping[str, float]) -> dict[str, float]:
     return {f"{name}/{key}": float(value) for key, value in figures.items()}
-
-
-def _as_image(name: str, value: Any) -> Tensor:
-    """The first image of a batch, uint8 `[3, H, W]`."""
-    if not isinstance(value, Tensor) or value.ndim != 4 or value.shape[1] not in (1, 3):
-        shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        message = f"run.images names '{name}', which is no image: {shape} instead of [N, 3, H, W] or [N, 1, H, W]"
-        raise TrainingFailed(message)
-    return images.to_uint8(value[0].float().cpu()).expand(3, -1, -1)

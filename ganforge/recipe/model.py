@@ -39,6 +39,7 @@ class RunSettings(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     device: Annotated[str, AfterValidator(_device)] = "auto"
     precision: Literal["fp64", "fp32", "tf32", "bf16", "fp16"] = "fp32"
+    deterministic: bool = False
     accumulate: Count = 1
     on_bad_loss: Literal["stop", "skip"] = "stop"
     images: tuple[str, ...] = ()

@@ -177,12 +177,18 @@ class _Reader(PartReader):
 
     def phases(self, node: Node | None, schedules: Mapping[str, model.PartUse]) -> tuple[model.PhaseUse, ...]:
         phases: list[model.PhaseUse] = []
+        named: dict[str, Mark] = {}
         for item in self.items(node, "phases"):
             entries = self.mapping(item, "a phase")
             losses_node = entries.get("losses")
             rest = Node({k: n for k, n in entries.items() if k != "losses"}, item.mark, item.keys)
             settings = self.settings(model.PhaseSettings, rest, "a phase", ("losses",))
             losses = [u for k, n in self.section(entries, "losses") if (u := self.loss(k, n, schedules))]
+            for name, mark in losses_node.keys.items() if losses_node else ():
+                if name in named:  # their curves would be one
+                    cure = f"line {named[name].line + 1} has that name already: rename one of them"
+                    self.fault(f"two losses are called '{name}'", mark, cure)
+                named.setdefault(name, mark)
             if losses_node is None or not losses_node.value:
                 self.fault("the phase has no losses", item.mark, "a phase trains a player on one loss or more")
             if settings is not None:

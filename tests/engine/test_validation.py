@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from ganforge.engine.run import Run
-from ganforge.errors import TrainingFailed
 
 IMAGES = "run.images=[real_a, fake_b, remembered, past_a(fake_a), true_b, grain(real_a)]"
 
@@ -58,9 +57,3 @@ def test_a_part_that_keeps_itself_in_evaluation_mode_stays_so(start: Callable[..
     run.validation.panel()
     assert not norm.training
     assert run.trainer.cast.networks["G_ab"].training
-
-
-def test_what_is_no_image_is_refused(start: Callable[..., Run]) -> None:
-    run = start("run.images=[fake_b, D_b(fake_b).shape]")
-    with pytest.raises(TrainingFailed, match=r"run.images names 'D_b\(fake_b\).shape', which is no image"):
-        run.validation.panel()
