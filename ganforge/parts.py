@@ -77,6 +77,9 @@ def traits(*, wrt: tuple[str, ...] = (), scores: tuple[str, ...] = ()) -> Callab
 class Samples(ABC):
     """A split of a dataset: so many samples, each a dict of uint8 or float tensors without the batch dimension."""
 
+    in_workers: bool = True
+    """Whether worker processes may make the samples: not where these lie on a GPU."""
+
     @abstractmethod
     def __len__(self) -> int:
         """How many samples one epoch has."""

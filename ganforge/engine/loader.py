@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ganforge.engine.cast import derive_seed
 from ganforge.engine.device import Precision
-from ganforge.errors import EnvironmentFault
+from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.parts import Sample, Samples
 
 Place = tuple[int, int]
@@ -30,12 +30,16 @@ class Loader:
             raise EnvironmentFault(
                 f"the dataset has {len(samples)} training samples, fewer than data.batch_size={batch_size}; lower it"
             )
+        if workers and not samples.in_workers:
+            raise UsageError(
+                "the data lies on the GPU (cache: device), where workers cannot reach it; set data.workers=0"
+            )
         self.wait_s = 0.0
         """Seconds that the latest batch was waited for."""
 
     def batches(self, position: int) -> Iterator[dict[str, Tensor]]:
         """All batches from number `position` of the run on."""
-        pinned = self.precision.device.type == "cuda"
+        pinned = self.precision.device.type == "cuda" and self.samples.in_workers
         loader = DataLoader(
             _Seeded(self.samples, self.seed),
             batch_sampler=_Order(len(self.samples), self.batch_size, self.batches_per_epoch, self.seed, position),

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
+from ganforge import Dataset, EnvironmentFault, Sample, Samples, UsageError, images
 from ganforge.builtin.datasets import ImageFolder, PairedFolders, UnpairedFolders, caching
+from ganforge.engine.device import Precision
+from ganforge.engine.loader import Loader
 
 Make = Callable[..., None]
 SHARED = Path(__file__).resolve().parents[2] / "../shared/datasets"
@@ -246,6 +248,22 @@ def test_a_cache_that_does_not_fit_warns_and_reads(
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         UnpairedFolders(unpaired, load_px=14, crop_px=12, cache="memory").train()
+
+
+def test_a_device_cache_keeps_pictures_where_they_are_used(unpaired: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device that holds no values stands for a GPU here: it tells where a sample was made."""
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("meta"))
+    train = UnpairedFolders(unpaired, load_px=14, crop_px=12, cache="device").train()
+    sample = train.sample(0, random.Random(0))
+    assert {tensor.device.type for tensor in sample.values()} == {"meta"}
+    assert not train.in_workers
+    with pytest.raises(UsageError, match=r"data\.workers=0"):
+        Loader(train, 1, 2, 0, Precision("fp32", torch.device("cpu")))
+
+
+def test_a_device_cache_without_a_gpu_is_a_memory_cache(unpaired: Path) -> None:
+    train = UnpairedFolders(unpaired, load_px=14, crop_px=12, cache="device").train()
+    assert train.in_workers == (torch.accelerator.current_accelerator(check_available=True) is None)
 
 
 def test_a_broken_picture_is_named_when_it_is_cached(unpaired: Path) -> None:

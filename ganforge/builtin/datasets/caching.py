@@ -14,7 +14,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-Cache = Literal["none", "memory"]
+Cache = Literal["none", "memory", "device"]
 Item = TypeVar("Item")
 
 _MEMINFO = Path("/proc/meminfo")
@@ -45,16 +45,39 @@ class Files(Generic[Item]):
 
 
 def pictures(items: Sequence[Item], read: Callable[[Item], Tensor], cache: Cache) -> Pictures:
-    """The items' pictures, all of one shape; `memory` reads them at once, if there is room.
+    """The items' pictures, all of one shape; `memory` reads them at once, if there is room, and `device` keeps them on
+    the GPU, where crops and flips then happen too.
 
     The tensor of a memory cache is complete before it is returned and never written again. So forked workers share
     its pages, spawned workers get it through torch's shared memory, and neither needs a lock.
 
     Warns:
-        UserWarning: too little memory is free; the pictures will be read from their files each time.
+        UserWarning: too little memory is free; the pictures will be read from their files each time, or stay in the
+            host's memory.
     """
     files = Files(items, read)
-    return files if cache == "none" else _held_in_memory(files)
+    if cache == "none":
+        return files
+    held = _held_in_memory(files)
+    return _on_device(held) if cache == "device" and isinstance(held, Tensor) else held
+
+
+def in_workers(*held: Pictures) -> bool:
+    """Whether worker processes can reach these pictures."""
+    return all(not isinstance(each, Tensor) or each.device.type == "cpu" for each in held)
+
+
+def _on_device(held: Tensor) -> Tensor:
+    device = torch.accelerator.current_accelerator(check_available=True)
+    try:
+        return held if device is None else held.to(device)
+    except torch.OutOfMemoryError:
+        size = f"{held.numel() / 2**30:.1f} GiB"
+        warnings.warn(
+            f"`cache: device` needs {size} of the GPU's memory, which are not free: keeping the pictures in the host's",
+            stacklevel=4,
+        )
+        return held
 
 
 def _held_in_memory(files: Files[Item]) -> Pictures:

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
-from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
+from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.framing import Framing
 
 Pixels = Annotated[int, Field(ge=1)]
@@ -62,7 +62,7 @@ class ImageFolder(Dataset):
         crop_px: the side of a sample.
         flip: mirror left to right with probability 1/2.
         channels: 3 for RGB, 1 for grey.
-        cache: `memory` reads and resizes every picture once, before the first step.
+        cache: `memory` reads and resizes every picture once, before the first step; `device` keeps them on the GPU.
 
     Raises:
         ValueError: `load_px` is smaller than `crop_px`.
@@ -97,6 +97,7 @@ class ImageFolder(Dataset):
 class _Single(Samples):
     def __init__(self, real: Pictures, framing: Framing) -> None:
         self.real, self.framing = real, framing
+        self.in_workers = in_workers(real)
 
     def __len__(self) -> int:
         return len(self.real)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.archives import PAIRED, archive
-from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
+from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.download import fetch
 from ganforge.builtin.datasets.folders import Channels, Pixels, cure_by_download, existing_images, read_square
 from ganforge.builtin.datasets.framing import Framing
@@ -37,7 +37,7 @@ class PairedFolders(Dataset):
         flip: mirror left to right with probability 1/2.
         channels_a: of `real_a`: 3 for RGB, 1 for grey.
         channels_b: of `real_b`.
-        cache: `memory` reads and resizes every picture once, before the first step.
+        cache: `memory` reads and resizes every picture once, before the first step; `device` keeps them on the GPU.
         download: the published benchmark to fetch into `root` if it is not there, such as pix2pix_facades.
 
     Raises:
@@ -136,6 +136,7 @@ def _read_halves(path: Path, channels: tuple[int, int], size_px: int, left: str)
 class _Training(Samples):
     def __init__(self, pairs: Pictures, channels_a: int, framing: Framing) -> None:
         self.pairs, self.channels_a, self.framing = pairs, channels_a, framing
+        self.in_workers = in_workers(pairs)
 
     def __len__(self) -> int:
         return len(self.pairs)

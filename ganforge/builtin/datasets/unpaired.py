@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ganforge import Dataset, EnvironmentFault, Sample, Samples
 from ganforge.builtin.datasets.archives import UNPAIRED, archive
-from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
+from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.download import fetch
 from ganforge.builtin.datasets.folders import Channels, Pixels, cure_by_download, existing_images, read_square
 from ganforge.builtin.datasets.framing import Framing
@@ -32,7 +32,7 @@ class UnpairedFolders(Dataset):
         flip: mirror left to right with probability 1/2.
         channels_a: of domain A: 3 for RGB, 1 for grey.
         channels_b: of domain B.
-        cache: `memory` reads and resizes every picture once, before the first step.
+        cache: `memory` reads and resizes every picture once, before the first step; `device` keeps them on the GPU.
         download: the published benchmark to fetch into `root` if it is not there, such as horse2zebra.
 
     Raises:
@@ -91,6 +91,7 @@ class UnpairedFolders(Dataset):
 class _Training(Samples):
     def __init__(self, a: Pictures, b: Pictures, framing: Framing) -> None:
         self.a, self.b, self.framing = a, b, framing
+        self.in_workers = in_workers(a, b)
 
     def __len__(self) -> int:
         return max(len(self.a), len(self.b))
