@@ -16,7 +16,7 @@ def absolute_error(input: Tensor, target: Tensor) -> Tensor:
 class TranslationError(Metric):
     """How much nearer to the truth a translation is than leaving the image as it was.
 
-    Gives `error`, the mean absolute error of the translation; `untouched`, that of the image itself; and
+    Gives `mean_absolute_error`, of the translation; `untouched`, that of the image itself; and
     `times_lower`, their quotient. Images are `[N, C, H, W]` in `[-1, 1]`.
     """
 
@@ -33,4 +33,4 @@ class TranslationError(Metric):
     def compute(self) -> dict[str, float]:
         """The figures over all batches."""
         error, untouched = self.error / self.count, self.untouched / self.count
-        return {"error": error, "untouched": untouched, "times_lower": untouched / max(error, 1e-12)}
+        return {"mean_absolute_error": error, "untouched": untouched, "times_lower": untouched / max(error, 1e-12)}

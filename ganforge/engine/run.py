@@ -126,7 +126,7 @@ class Run:
         restore_random_state(checkpoint.training["random"])
         self.resumed_at = step_of(found[-1])
         # Sums over another number of threads would differ in their last bits.
-        torch.set_num_threads(self.record["machine"]["threads"])
+        torch.set_num_threads(self.record.get("machine", {}).get("threads", torch.get_num_threads()))
         self._record.note(total_steps=self.total_steps, **self._circumstances(distributions))
         return True
 
@@ -178,7 +178,7 @@ class Run:
             for _ in range(settings.accumulate):
                 micro.append(next(batches))
                 waited += self.loader.wait_s
-            self.trainer.step(micro, log=(self.step + 1) % settings.log_every == 0)
+            self.trainer.step(micro, log=self._logs(self.step + 1))
             self.trainer.stopwatch.add("seconds/data_wait", waited)
             self.trainer.stopwatch.steps += 1
             self._emit("step_ended")
@@ -187,7 +187,7 @@ class Run:
     def _periodic(self, last: bool) -> None:
         """What happens every so many steps, in an order that lets a resumed run repeat it."""
         settings = self.recipe.run
-        if self._due(settings.log_every):
+        if self._logs(self.step):
             self._read_statistics()
         jobs = {
             self._draw: bool(settings.images) and (last or self._due(settings.images_every)),
@@ -200,6 +200,10 @@ class Run:
 
     def _due(self, every: int | None) -> bool:
         return every is not None and self.step % every == 0
+
+    def _logs(self, step: int) -> bool:
+        """Whether statistics are read after this many steps: the first and the last are always of interest."""
+        return step % self.recipe.run.log_every == 0 or step in (1, self.total_steps)
 
     def _read_statistics(self) -> None:
         self.trainer.bad_losses.check()

@@ -16,7 +16,7 @@ SCALARS = {
     "speed/images_per_second": 12.345,
     "memory/reserved_GiB": 3.06,
 }
-FIGURES = {"a_to_b/error": 0.021, "a_to_b/untouched": 0.083, "a_to_b/times_lower": 3.952, "fid": 41.27}
+FIGURES = {"a_to_b/mean_absolute_error": 0.021, "a_to_b/untouched": 0.083, "a_to_b/times_lower": 3.952, "fid": 41.27}
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_resumed_run_tells_its_eta_from_its_own_steps(run, capsys, monkeypatch
 
 def test_figures_read_as_words():
     assert figure_rows(FIGURES) == [
-        ["a_to_b", "error 0.021", "untouched 0.083", "3.95 times lower"],
+        ["a_to_b", "mean absolute error 0.021", "untouched 0.083", "3.95 times lower"],
         ["fid", "41.3"],
     ]
     assert figure_rows({"a_to_b/times_lower": 0.8}) == [["a_to_b", "1.25 times higher"]]
@@ -99,7 +99,7 @@ def test_metrics_on_the_way_are_told_and_the_last_ones_once(run, capsys):
     progress.metrics_computed(run, FIGURES)
     assert capsys.readouterr().out.splitlines() == [
         "step 1000",
-        "  a_to_b   error 0.021   untouched 0.083   3.95 times lower",
+        "  a_to_b   mean absolute error 0.021   untouched 0.083   3.95 times lower",
         "  fid      41.3",
     ]
     run.step = run.total_steps
@@ -113,7 +113,7 @@ def test_the_end_says_what_was_reached_and_where_it_lies(run, capsys):
     Progress().run_ended(run, "finished")
     assert capsys.readouterr().out.splitlines() == [
         "finished at step 4000 of 4000",
-        "  a_to_b   error 0.021   untouched 0.083   3.95 times lower",
+        "  a_to_b   mean absolute error 0.021   untouched 0.083   3.95 times lower",
         "  fid      41.3",
         f"  panels        {run.folder / 'images'}",
         f"  TensorBoard   ganforge board {run.folder}",

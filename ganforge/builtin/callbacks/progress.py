@@ -118,7 +118,7 @@ def introduction(run: Run) -> Iterator[str]:
 
 
 def figure_rows(figures: Mapping[str, float]) -> list[list[str]]:
-    """A row of words for each metric; the figures of one that has several (`a_to_b/error`) share its row."""
+    """A row of words for each metric; the figures of one that has several (`a_to_b/mean_absolute_error`) share its row."""
     rows: dict[str, list[str]] = {}
     for key, value in figures.items():
         metric, _, name = key.rpartition("/")
@@ -154,11 +154,15 @@ def _position(run: Run) -> str:
 
 
 def _epoch(run: Run) -> str:
-    return f"{run.step / run.steps_per_epoch:.1f}/{_total_epochs(run)}"
+    return f"{_short(run.step / run.steps_per_epoch)}/{_total_epochs(run)}"
 
 
 def _total_epochs(run: Run) -> str:
-    return f"{run.total_steps / run.steps_per_epoch:.1f}".removesuffix(".0")
+    return _short(run.total_steps / run.steps_per_epoch).removesuffix(".0")
+
+
+def _short(epochs: float) -> str:
+    return f"{epochs:.1f}" if epochs >= 0.1 else f"{epochs:.2g}"
 
 
 def _forwards(counts: Mapping[str, int]) -> str:
