@@ -179,8 +179,10 @@ def label_grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str]) -> Tenso
     largest_px = max(side for row in rows for cell in row for side in cell.shape[1:])
     scale = -(-_READABLE_PX // largest_px)
     cells = [[cell.repeat_interleave(scale, 1).repeat_interleave(scale, 2) for cell in row] for row in rows]
-    font = ImageFont.load_default(_FONT_PX)
-    header = [_text(label, font) for label in labels]
+    # Large pictures are looked at from afar: their labels grow with them.
+    font_px = max(_FONT_PX, largest_px * scale // 9)
+    font = ImageFont.load_default(font_px)
+    header = [_text(label, font, font_px) for label in labels]
     columns = list(zip(header, *cells, strict=True))
     widths = [max(cell.shape[2] for cell in column) for column in columns]
     heights = [max(cell.shape[1] for cell in row) for row in (header, *cells)]
@@ -197,10 +199,10 @@ def label_grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str]) -> Tenso
     return grid
 
 
-def _text(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> Tensor:
+def _text(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, font_px: int) -> Tensor:
     """Black on white: uint8 `[1, H, W]`, as large as the text."""
     _, _, width, height = (int(side + 0.999) for side in font.getbbox(text or " ", anchor="la"))
     # Descenders or none, the labels of one row stand on one line.
-    label = Image.new("L", (max(1, width), max(height, _FONT_PX + 4)), 255)
+    label = Image.new("L", (max(1, width), max(height, font_px + 4)), 255)
     ImageDraw.Draw(label).text((0, 0), text, font=font, fill=0, anchor="la")
     return transforms.pil_to_tensor(label)

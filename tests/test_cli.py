@@ -195,13 +195,18 @@ def test_a_process_ends_with_the_same_codes(ganforge_process: Callable, tmp_path
     assert "Traceback" not in outcome.err
 
 
-def test_board_pins_the_panels_of_the_newest_runs(tmp_path: Path) -> None:
-    from ganforge.commands.board import _listed, link
+def test_board_shows_runs_by_recipe_and_number_and_pins_their_panels(tmp_path: Path) -> None:
+    from ganforge.commands.board import _arrange, link
 
-    for name in ("a/0001", "a/0002"):
+    for name in ("x/a/0001", "x/a/0002", "y/a/0001"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "run.json").write_text("{}")
-    assert sorted(_listed((tmp_path,))) == ["a/0001", "a/0002"]
-    assert _listed((tmp_path / "a/0001",)) == ["."]
-    assert set(_listed((tmp_path / "a/0001", tmp_path / "a/0002"))) == {"a/0001", "a/0002"}
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    assert sorted(_arrange((tmp_path / "x", tmp_path / "x/a/0001", tmp_path / "y/a/0001"), shown)) == [
+        "a/0001",
+        "a/0001_",
+        "a/0002",
+    ]
+    assert sorted(path.name for path in (shown / "a").iterdir()) == ["0001", "0001_", "0002"]
     assert "defaultExperimentId%2Fa%2F0002" in link("127.0.0.1", 6006, ["a/0002"])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
+import subprocess
 import sys
+import tempfile
 import urllib.parse
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -13,6 +16,7 @@ import click
 from ganforge.errors import EnvironmentFault, UsageError
 
 PINNED = 2
+OPTIONS = ("--reload_interval", "15", "--samples_per_plugin", "images=1000,scalars=100000,text=100")
 
 
 @click.command()
@@ -34,35 +38,39 @@ def command(runs: tuple[Path, ...], port: int, host: str) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}; give a run's folder, or run a recipe first")
-    where = ["--logdir", str(folders[0])] if len(folders) == 1 else ["--logdir_spec", _named(folders)]
-    click.echo(f"TensorBoard: {link(host, port, _listed(folders))}")
-    click.echo("Ctrl-C ends it.")
-    arguments = [sys.executable, "-m", "tensorboard.main", *where, "--host", host, "--port", str(port)]
-    arguments += ["--reload_interval", "15", "--samples_per_plugin", "images=1000,scalars=100000,text=100"]
-    sys.stdout.flush()
+    with tempfile.TemporaryDirectory() as shown:
+        names = _arrange(folders, Path(shown))
+        click.echo(f"TensorBoard: {link(host, port, names)}")
+        click.echo("Ctrl-C ends it.")
+        _serve(["--logdir", shown, "--host", host, "--port", str(port), *OPTIONS])
+
+
+def _arrange(folders: Iterable[Path], shown: Path) -> list[str]:
+    """Links to the runs in these folders, by `recipe/number`, in the folder that TensorBoard is shown; newest first.
+
+    Otherwise it would call a run that is opened alone `.`, and not find it again for a pinned card.
+    """
+    runs = {record.parent.resolve() for folder in folders for record in folder.rglob("run.json")}
+    names: list[str] = []
+    for run in sorted(runs, key=lambda run: -(run / "run.json").stat().st_mtime):
+        name = f"{run.parent.name}/{run.name}"
+        while name in names:  # another folder's run of the same name
+            name += "_"
+        names.append(name)
+        (shown / name).parent.mkdir(exist_ok=True)
+        (shown / name).symlink_to(run, target_is_directory=True)
+    return names
+
+
+def _serve(arguments: list[str]) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "tensorboard.main", *arguments])
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
-        os.execv(sys.executable, arguments)
-    except OSError as error:
-        raise EnvironmentFault(f"TensorBoard could not be started: {error}") from error
-
-
-def _name(folder: Path) -> str:
-    path = folder.resolve()
-    return f"{path.parent.name}/{path.name}"
-
-
-def _named(folders: tuple[Path, ...]) -> str:
-    return ",".join(f"{_name(folder)}:{folder}" for folder in folders)
-
-
-def _listed(folders: tuple[Path, ...]) -> list[str]:
-    """The runs in these folders by the names that TensorBoard gives them, the newest first."""
-    runs = {
-        record.parent: record.parent.relative_to(folder).as_posix() if len(folders) == 1 else _name(folder)
-        for folder in folders
-        for record in folder.rglob("run.json")
-    }
-    return [runs[path] for path in sorted(runs, key=lambda path: -(path / "run.json").stat().st_mtime)]
+        if process.wait() > 0:
+            raise EnvironmentFault("TensorBoard could not be started; its own words stand above")
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
 
 
 def link(host: str, port: int, runs: list[str]) -> str:

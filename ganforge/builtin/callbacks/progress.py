@@ -118,7 +118,7 @@ def introduction(run: Run) -> Iterator[str]:
 
 
 def figure_rows(figures: Mapping[str, float]) -> list[list[str]]:
-    """A row of words for each metric; the figures of one that has several (`a_to_b/mean_absolute_error`) share its row."""
+    """A row of words for each metric; those figures share one that share a prefix, as in `a_to_b/untouched`."""
     rows: dict[str, list[str]] = {}
     for key, value in figures.items():
         metric, _, name = key.rpartition("/")
