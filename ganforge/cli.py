@@ -60,8 +60,6 @@ def cli() -> None:
       ganforge run recipes/cyclegan_horse2zebra.yaml data.batch_size=4
       ganforge check my_recipe.yaml
       ganforge parts losses
-
-    Plugins may add commands; `ganforge plugins` lists them.
     """
 
 
@@ -84,6 +82,15 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader of our output has gone; nothing is wrong, and Python must not complain at its own end either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:
+        if os.environ.get("GANFORGE_DEBUG"):
+            raise
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        click.echo(
+            "  this should have been told better: GANFORGE_DEBUG=1 shows where it happened; please report it", err=True
+        )
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
 

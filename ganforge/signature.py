@@ -104,7 +104,10 @@ def call_signature(factory: Callable[..., Any]) -> inspect.Signature | None:
     """How an op or a network is called in an expression, where that can be told without building it."""
     made: Any = factory
     if not inspect.isclass(made):
-        made = typing.get_type_hints(factory).get("return")
+        try:
+            made = typing.get_type_hints(factory).get("return")
+        except (NameError, TypeError):
+            return None
         if not (inspect.isclass(made) and issubclass(made, nn.Module)) or made is nn.Module:
             return None
     return _written_arguments(_called(made), skip=1)
@@ -117,7 +120,10 @@ def expression_signature(function: Callable[..., Any]) -> inspect.Signature:
 
 def context_parameter(op: Callable[..., Any]) -> str | None:
     """The parameter by which an op, a function or a class, is told of the step it runs in, if it has one."""
-    hints = typing.get_type_hints(_called(op) if inspect.isclass(op) else op)
+    try:
+        hints = typing.get_type_hints(_called(op) if inspect.isclass(op) else op)
+    except (NameError, TypeError):  # a name that only type checkers import: then it is no type of ours
+        return None
     return next((name for name, hint in hints.items() if hint is Context), None)
 
 

@@ -55,23 +55,32 @@ def cosine(
     progress: Progress,
     epochs: PositiveEpochs | None = None,
     floor: Annotated[float, Field(ge=0)] = 0.0,
-    per: Per = "epoch",
+    per: Per | None = None,
 ) -> float:
-    """Half a cosine from 1 down to `floor` over `epochs`, by default the whole run; then up again
-    (Loshchilov and Hutter 2017, equation 5)."""
-    length = epochs if epochs is not None else progress.total_epochs
-    return floor + (1 - floor) * (1 + math.cos(math.pi * _position(progress, per) / length)) / 2
+    """Half a cosine from 1 down to `floor`, then up again (Loshchilov and Hutter 2017, equation 5).
+
+    Over `epochs`, by default moving per epoch as the public reference does; or, without them, over the whole run, by
+    default per step.
+    """
+    t = _part_done(progress, epochs, per)
+    return floor + (1 - floor) * (1 + math.cos(math.pi * t)) / 2
 
 
 def polynomial(
     progress: Progress,
     power: Annotated[float, Field(gt=0)] = 1.0,
     epochs: PositiveEpochs | None = None,
-    per: Per = "epoch",
+    per: Per | None = None,
 ) -> float:
-    """`(1 - t) ** power`, where t runs from 0 to 1 over `epochs`, by default the whole run."""
-    length = epochs if epochs is not None else progress.total_epochs
-    return (1.0 - min(_position(progress, per) / length, 1.0)) ** power
+    """`(1 - t) ** power`, where t runs from 0 to 1 over `epochs`, by default per epoch; or, without them, over the
+    whole run, by default per step."""
+    return (1.0 - min(_part_done(progress, epochs, per), 1.0)) ** power
+
+
+def _part_done(progress: Progress, epochs: float | None, per: Per | None) -> float:
+    if epochs is None:
+        return _position(progress, per or "step") / progress.total_epochs
+    return _position(progress, per or "epoch") / epochs
 
 
 def warmup(

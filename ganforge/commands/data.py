@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments
+from ganforge.errors import UsageError
 
 
 @click.group()
@@ -50,7 +51,10 @@ def download(name: str, root: Path | None) -> None:
     from ganforge.builtin.datasets.download import fetch
 
     folder = root or Path("datasets") / name
-    fetch(name, folder)
+    try:
+        fetch(name, folder)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     click.echo(f"{name} is in {folder}")
 
 

@@ -97,7 +97,7 @@ def construct(use: PartUse, **injected: Any) -> Any:
     """Call a part's constructor; its refusal becomes an error at the part's place in the recipe."""
     try:
         return use.part.factory(**injected, **use.options)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:
         message, _, cure = str(error).partition("; ")
         raise RecipeError([Problem(f"{use.part.name}: {message}", use.mark, cure)]) from error
 

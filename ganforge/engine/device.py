@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ganforge.errors import EnvironmentFault
+from ganforge.errors import EnvironmentFault, UsageError
 
 
 def choose_device(name: str) -> torch.device:
@@ -22,7 +22,10 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"there is no device '{name}'; give auto, cpu, cuda, cuda:1 or mps") from error
     if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
         raise EnvironmentFault(f"run.device is {name}, but torch finds {_gpus()}; try run.device=auto")
     if device.type == "mps" and not torch.backends.mps.is_available():
@@ -53,7 +56,8 @@ class Precision:
         return self.name == "fp16"
 
     def forward(self) -> Callable[[], contextlib.AbstractContextManager[Any]]:
-        """A context manager to call networks in. Losses and ops run outside of it, in the weights' type."""
+        """A context manager to call networks in. Losses run outside of it, in the weights' type; ops outside of it, in
+        the type of what they are given."""
         low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.name)
         if low is None:
             return contextlib.nullcontext

@@ -11,7 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -86,7 +91,11 @@ class _Flops(TorchDispatchMode):
 
 
 class _Failed(Exception):
-    """An expression could not be computed; its problem has been noted."""
+    """An expression could not be computed: its problem has been noted, or it looks at values, which fakes have not."""
+
+
+# A part may well choose by a value, or mask; fake tensors cannot follow it, and what depends on it stays unchecked.
+LOOKS_AT_VALUES = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException)
 
 
 class _Rehearsal:
@@ -165,6 +174,8 @@ class _Rehearsal:
         inputs = {name: self._bound(scene, bound) for name, bound in loss.inputs.items()}
         try:
             value = self.cast.losses[phase, loss.name](**inputs)
+        except LOOKS_AT_VALUES as error:
+            raise _Failed from error
         except Exception as error:
             described = [f"{name} {_describe(value)}" for name, value in inputs.items()]
             message = f"the loss '{loss.name}' cannot be computed: {_in_plain_words(error)}"
@@ -199,6 +210,8 @@ class _Rehearsal:
     def _value(self, scene: Scene, written: Written, wanted: Expression | None = None) -> Any:
         try:
             return scene.value(wanted or written.expression)
+        except LOOKS_AT_VALUES as error:
+            raise _Failed from error
         except Exception as error:
             self._explain(scene, written, error)
             raise _Failed from error

@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from ganforge.engine.cast import derive_seed
 from ganforge.engine.device import Precision
-from ganforge.errors import EnvironmentFault, UsageError
+from ganforge.errors import EnvironmentFault, GanforgeError, UsageError
 from ganforge.parts import Sample, Samples
 
 Place = tuple[int, int]
@@ -37,7 +38,7 @@ class Loader:
         self.wait_s = 0.0
         """Seconds that the latest batch was waited for."""
 
-    def batches(self, position: int) -> Iterator[dict[str, Tensor]]:
+    def batches(self, position: int) -> Generator[dict[str, Tensor], None, None]:
         """All batches from number `position` of the run on."""
         pinned = self.precision.device.type == "cuda" and self.samples.in_workers
         loader = DataLoader(
@@ -48,14 +49,20 @@ class Loader:
             worker_init_fn=_ignore_stop if self.workers else None,
             # Otherwise making the iterator would draw from the run's own generator.
             generator=torch.Generator(),
+            collate_fn=_collate,
             prefetch_factor=4 if self.workers else None,
         )
         iterator = iter(loader)
-        while True:
-            start = time.perf_counter()
-            batch = next(iterator)
-            self.wait_s = time.perf_counter() - start
-            yield to_device(batch, self.precision, pinned)
+        try:
+            while True:
+                start = time.perf_counter()
+                batch = next(iterator)
+                self.wait_s = time.perf_counter() - start
+                if isinstance(batch, GanforgeError):
+                    raise batch
+                yield to_device(batch, self.precision, pinned)
+        finally:
+            del iterator  # and its workers with it, now: at exit Python would wait for them for ever, deaf to SIGTERM
 
 
 def to_device(batch: Sample, precision: Precision, pinned: bool = False) -> dict[str, Tensor]:
@@ -63,15 +70,18 @@ def to_device(batch: Sample, precision: Precision, pinned: bool = False) -> dict
     return {name: precision.widen(tensor.to(precision.device, non_blocking=pinned)) for name, tensor in batch.items()}
 
 
-class _Seeded(Dataset[Sample]):
+class _Seeded(Dataset[Sample | GanforgeError]):
     """Samples by (epoch, index), their randomness drawn from nothing else."""
 
     def __init__(self, samples: Samples, seed: int) -> None:
         self.samples, self.seed = samples, seed
 
-    def __getitem__(self, place: Place) -> Sample:
+    def __getitem__(self, place: Place) -> Sample | GanforgeError:
         epoch, index = place
-        return self.samples.sample(index, random.Random(derive_seed(self.seed, "sample", epoch, index)))
+        try:
+            return self.samples.sample(index, random.Random(derive_seed(self.seed, "sample", epoch, index)))
+        except GanforgeError as error:  # raised in a worker, it would come out wrapped in a traceback
+            return error
 
 
 class _Order(Sampler[list[Place]]):
@@ -96,4 +106,8 @@ def _ignore_stop(_worker: int) -> None:
     """Ctrl-C, and a scheduler's SIGTERM, reach the whole process group; the run itself decides when its workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)
+
+
+def _collate(samples: list[Sample | GanforgeError]) -> Any:
+    """A batch, or the first error among its samples."""
+    return next((sample for sample in samples if isinstance(sample, GanforgeError)), None) or default_collate(samples)

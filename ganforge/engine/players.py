@@ -93,6 +93,6 @@ def _optimizer(use: PlayerUse, parameters: Sequence[nn.Parameter]) -> torch.opti
     factory: Callable[..., torch.optim.Optimizer] = use.optimizer.part.factory
     try:
         return factory(parameters, **use.optimizer.options)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:
         cure = f"it takes: {use.optimizer.part.signature}"
         raise RecipeError([Problem(f"{use.optimizer.part.name}: {error}", use.optimizer.mark, cure)]) from error

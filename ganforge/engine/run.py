@@ -5,22 +5,31 @@ from __future__ import annotations
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganforge.engine.cast import build_cast, construct
-from ganforge.engine.checkpoints import Checkpoint, checkpoints, clean, load_checkpoint, prune, save_checkpoint, step_of
+from ganforge.engine.checkpoints import (
+    Checkpoint,
+    checkpoints,
+    clean,
+    load_checkpoint,
+    prune,
+    save_checkpoint,
+    step_of,
+    write_text,
+)
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.folder import RunFolder, machine, now, versions
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.loader import Loader
-from ganforge.engine.state import random_state, restore_random_state, seed_all
-from ganforge.engine.training import Trainer
+from ganforge.engine.state import random_state, restore_random_state, seed_all, split
+from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
 from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed
 from ganforge.parts import Callback, Progress
@@ -91,7 +100,8 @@ class Run:
     def _beginning(self) -> Progress:
         settings = self.recipe.run
         steps_per_epoch = max(1, self.loader.batches_per_epoch // settings.accumulate)
-        limits = [settings.steps, settings.epochs and settings.epochs * steps_per_epoch]
+        passes = settings.epochs and settings.epochs * self.loader.batches_per_epoch // settings.accumulate
+        limits = [settings.steps, passes and max(1, passes)]
         return Progress(0, steps_per_epoch, min(limit for limit in limits if limit))
 
     # Training
@@ -118,7 +128,13 @@ class Run:
         if not found:
             return False
         checkpoint = load_checkpoint(found[-1])
-        self.trainer.cast.networks.load_state_dict(checkpoint.networks)
+        try:
+            self.trainer.cast.networks.load_state_dict(checkpoint.networks)
+        except RuntimeError as error:
+            raise EnvironmentFault(
+                f"the networks of {found[-1]} are not those of the recipe: {str(error).splitlines()[-1].strip()}\n"
+                f"  the run was made with {self.record.get('versions')}; install those versions to go on"
+            ) from error
         for player in self.trainer.players.values():
             for name, average in player.ema.items():
                 average.module.load_state_dict(_below(checkpoint.ema, name))
@@ -127,6 +143,7 @@ class Run:
         self.resumed_at = step_of(found[-1])
         # Sums over another number of threads would differ in their last bits.
         torch.set_num_threads(self.record.get("machine", {}).get("threads", torch.get_num_threads()))
+        write_text(self._record.recipe, dump(self.recipe.node))  # a new length holds for the next resume too
         self._record.note(total_steps=self.total_steps, **self._circumstances(distributions))
         return True
 
@@ -144,6 +161,7 @@ class Run:
         """
         try:
             with self._signals():
+                self._check_states()
                 self._emit("run_started")
                 self._steps()
             self.status = "finished" if self.step >= self.total_steps else "interrupted"
@@ -160,6 +178,13 @@ class Run:
         self._emit("run_ended", self.status)
         return self.status
 
+    def _check_states(self) -> None:
+        """What cannot be saved should be known before the first step, not at the first checkpoint."""
+        try:
+            split(self.trainer.state_dict(), "", {})
+        except TypeError as error:
+            raise TrainingFailed(f"the run's state cannot be saved: {str(error).removeprefix('.')}") from error
+
     @property
     def stop_signal(self) -> signal.Signals | None:
         """The signal that asked the run to end early."""
@@ -167,7 +192,13 @@ class Run:
 
     def _steps(self) -> None:
         settings = self.recipe.run
-        batches = self.loader.batches(self.step * settings.accumulate)
+        with closing(self.loader.batches(self.step * settings.accumulate)) as batches:
+            self._take(batches)
+        if self._stop_signal:  # it may have come while a panel was drawn
+            self._save()
+
+    def _take(self, batches: Iterator[Batch]) -> None:
+        settings = self.recipe.run
         if self.step == 0 and settings.images:
             self._draw()
         self.trainer.stopwatch.restart()
@@ -236,6 +267,7 @@ class Run:
         settings, folder = self.recipe.run, self._record.checkpoints
         if (saved := checkpoints(folder)) and step_of(saved[-1]) == self.step:
             return
+        self._refuse_ruined_weights()
         averages = {n: a.module for p in self.trainer.players.values() for n, a in p.ema.items()}
         ema = {f"{name}.{key}": tensor for name, net in averages.items() for key, tensor in net.state_dict().items()}
         training = {"trainer": self.trainer.state_dict(), "random": random_state()}
@@ -243,6 +275,17 @@ class Run:
         prune(folder, settings.keep_last, settings.keep_every)
         self._record.note(step=self.step, checkpoint=path.name)
         self._emit("checkpoint_saved", str(path))
+
+    def _refuse_ruined_weights(self) -> None:
+        """A loss may be finite and its gradient not: what it leaves must not push good checkpoints out."""
+        for name, network in self.trainer.cast.networks.items():
+            weights = [p.detach() for p in network.parameters()]
+            if weights and not bool(torch.isfinite(nn.utils.get_total_norm(weights))):
+                raise TrainingFailed(
+                    f"step {self.step}: weights of the network '{name}' are NaN or infinite: nothing was saved\n"
+                    "  a gradient was not finite though its loss was: look at gradients/* in TensorBoard, and for\n"
+                    "  sqrt, norm or log at 0 in the losses; then go on from the last checkpoint with --resume"
+                )
 
     def _emit(self, event: str, *details: Any) -> None:
         for callback in self.callbacks:

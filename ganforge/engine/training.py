@@ -116,12 +116,17 @@ class Trainer:
             judge = _judge(bound.expression) or loss.name
             self.statistics.add(f"scores/{judge}/{name}", value.detach().mean())
 
+    def _loss_modules(self) -> dict[tuple[str, str], nn.Module]:
+        """Losses that may have a state: buffers of their own."""
+        return {place: loss for place, loss in self.cast.losses.items() if isinstance(loss, nn.Module)}
+
     def state_dict(self) -> dict[str, Any]:
         """All that a step depends on, but the networks, their average, and the random generators."""
         return {
             "step": self.progress.step,
             "players": {name: player.state_dict() for name, player in self.players.items()},
             "ops": {name: op.state_dict() for name, op in self.cast.stateful_ops.items()},
+            "losses": {"/".join(place): loss.state_dict() for place, loss in self._loss_modules().items()},
             "op_rngs": {name: rng.getstate() for name, rng in self.cast.rngs.items()},
             "statistics": self.statistics.state_dict(),
             "skipped": self.bad_losses.skipped,
@@ -135,6 +140,8 @@ class Trainer:
         for name, op in self.cast.stateful_ops.items():
             on_device = map_tensors(lambda t: t.to(self.precision.device), state["ops"][name])
             op.load_state_dict(on_device)
+        for place, loss in self._loss_modules().items():
+            loss.load_state_dict(state["losses"]["/".join(place)])
         for name, rng in self.cast.rngs.items():
             rng.setstate(state["op_rngs"][name])
         self.statistics.load_state_dict(state["statistics"])

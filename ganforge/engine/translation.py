@@ -81,7 +81,7 @@ class Translator:
         try:
             with torch.inference_mode():
                 result = scene.value(Name(self.signal, 0, 1, self.signal))
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             message = f"{self.text} cannot take a picture of {height} x {width} pixels: {reason}\n  try --size 256"
             raise UsageError(message) from error

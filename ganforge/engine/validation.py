@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from ganforge import images
-from ganforge.engine.cast import build_metric, evaluating
+from ganforge.engine.cast import build_metric, derive_seed, evaluating
 from ganforge.engine.loader import to_device
 from ganforge.engine.scene import Scene, map_tensors
-from ganforge.engine.state import random_state, restore_random_state
+from ganforge.engine.state import random_state, restore_random_state, seed_all
 from ganforge.engine.training import Trainer
 from ganforge.parts import Sample, Samples
 from ganforge.recipe.model import Bound
@@ -77,6 +77,7 @@ class Validation:
         cast = self.trainer.cast
         before, ops = random_state(), cast.ops
         cast.ops = cast.copied_ops(name for name in cast.rngs if self._uses(name))
+        seed_all(derive_seed(self.recipe.run.seed, "validation"))  # the same noise in every panel
         try:
             with evaluating(cast.networks), self._averaged(), torch.no_grad():
                 yield

@@ -11,6 +11,8 @@ from ganforge.recipe.model import Recipe
 from ganforge.recipe.reading import read_recipe
 from ganforge.registry import Registry, UnknownPart
 
+MAX_NAME = 200
+
 
 def find_recipe(name: str, registry: Registry) -> Path:
     """The file of a recipe: a path, a run's folder, or the name of a recipe that a plugin brings.
@@ -19,6 +21,8 @@ def find_recipe(name: str, registry: Registry) -> Path:
         UsageError: there is none.
     """
     path = Path(name)
+    if len(name) > MAX_NAME:
+        raise UsageError(f"no recipe has a name of {len(name)} characters")
     if path.is_dir() and (path / "recipe.yaml").is_file():
         return path / "recipe.yaml"
     if path.is_file():
@@ -48,5 +52,9 @@ def open_recipe(name: str, overrides: Sequence[str], registry: Registry) -> Reci
     """
     path = find_recipe(name, registry)
     node = load(path, overrides, lambda extended: shipped_recipe(extended, registry))
-    stem = path.parent.parent.name if path.name == "recipe.yaml" and (path.parent / "run.json").exists() else path.stem
+    stem = (
+        path.resolve().parent.parent.name
+        if path.name == "recipe.yaml" and (path.parent / "run.json").exists()
+        else path.stem
+    )
     return read_recipe(node, registry, stem)

@@ -48,7 +48,7 @@ def merge(base: Node, over: Node) -> Node:
     for name, child in over.value.items():
         if name not in entries:
             entries[name] = child
-        elif child.value is None:
+        elif child.value is None and entries[name].value is not None:
             del entries[name]
         else:
             entries[name] = merge(entries[name], child)

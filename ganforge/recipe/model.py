@@ -26,7 +26,7 @@ class Settings(BaseModel):
 
 
 def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:(0|[1-9]\d?))?", name):
         raise ValueError(f"should be auto, cpu, mps, cuda or cuda:1, not '{name}'")
     return name
 
@@ -55,8 +55,8 @@ class RunSettings(Settings):
 class LoaderSettings(Settings):
     """The keys of `data:` that are the engine's; the others are options of the dataset."""
 
-    batch_size: Count = 1
-    workers: Annotated[int, Field(ge=0)] = 0
+    batch_size: Annotated[int, Field(ge=1, le=2**20)] = 1
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
 
 
 class EmaSettings(Settings):

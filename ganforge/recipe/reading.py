@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
@@ -86,7 +87,9 @@ class _Reader(PartReader):
             schedules=schedules,
             signals={k: w for k, n in self.section(sections, "signals") if (w := self.expression(n))},
             players={k: p for k, n in self.section(sections, "players") if (p := self.player(k, n))},
-            phases=self.phases(sections.get("phases"), schedules),
+            phases=self.phases(
+                sections.get("phases"), schedules, [name for name, _ in self.section(sections, "players")]
+            ),
             metrics=tuple(m for k, n in self.section(sections, "metrics") if (m := self.metric(k, n))),
             callbacks={
                 k: self.use("callbacks", n) if n.value is not None else None
@@ -142,7 +145,7 @@ class _Reader(PartReader):
     def construct(self, use: model.PartUse, node: Node) -> Any:
         try:
             return use.part.factory(**use.options)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             blamed = [name for name in node.keys if name in use.options and re.search(rf"\b{name}\b", str(error))]
             message, _, cure = str(error).partition("; ")
             self.fault(f"{use.part.name}: {message}", node.keys[blamed[0]] if blamed else use.mark, cure)
@@ -175,7 +178,9 @@ class _Reader(PartReader):
             marks.setdefault(network, item.mark)
         return model.PlayerUse(name, settings, optimizer, schedules, marks, node.mark)
 
-    def phases(self, node: Node | None, schedules: Mapping[str, model.PartUse]) -> tuple[model.PhaseUse, ...]:
+    def phases(
+        self, node: Node | None, schedules: Mapping[str, model.PartUse], players: Collection[str]
+    ) -> tuple[model.PhaseUse, ...]:
         phases: list[model.PhaseUse] = []
         named: dict[str, Mark] = {}
         for item in self.items(node, "phases"):
@@ -192,8 +197,10 @@ class _Reader(PartReader):
             if losses_node is None or not losses_node.value:
                 self.fault("the phase has no losses", item.mark, "a phase trains a player on one loss or more")
             if settings is not None:
-                same = sum(phase.train == settings.train for phase in phases)
-                name = f"{settings.train}_{same + 1}" if same else settings.train
+                name = settings.train
+                taken = {phase.name for phase in phases} | set(players) - {name}
+                names = (f"{name}_{number}" if number > 1 else name for number in itertools.count(1))
+                name = next(each for each in names if each not in taken)
                 mark = entries["train"].mark
                 phases.append(model.PhaseUse(name, settings.train, tuple(losses), settings.every, mark))
         return tuple(phases)

@@ -12,7 +12,7 @@ from ganforge.errors import Mark, Problem, misspelt
 from ganforge.parts import Dataset
 from ganforge.recipe.arguments import describe, misfit
 from ganforge.recipe.expressions import Call, Expression, Name
-from ganforge.recipe.model import LossUse, MetricUse, PartUse, Recipe, Written
+from ganforge.recipe.model import LossUse, MetricUse, PartUse, PhaseUse, PlayerUse, Recipe, Written
 from ganforge.signature import call_signature, expression_signature
 
 
@@ -262,6 +262,8 @@ class _Scope:
                 mark = self.key_mark("players", player.name)
                 self.problems.append(Problem(f"no phase trains the player '{player.name}'", mark, cure))
                 continue
+            for phase in phases:
+                self.check_reach(phase, player)
             reached = {
                 name
                 for phase in phases
@@ -275,6 +277,15 @@ class _Scope:
                     self.problems.append(
                         Problem(message, mark, "it would never learn; add a loss, or drop it from the player")
                     )
+
+    def check_reach(self, phase: PhaseUse, player: PlayerUse) -> None:
+        """A loss from which its player cannot learn would only fail when it runs."""
+        for loss in phase.losses:
+            found = {name for written in loss.expressions() for name in dependencies(self.recipe, written.expression)}
+            if not found & set(player.networks):
+                message = f"the loss '{loss.name}' depends on no network of the player '{player.name}'"
+                cure = f"the player has: {', '.join(player.networks)}"
+                self.problems.append(Problem(message, loss.use.mark, cure))
 
     def check_unused(self) -> None:
         recipe = self.recipe

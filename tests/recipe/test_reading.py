@@ -65,7 +65,7 @@ def test_what_depends_on_what(registry: Registry) -> None:
 
 
 def test_phases_of_one_player_get_names_of_their_own(registry: Registry) -> None:
-    again = "  - {train: discriminators, every: 16, losses: {judge_b_late: {type: lsgan_g, fake: D_b(real_b), every: 2}}}\nrun"
+    again = "  - {train: discriminators, every: 16, losses: {late: {type: lsgan_g, fake: D_b(real_b), every: 2}}}\nrun"
     read = recipe(SOUND.replace("run", again), registry)
     assert [(phase.name, phase.every) for phase in read.phases] == [
         ("generators", 1),
