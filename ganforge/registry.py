@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from ganforge.errors import UsageError, nearest
-from ganforge.signature import Signature, read_signature
+from ganforge.parts import Context, Progress
+from ganforge.signature import Signature, SignatureError, read_signature
 
 KINDS = ("networks", "losses", "ops", "datasets", "metrics", "optimizers", "schedules", "callbacks", "recipes")
+# The keys beside a part's options that mean something to the engine.
+RESERVED = {"losses": ("weight", "every"), "networks": ("frozen",), "datasets": ("batch_size", "workers")}
+FILLED_IN: dict[str, tuple[type, ...]] = {"ops": (Context, random.Random), "schedules": (Progress,)}
 SINGULAR = {kind: kind.removesuffix("s") for kind in KINDS} | {"losses": "loss"}
 
 
@@ -46,6 +51,21 @@ class Part:
         return getattr(self.factory, name, ())
 
 
+def _check_parameters(part: Part) -> None:
+    """Refuse what a recipe could never give, or the engine would never fill in."""
+    signature = part.signature
+    taken = {p.name for p in (*signature.options, *signature.inputs)} & {"type", *RESERVED.get(part.kind, ())}
+    if taken:
+        name = min(taken)
+        raise SignatureError(f"'{part.name}' has a parameter '{name}': recipes use that name themselves; rename it")
+    for name, kind in signature.injected.items():
+        if kind not in FILLED_IN.get(part.kind, ()):
+            raise SignatureError(
+                f"parameter '{name}' of '{part.name}' is a {kind.__name__}, "
+                f"which the engine does not fill in for {part.kind}"
+            )
+
+
 class UnknownPart(LookupError):
     """No part, or more than one, answers to a name; `args` are the message and the cure."""
 
@@ -69,7 +89,7 @@ class Registry:
         if key in self.parts:
             raise UsageError(f"it registers the {SINGULAR[part.kind]} '{part.name}' twice")
         if part.kind != "recipes":
-            _ = part.signature
+            _check_parameters(part)
         self.parts[key] = part
 
     def of(self, kind: str) -> Iterator[Part]:

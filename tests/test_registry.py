@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import Tensor
 
-from ganforge import traits
+from ganforge import Progress, traits
 from ganforge.errors import UsageError
 from ganforge.registry import Part, Registry, UnknownPart
 from ganforge.signature import SignatureError
@@ -92,3 +92,20 @@ def test_a_part_knows_its_summary_and_traits() -> None:
     assert part.summary == "The mean absolute difference."
     assert part.trait("wrt") == ("input",)
     assert part.trait("scores") == ()
+
+
+def test_a_part_may_not_take_a_name_that_recipes_use_themselves() -> None:
+    def heavy(input: Tensor, weight: float = 1.0) -> Tensor:
+        return input.mean() * weight
+
+    with pytest.raises(SignatureError, match="'heavy' has a parameter 'weight'"):
+        Registry().add(Part("losses", "heavy", "mine", heavy))
+    Registry().add(Part("ops", "heavy", "mine", heavy))  # an op has no weight in a recipe
+
+
+def test_what_nobody_fills_in_is_refused_when_it_is_registered() -> None:
+    def late(input: Tensor, at: Progress) -> Tensor:
+        return input.mean() * at.step
+
+    with pytest.raises(SignatureError, match="'at' of 'late' is a Progress, which the engine does not fill in for los"):
+        Registry().add(Part("losses", "late", "mine", late))

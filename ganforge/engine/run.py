@@ -31,7 +31,7 @@ from ganforge.engine.loader import Loader
 from ganforge.engine.state import random_state, restore_random_state, seed_all, split
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
-from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed
+from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Progress
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import dump
@@ -113,6 +113,7 @@ class Run:
             recipe=self.recipe.name,
             started=now(),
             step=0,
+            samples=len(self.loader.samples),
             total_steps=self.total_steps,
             **self._circumstances(distributions),
         )
@@ -127,6 +128,11 @@ class Run:
         found = checkpoints(self._record.checkpoints)
         if not found:
             return False
+        if (before := self.record.get("samples", len(self.loader.samples))) != len(self.loader.samples):
+            raise UsageError(
+                f"{self.folder} was started with {before} training samples, now there are {len(self.loader.samples)}: "
+                "every later batch would differ\n  bring the data back, or start a new run: leave out --resume"
+            )
         checkpoint = load_checkpoint(found[-1])
         try:
             self.trainer.cast.networks.load_state_dict(checkpoint.networks)

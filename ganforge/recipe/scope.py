@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -317,7 +318,9 @@ class _Scope:
 
 
 def _takes_module(annotation: object) -> bool:
-    return inspect.isclass(annotation) and issubclass(annotation, nn.Module)
+    if inspect.isclass(annotation) and issubclass(annotation, nn.Module):
+        return True
+    return any(map(_takes_module, typing.get_args(annotation)))
 
 
 def _without(signature: inspect.Signature, names: set[str]) -> inspect.Signature:

@@ -16,7 +16,7 @@ from PIL import Image
 from ganforge import Callback
 from ganforge.engine.checkpoints import checkpoints, load_checkpoint
 from ganforge.engine.run import Run
-from ganforge.errors import TrainingFailed
+from ganforge.errors import TrainingFailed, UsageError
 from ganforge.parts import Progress
 from ganforge.plugins import load_plugins
 
@@ -159,3 +159,9 @@ def test_a_broken_picture_in_a_worker_ends_the_run_with_its_name(picture_folders
     assert done.returncode == 3
     assert "3.jpg" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_resume_notices_that_the_data_has_changed(start: Callable[..., Run]) -> None:
+    start("data.count=6", "run.steps=2").train()
+    with pytest.raises(UsageError, match="was started with 6 training samples, now there are 8"):
+        start("data.count=8", "run.steps=4")

@@ -114,7 +114,15 @@ def pairs_of_names(folder_a: Path, folder_b: Path) -> list[tuple[Path, Path]]:
 
 def _by_name(folder: Path) -> dict[Path, Path]:
     paths = existing_images(folder, "pictures of the same names as its partner")
-    return {path.relative_to(folder).with_suffix(""): path for path in paths}
+    named: dict[Path, Path] = {}
+    for path in paths:
+        name = path.relative_to(folder).with_suffix("")
+        if name in named:
+            raise EnvironmentFault(
+                f"{named[name]} and {path} have one name but for their suffixes\n  rename one of them"
+            )
+        named[name] = path
+    return named
 
 
 def _read_two(pair: tuple[Path, Path], channels: tuple[int, int], size_px: int) -> Tensor:
