@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ganforge.engine.cast import build_cast
 from ganforge.engine.device import Precision
 from ganforge.engine.dryrun import dry_run
-from ganforge.engine.folder import RunFolder
+from ganforge.engine.folder import RunFolder, open_run_folder
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.run import Run
 from ganforge.engine.training import Trainer
@@ -107,7 +107,8 @@ def start(registry: Registry, tmp_path: Path) -> Callable[..., Run]:
         checked = read_recipe(load(recipe, overrides), registry, recipe.stem)
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
-        run = Run(checked, RunFolder(path), registry)
+        place = open_run_folder(path) if (path / "run.json").exists() else RunFolder(path)
+        run = Run(checked, place, registry)
         if not run.resume():
             run.start()
         return run
