@@ -43,5 +43,7 @@ def report(recipe: Recipe) -> None:
         click.echo(f"  phase {phase.name}: {len(phase.losses)} losses, forwards per step: {forwards or 'none'}")
     for phase_name, signal, player in values_from_before(recipe):
         click.echo(f"  note: phase {phase_name} sees '{signal}' as it was before {player} stepped")
+    for text in plan.unchecked:
+        click.echo(f"  note: '{text}' looks at values, so its shapes, and what depends on it, show only when it runs")
     total = sum(plan.parameters.values())
     click.echo(f"  parameters: {total:,} ({', '.join(f'{name} {count:,}' for name, count in plan.parameters.items())})")

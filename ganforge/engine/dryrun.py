@@ -45,6 +45,8 @@ class DryRun:
     """How many numbers each network learns."""
     lazy: bool
     """Whether a network creates parameters in its first forward."""
+    unchecked: tuple[str, ...] = ()
+    """Expressions and losses that look at values, which fake tensors have not."""
 
 
 def dry_run(recipe: Recipe) -> DryRun:
@@ -104,6 +106,7 @@ class _Rehearsal:
         self.problems: list[Problem] = []
         self.program = Program(recipe, cast)
         self.failed: set[str] = set()
+        self.unchecked: dict[str, None] = {}
         self.causes: set[tuple[str, str]] = set()
 
     def run(self) -> DryRun:
@@ -129,6 +132,7 @@ class _Rehearsal:
             flops=flops,
             parameters={name: sum(p.numel() for p in net.parameters()) for name, net in self.cast.networks.items()},
             lazy=self.lazy,
+            unchecked=tuple(self.unchecked),
         )
 
     def _optimizers(self) -> None:
@@ -175,6 +179,7 @@ class _Rehearsal:
         try:
             value = self.cast.losses[phase, loss.name](**inputs)
         except LOOKS_AT_VALUES as error:
+            self.unchecked[loss.name] = None
             raise _Failed from error
         except Exception as error:
             described = [f"{name} {_describe(value)}" for name, value in inputs.items()]
@@ -211,6 +216,7 @@ class _Rehearsal:
         try:
             return scene.value(wanted or written.expression)
         except LOOKS_AT_VALUES as error:
+            self.unchecked[written.text] = None
             raise _Failed from error
         except Exception as error:
             self._explain(scene, written, error)

@@ -114,9 +114,11 @@ def test_a_new_length_holds_for_the_next_resume(run_it: Callable, in_tmp: Path) 
     assert json.loads((in_tmp / "runs/r/0001/run.json").read_text())["step"] == 6
 
 
-def test_an_op_that_looks_at_values_is_allowed(run_it: Callable) -> None:
+def test_an_op_that_looks_at_values_is_allowed_and_said_to_be_unchecked(run_it: Callable) -> None:
     outcome = run_it("sometimes(G(real_a))")
     assert outcome.code == 0, outcome.err
+    checked = run_it("sometimes(G(real_a))", "lsgan_g", "--dry-run")
+    assert "note: 'sometimes(G(real_a))' looks at values" in checked.out
 
 
 def test_panels_of_noise_are_the_same_each_time(run_it: Callable, in_tmp: Path) -> None:
