@@ -123,10 +123,11 @@ def list_images(folder: Path) -> list[Path]:
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, name) for name in files if not name.startswith(".")]
-    return sorted((path for path in found if path.suffix.lower() in SUFFIXES), key=_natural_order)
+    return sorted((path for path in found if path.suffix.lower() in SUFFIXES), key=natural_order)
 
 
-def _natural_order(path: Path) -> tuple[list[str | int], str]:
+def natural_order(path: Path) -> tuple[list[str | int], str]:
+    """A key to sort paths by: `2.jpg` before `10.jpg`."""
     text = path.as_posix()
     pieces = re.split(r"(\d+)", text)  # words and numbers take turns, so that only like is compared with like
     return [int(piece) if piece.isdecimal() else piece for piece in pieces], text

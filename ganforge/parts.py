@@ -56,19 +56,24 @@ class Progress:
         return self.total_steps / self.steps_per_epoch
 
 
-def traits(*, wrt: tuple[str, ...] = (), scores: tuple[str, ...] = ()) -> Callable[[F], F]:
-    """Declare what the engine should know about a loss; it decorates a function or an `nn.Module` class.
+def traits(
+    *, wrt: tuple[str, ...] = (), scores: tuple[str, ...] = (), couples_samples: bool = False
+) -> Callable[[F], F]:
+    """Declare what the engine should know about a loss or a network; it decorates a function or an `nn.Module` class.
 
     Args:
         wrt: inputs that the loss differentiates with respect to (R1, path length). They are made differentiable
             before the other inputs are evaluated, so a penalty shares its forward with the adversarial loss.
         scores: inputs whose mean is worth watching (a discriminator's verdicts); it becomes the TensorBoard scalar
             `scores/<network>/<input>`.
+        couples_samples: whether the samples of a batch change each other's results: a loss that is no mean over
+            samples, or a layer such as minibatch statistics. Batch norm is known without being declared.
     """
 
     def decorate(part: F) -> F:
         part.wrt = wrt  # type: ignore[attr-defined]
         part.scores = scores  # type: ignore[attr-defined]
+        part.couples_samples = couples_samples  # type: ignore[attr-defined]
         return part
 
     return decorate
@@ -103,6 +108,10 @@ class Dataset(ABC):
     @abstractmethod
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The batch fields of a training sample and their shapes without the batch dimension."""
+
+    def dtypes(self) -> Mapping[str, torch.dtype]:
+        """The types of the fields that hold no floats, such as `torch.int64` of labels."""
+        return {}
 
     def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The batch fields of a validation sample; by default those of a training sample."""

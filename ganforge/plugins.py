@@ -11,14 +11,15 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pluggy
+from packaging.requirements import Requirement
 
-from ganforge import hookspecs
+from ganforge import __version__, hookspecs
 from ganforge.errors import EnvironmentFault, GanforgeError, UsageError, suggest
 from ganforge.registry import KINDS, Part, Registry
 from ganforge.signature import SignatureError
@@ -99,10 +100,23 @@ def _installed() -> Iterator[tuple[Plugin, EntryPoint]]:
             continue
         for origin, entry in owners.items():
             plugin = Plugin(name, origin)
+            plugin.reason = _unmet(entry.dist)
             if len(owners) > 1:
                 # pluggy would silently keep one of them: which, depends on the order of installation.
                 plugin.reason = f"{' and '.join(owners)} both call their plugin '{name}'; uninstall one of them"
             yield plugin, entry
+
+
+def _unmet(distribution: Distribution | None) -> str:
+    """Why a distribution does not go with this ganforge; nothing where it does."""
+    for text in (distribution.requires if distribution else None) or ():
+        wanted = Requirement(text)
+        if wanted.name.lower() != GROUP or (wanted.marker and not wanted.marker.evaluate()):
+            continue
+        if not wanted.specifier.contains(__version__, prereleases=True):
+            cure = f"pip install --upgrade '{wanted.name}{wanted.specifier}'"
+            return f"it wants ganforge {wanted.specifier}, and this is {__version__}: {cure}"
+    return ""
 
 
 def _import_file(path: Path) -> ModuleType:

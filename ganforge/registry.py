@@ -13,6 +13,8 @@ from ganforge.errors import UsageError, nearest
 from ganforge.parts import Context, Progress
 from ganforge.signature import Signature, SignatureError, read_signature
 
+BUILT_IN = "ganforge"
+"""The plugin whose short names no other one can take: installing a plugin changes no recipe."""
 KINDS = ("networks", "losses", "ops", "datasets", "metrics", "optimizers", "schedules", "callbacks", "recipes")
 # The keys beside a part's options that mean something to the engine.
 RESERVED = {"losses": ("weight", "every"), "networks": ("frozen",), "datasets": ("batch_size", "workers")}
@@ -72,7 +74,7 @@ class UnknownPart(LookupError):
 
 @dataclass
 class Registry:
-    """All parts by kind and full name. A short name works while it is unique."""
+    """All parts by kind and full name. A short name works while it is unique; those of built-in parts always do."""
 
     parts: dict[tuple[str, str], Part] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
@@ -105,8 +107,9 @@ class Registry:
         if (kind, name) in self.parts:
             return self.parts[kind, name]
         found = [part for part in self.of(kind) if part.name == name]
-        if len(found) == 1:
-            return found[0]
+        built_in = [part for part in found if part.plugin == BUILT_IN]
+        if len(found) == 1 or built_in:
+            return (built_in or found)[0]
         if found:
             names = " or ".join(part.full_name for part in found)
             raise UnknownPart(f"'{name}' is registered by {len(found)} plugins", f"write {names}")

@@ -110,12 +110,12 @@ def call_signature(factory: Callable[..., Any]) -> inspect.Signature | None:
             return None
         if not (inspect.isclass(made) and issubclass(made, nn.Module)) or made is nn.Module:
             return None
-    return _written_arguments(_called(made), skip=1)
+    return written_arguments(_called(made), skip=1)
 
 
 def expression_signature(function: Callable[..., Any]) -> inspect.Signature:
     """How a function op is called in an expression: without what the engine fills in."""
-    return _written_arguments(function, skip=0)
+    return written_arguments(function, skip=0)
 
 
 def context_parameter(op: Callable[..., Any]) -> str | None:
@@ -132,7 +132,8 @@ def _called(made: type[Any]) -> Callable[..., Any]:
     return made.forward if issubclass(made, nn.Module) else made.__call__
 
 
-def _written_arguments(function: Callable[..., Any], skip: int) -> inspect.Signature:
+def written_arguments(function: Callable[..., Any], skip: int) -> inspect.Signature:
+    """The parameters of a call that an expression writes: without the first `skip`, and what the engine fills in."""
     signature, filled_in = inspect.signature(function), context_parameter(function)
     written = [p for p in list(signature.parameters.values())[skip:] if p.name != filled_in]
     return signature.replace(parameters=written)

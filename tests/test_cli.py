@@ -110,14 +110,15 @@ def test_ls_names_every_shipped_recipe(ganforge: Callable, in_tmp: Path) -> None
 def test_plugins_as_text_and_json(ganforge: Callable) -> None:
     assert "cyclegan  ganforge-cyclegan" in ganforge("plugins").out
     listed = json.loads(ganforge("plugins", "--json").out)
-    assert [(plugin["name"], plugin["state"]) for plugin in listed[:2]] == [
+    assert [(plugin["name"], plugin["state"]) for plugin in listed[:3]] == [
         ("ganforge", "loaded"),
+        ("classics", "loaded"),
         ("cyclegan", "loaded"),
     ]
 
 
 def test_parts_lists_and_explains(ganforge: Callable) -> None:
-    assert "cyclegan.lsgan_g" in ganforge("parts", "losses").out
+    assert "classics.lsgan_g" in ganforge("parts", "losses").out
     explained = ganforge("parts", "resnet_generator").out
     assert "channels: int >= 1 = 64" in explained
     assert "type: resnet_generator" in explained

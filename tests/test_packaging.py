@@ -35,9 +35,12 @@ def uv(*arguments: str | Path, cwd: Path) -> str:
 
 def test_recipes_and_types_come_along(wheels: list[Path]) -> None:
     names = {wheel.name.split("-")[0]: set(zipfile.ZipFile(wheel).namelist()) for wheel in wheels}
-    assert set(names) == {"ganforge", "ganforge_cyclegan"}
+    families = {path.name.replace("-", "_") for path in (ROOT / "plugins").iterdir()}
+    assert set(names) == {"ganforge", *families}
     assert "ganforge/py.typed" in names["ganforge"]
-    assert not [name for name in names["ganforge"] if "cyclegan" in name], "the engine knows no family"
+    for family in families:
+        assert f"{family}/py.typed" in names[family]
+        assert not [name for name in names["ganforge"] if family.removeprefix("ganforge_") in name]
     assert "ganforge_cyclegan/recipes/cyclegan_horse2zebra.yaml" in names["ganforge_cyclegan"]
 
 

@@ -69,6 +69,13 @@ def test_an_unknown_name_says_what_may_be_meant(
     assert unknown(registry, kind, name) == (message, cure)
 
 
+def test_no_plugin_takes_a_built_in_parts_short_name(registry: Registry) -> None:
+    """Installing a plugin changes no recipe."""
+    registry.add(Part("losses", "l1", "another", l1))
+    assert registry.find("losses", "l1").plugin == "ganforge"
+    assert registry.find("losses", "another.l1").plugin == "another"
+
+
 def test_a_broken_plugin_is_quoted(registry: Registry) -> None:
     registry.broken["lpips"] = "ImportError: no lpips"
     _, cure = unknown(registry, "losses", "lpips.vgg")

@@ -19,7 +19,7 @@ def register_losses(register: Register) -> None:
 
 @hookimpl
 def register_ops(register: Register) -> None:
-    for op in (ops.noise, ops.concat):
+    for op in (ops.concat, ops.noise, ops.one_hot, ops.random_labels, ops.shuffle):
         register(op.__name__, op)
 
 
@@ -36,6 +36,8 @@ def register_schedules(register: Register) -> None:
         schedules.constant,
         schedules.cosine,
         schedules.exponential,
+        schedules.glide,
+        schedules.half_life,
         schedules.linear_decay,
         schedules.polynomial,
         schedules.ramp,
@@ -50,6 +52,7 @@ def register_datasets(register: Register) -> None:
     register("unpaired_folders", datasets.UnpairedFolders)
     register("paired_folders", datasets.PairedFolders)
     register("image_folder", datasets.ImageFolder)
+    register("class_folders", datasets.ClassFolders)
     register("shapes", datasets.Shapes)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ganforge import Context
@@ -11,6 +14,21 @@ from ganforge import Context
 def noise(size: int, *, context: Context) -> Tensor:
     """Latent vectors `[N, size]` from a standard normal distribution, as many as the batch has samples."""
     return torch.randn(context.batch_size, size, device=context.device, dtype=context.dtype)
+
+
+def one_hot(labels: Tensor, classes: Annotated[int, Field(ge=1)], *, context: Context) -> Tensor:
+    """Class numbers `[N]` as vectors `[N, classes]`, 1 at the class and 0 elsewhere."""
+    return (labels[:, None] == torch.arange(classes, device=labels.device)).to(context.dtype)
+
+
+def random_labels(classes: Annotated[int, Field(ge=1)], *, context: Context) -> Tensor:
+    """Class numbers `[N]`, int64 in `[0, classes)`, as many as the batch has samples, each class as likely."""
+    return torch.randint(classes, (context.batch_size,), device=context.device)
+
+
+def shuffle(values: Tensor) -> Tensor:
+    """The samples of a batch `[N, ...]` in random order: labels to be translated to, fakes to be compared with."""
+    return values[torch.randperm(len(values), device=values.device)]
 
 
 def concat(first: Tensor, *others: Tensor) -> Tensor:

@@ -90,6 +90,42 @@ def warmup(
     return start + (1.0 - start) * min((progress.step + 1) / steps, 1.0)
 
 
+def glide(
+    progress: Progress,
+    start: float,
+    end: float,
+    steps: Annotated[int, Field(ge=1)],
+    begin_step: Annotated[int, Field(ge=0)] = 0,
+) -> float:
+    """Half a cosine from `start` to `end` over `steps`, from `begin_step` on: a ramp that starts and ends gently."""
+    t = min(max(0, progress.step - begin_step) / steps, 1.0)
+    return end + (start - end) * (1 + math.cos(math.pi * t)) / 2
+
+
+def half_life(
+    progress: Progress,
+    steps: Annotated[float, Field(ge=0)],
+    start_steps: Annotated[float, Field(ge=0)] | None = None,
+    over_steps: Annotated[int, Field(ge=1)] = 1,
+    ramp_up: Annotated[float, Field(gt=0)] | None = None,
+) -> float:
+    """The `decay` of a moving average that forgets half of what it knew in `steps`: `0.5 ** (1 / steps)`.
+
+    Args:
+        progress: how far the run is.
+        steps: the half-life; images divided by the images of a step. 0 keeps nothing: the average is the network.
+        start_steps: a half-life to begin with, from which half a cosine leads to `steps` (R3GAN's burn-in, Huang et
+            al. 2024, appendix D, https://arxiv.org/abs/2501.05441).
+        over_steps: how long that takes.
+        ramp_up: no half-life longer than this share of the steps done, so that the first weights are soon forgotten;
+            0.05 in StyleGAN2-ADA (Karras et al. 2020, https://arxiv.org/abs/2006.06676).
+    """
+    life = steps if start_steps is None else glide(progress, start_steps, steps, over_steps)
+    if ramp_up is not None:
+        life = min(life, progress.step * ramp_up)
+    return 0.5 ** (1 / life) if life > 0 else 0.0
+
+
 def ramp(
     progress: Progress,
     end: float,

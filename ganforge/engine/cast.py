@@ -7,7 +7,7 @@ import functools
 import hashlib
 import inspect
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from torch import nn
 from ganforge.engine.state import seed_all
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Metric, Progress
+from ganforge.recipe.expressions import Call
 from ganforge.recipe.model import MetricUse, PartUse, Recipe
 from ganforge.signature import context_parameter
 
@@ -34,7 +35,13 @@ class Cast:
     rngs: dict[str, random.Random]
     """The random generators of stateful ops, by op."""
     contexts: dict[str, str]
-    """The parameter that takes the context, of each op that has one."""
+    """The parameter that takes the context, of each op, or method of one (`augment.watch`), that has one."""
+
+    def operation(self, call: Call) -> Callable[..., Any]:
+        """What a call of an op runs: a named op or one of its methods, or a function op by its short or full name."""
+        if call.function in self.ops:
+            return self.ops[call.function]
+        return getattr(self.ops[call.name], call.method or "")
 
     @property
     def stateful_ops(self) -> dict[str, Any]:
@@ -84,13 +91,21 @@ def build_cast(recipe: Recipe, place: Place = lambda module: module) -> Cast:
             networks[name].eval().requires_grad_(False)
     ops: dict[str, Callable[..., Any]] = {name: part.factory for name, part in recipe.functions.items()}
     factories = ops | {name: use.part.factory for name, use in recipe.ops.items()}
-    contexts = {name: parameter for name, factory in factories.items() if (parameter := context_parameter(factory))}
     for name, use in recipe.ops.items():
         rngs[name] = random.Random(derive_seed(seed, "op", name))
         ops[name] = _build_op(use, rngs[name], place)
     losses = {(phase.name, loss.name): _build_loss(loss.use, place) for phase in recipe.phases for loss in phase.losses}
     schedules = {name: bind_schedule(use) for name, use in recipe.schedules.items()}
-    return Cast(networks, ops, losses, schedules, rngs, contexts)
+    return Cast(networks, ops, losses, schedules, rngs, _contexts(factories))
+
+
+def _contexts(factories: Mapping[str, Callable[..., Any]]) -> dict[str, str]:
+    """The parameter that takes the context, of each op and method of an op that has one."""
+    called = dict(factories)
+    for name, factory in factories.items():
+        if inspect.isclass(factory):
+            called |= {f"{name}.{n}": m for n, m in inspect.getmembers(factory, inspect.isfunction) if n[0] != "_"}
+    return {name: parameter for name, factory in called.items() if (parameter := context_parameter(factory))}
 
 
 def construct(use: PartUse, **injected: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +23,15 @@ from torch.utils.flop_counter import flop_registry
 from ganforge.engine.cast import Cast, build_cast
 from ganforge.engine.device import Precision
 from ganforge.engine.lazy import create_lazy_parameters
+from ganforge.engine.loader import blank_batch
 from ganforge.engine.scene import Program, Scene, map_tensors
 from ganforge.engine.state import random_state, restore_random_state
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
 from ganforge.recipe.expressions import Attribute, Call, Expression, Name
 from ganforge.recipe.model import Bound, LossUse, Recipe, Written
+
+CPU = Precision("fp32", torch.device("cpu"))
 
 
 @dataclass
@@ -75,7 +78,7 @@ def _build(recipe: Recipe, fake: FakeTensorMode) -> tuple[Cast, bool]:
     lazy = any(isinstance(p, nn.parameter.UninitializedParameter) for p in cast.networks.parameters())
     if lazy:
         with suppress(Exception):  # the rehearsal tells a fault at its place
-            create_lazy_parameters(recipe, cast, Precision("fp32", torch.device("cpu")))
+            create_lazy_parameters(recipe, cast, CPU)
     return cast, lazy
 
 
@@ -111,8 +114,7 @@ class _Rehearsal:
 
     def run(self) -> DryRun:
         recipe = self.recipe
-        shapes = dict(recipe.dataset.shapes())
-        batch = self._batch(shapes)
+        batch = blank_batch(recipe, CPU)
         scene = Scene(self.program, batch, recipe.phases, Progress(0, 1, 1))
         forwards, flops = {}, {}
         for position, phase in enumerate(recipe.phases):
@@ -144,9 +146,6 @@ class _Rehearsal:
                 use.part.factory(parameters, **use.options)
             except (TypeError, ValueError, RuntimeError) as error:
                 self.problems.append(Problem(f"{use.part.name}: {_in_plain_words(error)}", use.mark))
-
-    def _batch(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-        return {name: torch.zeros(self.recipe.loader.batch_size, *shape) for name, shape in shapes.items()}
 
     def _phase(self, scene: Scene, position: int) -> None:
         phase = self.recipe.phases[position]
@@ -259,7 +258,7 @@ class _Rehearsal:
 
     def _validation(self) -> None:
         """The panels and metrics, on the fields of a validation sample."""
-        batch = self._batch(self.recipe.dataset.validation_shapes())
+        batch = blank_batch(self.recipe, CPU, validation=True)
         scene = Scene(self.program, batch, (), Progress(0, 1, 1))
         metrics = (w for metric in self.recipe.metrics for bound in metric.inputs.values() for w in _each(bound))
         with torch.no_grad():

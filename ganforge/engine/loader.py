@@ -16,6 +16,7 @@ from ganforge.engine.cast import derive_seed
 from ganforge.engine.device import Precision
 from ganforge.errors import EnvironmentFault, GanforgeError, UsageError
 from ganforge.parts import Sample, Samples
+from ganforge.recipe.model import Recipe
 
 Place = tuple[int, int]
 
@@ -68,6 +69,17 @@ class Loader:
 def to_device(batch: Sample, precision: Precision, pinned: bool = False) -> dict[str, Tensor]:
     """A batch on the device, its floats in the weights' type."""
     return {name: precision.widen(tensor.to(precision.device, non_blocking=pinned)) for name, tensor in batch.items()}
+
+
+def blank_batch(recipe: Recipe, precision: Precision, validation: bool = False) -> dict[str, Tensor]:
+    """A batch of zeros with the fields, shapes and types of the recipe's data."""
+    dataset, size = recipe.dataset, recipe.loader.batch_size
+    shapes = dataset.validation_shapes() if validation else dataset.shapes()
+    dtypes = dataset.dtypes()
+    return {
+        name: torch.zeros(size, *shape, device=precision.device, dtype=dtypes.get(name, precision.weights))
+        for name, shape in shapes.items()
+    }
 
 
 class _Seeded(Dataset[Sample | GanforgeError]):

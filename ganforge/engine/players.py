@@ -21,11 +21,13 @@ class Player:
     """Who learns. Built when all parameters exist."""
 
     def __init__(self, use: PlayerUse, cast: Cast, precision: Precision) -> None:
-        self.name, self.clip_norm = use.name, use.settings.clip_norm
+        self.name = use.name
+        self.clip_norm, self.clip_weights = use.settings.clip_norm, use.settings.clip_weights
         self.networks: dict[str, nn.Module] = {name: cast.networks[name] for name in use.networks}
         self.parameters = [p for net in self.networks.values() for p in net.parameters() if p.requires_grad]
         self.optimizer = _optimizer(use, self.parameters)
         self.schedules = [bind_schedule(schedule) for schedule in use.schedules]
+        self.moving = {path: bind_schedule(schedule) for path, schedule in use.moving.items()}
         self.base_rates: list[float] = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(precision.device.type) if precision.scaled else None
         self.ema: dict[str, Average] = {}
@@ -37,12 +39,31 @@ class Player:
     def learning_rate(self) -> float:
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def set_learning_rate(self, progress: Progress) -> None:
-        """The base rate times the schedules, which are functions of the progress alone."""
+    def follow_schedules(self, progress: Progress) -> None:
+        """Set all that moves with the progress: hyperparameters, and the learning rate by its factors."""
+        for (key, *path), schedule in self.moving.items():
+            if key == "ema":
+                for average in self.ema.values():
+                    average.decay = schedule(progress)
+            else:
+                self._set_hyperparameter(path, schedule(progress))
         if self.schedules:
             factor = math.prod(schedule(progress) for schedule in self.schedules)
             for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
                 group["lr"] = base * factor
+
+    def _set_hyperparameter(self, path: Sequence[str | int], value: float) -> None:
+        """A number of the optimizer, or one of several: `("betas", 1)`."""
+        name = str(path[0])
+        for number, group in enumerate(self.optimizer.param_groups):
+            if len(path) > 1:
+                items = list(group[name])
+                items[int(path[1])] = value
+                group[name] = tuple(items)
+            else:
+                group[name] = value
+            if name == "lr":
+                self.base_rates[number] = value
 
     def clear(self) -> None:
         """Drop the gradients."""
@@ -69,8 +90,16 @@ class Player:
             self.scaler.update()
         else:
             self.optimizer.step()
+        if self.clip_weights is not None:
+            self._clip_weights(self.clip_weights)
         for name, average in self.ema.items():
             average.update(self.networks[name])
+
+    @torch.no_grad()
+    def _clip_weights(self, limit: float) -> None:
+        """Every weight into `[-limit, limit]`, as the first Wasserstein critics had it."""
+        for parameter in self.parameters:
+            parameter.clamp_(-limit, limit)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the networks and their average, which have files of their own."""

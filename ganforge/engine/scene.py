@@ -209,10 +209,9 @@ class Scene:
             network = cast.networks[call.name]
             with self.program.forward():
                 return (getattr(network, call.method) if call.method else network)(*arguments, **keywords)
-        op = cast.ops[call.name]
-        if parameter := cast.contexts.get(call.name):
+        if parameter := cast.contexts.get(call.function):
             keywords[parameter] = self.context
-        return op(*arguments, **keywords)
+        return cast.operation(call)(*arguments, **keywords)
 
 
 def detach(value: Any) -> Any:

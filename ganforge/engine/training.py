@@ -60,7 +60,7 @@ class Trainer:
         player = self.players[phase.train]
         losses = _due(phase, self.progress.step)
         leaves = {text for loss in losses for text in _leaves(loss)}
-        player.set_learning_rate(self.progress)
+        player.follow_schedules(self.progress)
         fine = True
         for scene in scenes:
             scene.begin(position, leaves)

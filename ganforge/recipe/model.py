@@ -71,6 +71,7 @@ class PlayerSettings(Settings):
     networks: Annotated[tuple[str, ...], Field(min_length=1)]
     ema: EmaSettings | None = None
     clip_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_weights: Annotated[float, Field(gt=0)] | None = None
 
 
 class PhaseSettings(Settings):
@@ -143,6 +144,8 @@ class PlayerUse:
     optimizer: PartUse
     schedules: tuple[PartUse, ...]
     """Their product scales the learning rate."""
+    moving: dict[tuple[str | int, ...], PartUse]
+    """Numbers that are schedules, by their path: `("optimizer", "betas", 1)`, `("ema", "decay")`."""
     marks: dict[str, Mark]
     """Where each of its networks is named."""
     mark: Mark
@@ -183,7 +186,7 @@ class Recipe:
     run: RunSettings
     images: tuple[Written, ...]
     functions: dict[str, Part]
-    """Function ops that expressions call by their registered name."""
+    """Function ops that expressions call, by short and by full name."""
     warnings: tuple[Problem, ...] = ()
 
     def owner(self, network: str) -> str | None:

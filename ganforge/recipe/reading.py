@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
@@ -13,12 +14,12 @@ from typing import Any, TypeVar
 from packaging.requirements import InvalidRequirement, Requirement
 
 from ganforge.errors import Mark, Problem, RecipeError, misspelt, nearest
-from ganforge.parts import Dataset
+from ganforge.parts import Dataset, Progress
 from ganforge.recipe import model
 from ganforge.recipe.nodes import Node
 from ganforge.recipe.scope import check_scope
 from ganforge.recipe.uses import PartReader
-from ganforge.registry import Registry
+from ganforge.registry import Part, Registry, UnknownPart
 
 SECTIONS = (
     "data",
@@ -86,7 +87,7 @@ class _Reader(PartReader):
             ops={k: u for k, n in self.section(sections, "ops") if (u := self.use("ops", n))},
             schedules=schedules,
             signals={k: w for k, n in self.section(sections, "signals") if (w := self.expression(n))},
-            players={k: p for k, n in self.section(sections, "players") if (p := self.player(k, n))},
+            players={k: p for k, n in self.section(sections, "players") if (p := self.player(k, n, schedules))},
             phases=self.phases(
                 sections.get("phases"), schedules, [name for name, _ in self.section(sections, "players")]
             ),
@@ -97,8 +98,17 @@ class _Reader(PartReader):
             },
             run=run or model.RunSettings(),
             images=self.images(run_node),
-            functions={part.name: part for part in self.registry.of("ops") if not isinstance(part.factory, type)},
+            functions=self.functions(),
         )
+
+    def functions(self) -> dict[str, Part]:
+        """Function ops by every name that an expression may call them by."""
+        parts = [part for part in self.registry.of("ops") if not isinstance(part.factory, type)]
+        named = {part.full_name: part for part in parts}
+        for part in parts:
+            with suppress(UnknownPart):  # of two plugins' ops with one name, expressions give the full ones
+                named[part.name] = self.registry.find("ops", part.name)
+        return named
 
     def corrected(self, root: Node) -> Node:
         """The recipe with misspelt keys read as what they must mean: one fault must not cause others."""
@@ -158,8 +168,12 @@ class _Reader(PartReader):
         use = self.use("networks", node, ("frozen",))
         return use and model.PartUse(use.part, use.options, use.mark, frozen=bool(frozen and frozen.value))
 
-    def player(self, name: str, node: Node) -> model.PlayerUse | None:
-        entries = self.mapping(node, f"player '{name}'")
+    def player(self, name: str, node: Node, schedules: Mapping[str, model.PartUse]) -> model.PlayerUse | None:
+        entries = dict(self.mapping(node, f"player '{name}'"))
+        moving: dict[tuple[str | int, ...], model.PartUse] = {}
+        for key in ("optimizer", "ema"):
+            if isinstance(entries.get(key), Node) and isinstance(entries[key].value, dict):
+                entries[key] = self.settled(entries[key], (key,), schedules, moving)
         optimizer_node, schedule_node = entries.get("optimizer"), entries.get("schedule")
         rest = {k: n for k, n in entries.items() if k not in ("optimizer", "schedule")}
         settings = self.settings(
@@ -168,7 +182,7 @@ class _Reader(PartReader):
         if optimizer_node is None:
             self.fault(f"player '{name}' has no optimizer", node.mark, "for example optimizer: {type: adam, lr: 2e-4}")
         optimizer = self.use("optimizers", optimizer_node) if optimizer_node else None
-        schedules = tuple(u for n in _one_or_many(schedule_node) if (u := self.use("schedules", n)))
+        factors = tuple(u for n in _one_or_many(schedule_node) if (u := self.use("schedules", n)))
         if settings is None or optimizer is None:
             return None
         marks: dict[str, Mark] = {}
@@ -176,7 +190,34 @@ class _Reader(PartReader):
             if network in marks:
                 self.fault(f"player '{name}' names the network '{network}' twice", item.mark, "once is enough")
             marks.setdefault(network, item.mark)
-        return model.PlayerUse(name, settings, optimizer, schedules, marks, node.mark)
+        return model.PlayerUse(name, settings, optimizer, factors, moving, marks, node.mark)
+
+    def settled(
+        self,
+        node: Node,
+        path: tuple[str | int, ...],
+        schedules: Mapping[str, model.PartUse],
+        moving: dict[tuple[str | int, ...], model.PartUse],
+    ) -> Node:
+        """Options with a number, that of the first step, where a schedule stands; `moving` is given these by path."""
+
+        def settle(key: str | int, child: Node) -> Node:
+            place = (*path, key)
+            named = isinstance(child.value, str) and child.value in schedules and key != "type"
+            written = isinstance(child.value, dict) and "type" in child.value
+            use = schedules[str(child.value)] if named else self.use("schedules", child) if written else None
+            if use is None:  # of a faulty schedule enough has been said
+                return Node(0.5, child.mark) if written else self.settled(child, place, schedules, moving)
+            moving[place] = use
+            (progress,) = use.part.signature.injected
+            return Node(use.part.factory(**{progress: Progress(0, 1, 1)}, **use.options), child.mark)
+
+        match node.value:
+            case dict() as entries:
+                return Node({key: settle(key, child) for key, child in entries.items()}, node.mark, node.keys)
+            case list() as items:
+                return Node([settle(index, child) for index, child in enumerate(items)], node.mark)
+        return node
 
     def phases(
         self, node: Node | None, schedules: Mapping[str, model.PartUse], players: Collection[str]

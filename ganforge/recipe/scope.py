@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -14,7 +14,8 @@ from ganforge.parts import Dataset
 from ganforge.recipe.arguments import describe, misfit
 from ganforge.recipe.expressions import Call, Expression, Name
 from ganforge.recipe.model import LossUse, MetricUse, PartUse, PhaseUse, PlayerUse, Recipe, Written
-from ganforge.signature import call_signature, expression_signature
+from ganforge.registry import SINGULAR
+from ganforge.signature import call_signature, expression_signature, written_arguments
 
 
 def check_scope(recipe: Recipe, dataset: Dataset | None, whole: bool) -> tuple[list[Problem], list[Problem]]:
@@ -152,46 +153,63 @@ class _Scope:
     def check_call(self, written: Written, call: Call, validation: bool) -> None:
         recipe, name = self.recipe, call.name
         if name in recipe.networks:
-            self.check_network(written, call, recipe.networks[name].part.factory)
-        elif name in self.callable and not call.method:
-            if name in recipe.ops:
-                self.check_op(written, call, recipe.ops[name])
-        elif name in recipe.functions and not call.method:
-            self.bind(written, call, expression_signature(recipe.functions[name].factory))
-        elif name in self.written("networks"):
+            self.check_part(written, call, recipe.networks[name])
+        elif name in recipe.ops:
+            self.check_part(written, call, recipe.ops[name])
+        elif name in self.callable:
             return  # faulty itself
-        elif name not in self.known(validation) | self.callable | set(recipe.functions):
-            self.unknown(written, call, self.callable | set(recipe.functions))
+        elif call.function in recipe.functions:
+            self.bind(written, call, expression_signature(recipe.functions[call.function].factory))
+        elif name not in self.known(validation) | set(recipe.functions):
+            self.unknown_function(written, call)
         elif call.method:
-            message = f"'{name}' is no network; only networks have methods that a recipe can call"
+            message = f"'{name}' is neither a network nor an op; only these have methods that a recipe can call"
             self.problems.append(Problem(message, written.mark.shifted(call.column, len(call.function))))
         else:
             message = f"'{name}' is a value and cannot be called"
             self.problems.append(Problem(message, written.mark.shifted(call.column, len(name))))
 
-    def check_op(self, written: Written, call: Call, use: PartUse) -> None:
-        factory = use.part.factory
-        signature = call_signature(factory) if isinstance(factory, type) else expression_signature(factory)
-        if signature is not None:
-            self.bind(written, call, _without(signature, set(use.options)))
+    def unknown_function(self, written: Written, call: Call) -> None:
+        """Nothing has the name that is called; plugins' function ops may be meant, by a short or a full name."""
+        functions = self.recipe.functions
+        same = [name for name in functions if name.endswith(f".{call.function}")]
+        mark = written.mark.shifted(call.column, len(call.function))
+        if same:
+            message = f"'{call.function}' is registered by {len(same)} plugins"
+            self.problems.append(Problem(message, mark, f"write {' or '.join(same)}"))
+        elif any(name.startswith(f"{call.name}.") for name in functions):
+            own = {name for name in functions if name.startswith(f"{call.name}.")}
+            self.problems.append(misspelt(f"unknown op '{call.function}'", call.function, own, mark))
+        else:
+            self.unknown(written, call, self.callable | {name for name in functions if "." not in name})
 
-    def check_network(self, written: Written, call: Call, factory: Callable[..., object]) -> None:
+    def check_part(self, written: Written, call: Call, use: PartUse) -> None:
+        """A call of a network or an op, or of a method."""
+        factory = use.part.factory
         if call.method is None:
-            if signature := call_signature(factory):
-                self.bind(written, call, signature)
-            return
-        if not (inspect.isclass(factory) and issubclass(factory, nn.Module)):
-            return  # known when it is built
-        method = getattr(factory, call.method, None)
-        if method is None:
-            own = {n for c in factory.__mro__ if c not in nn.Module.__mro__ for n in vars(c) if not n.startswith("_")}
-            message = f"{self.recipe.networks[call.name].part.name} has no method '{call.method}'"
+            by_class = inspect.isclass(factory) or use.part.kind == "networks"
+            signature = call_signature(factory) if by_class else expression_signature(factory)
+            if signature is not None:
+                self.bind(written, call, signature if by_class else _without(signature, set(use.options)))
+        elif inspect.isclass(factory):
+            self.check_method(written, call, use, factory)
+        elif use.part.kind == "ops":  # what a network is that a function makes is known when it is built
+            message = f"'{call.name}' is a function and has no methods"
             mark = written.mark.shifted(call.column, len(call.function))
-            otherwise = None if own - {"forward"} else f"call the network itself: {call.name}(x)"
-            self.problems.append(misspelt(message, call.method, own - {"forward"}, mark, otherwise))
+            self.problems.append(Problem(message, mark, f"call it: {call.name}(x)"))
+
+    def check_method(self, written: Written, call: Call, use: PartUse, factory: type) -> None:
+        method = getattr(factory, call.method or "", None)
+        if method is None:
+            foreign = {*nn.Module.__mro__, object}
+            own = {n for c in factory.__mro__ if c not in foreign for n in vars(c) if not n.startswith("_")}
+            own -= {"forward", "state_dict", "load_state_dict"}
+            message = f"{use.part.name} has no method '{call.method}'"
+            mark = written.mark.shifted(call.column, len(call.function))
+            otherwise = None if own else f"call the {SINGULAR[use.part.kind]} itself: {call.name}(x)"
+            self.problems.append(misspelt(message, call.method or "", own, mark, otherwise))
         elif inspect.isfunction(method):
-            signature = inspect.signature(method)
-            self.bind(written, call, signature.replace(parameters=list(signature.parameters.values())[1:]))
+            self.bind(written, call, written_arguments(method, skip=1))
 
     def bind(self, written: Written, call: Call, signature: inspect.Signature) -> None:
         if found := misfit(call, signature):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_cut_trains_a_lazily_created_sampler_and_keeps_the_fakes_graph_through_t
 ) -> None:
     cut = bench(
         data("src", "tgt")
-        + "networks: {G: {type: encoder}, F: {type: patch_sampler}, D: {type: toys.critic}}\n"
+        + "networks: {G: {type: toys.encoder}, F: {type: toys.patch_sampler}, D: {type: toys.critic}}\n"
         + "signals: {out: G(src), idt: G(tgt)}\n"
         + players(d="D", g="G, F")
         + """phases:
@@ -70,8 +71,8 @@ def test_cut_trains_a_lazily_created_sampler_and_keeps_the_fakes_graph_through_t
   - train: g
     losses:
       adv: {type: lsgan_g, fake: D(out.image)}
-      nce: {type: patch_nce, query: F(G.encode(out.image)), key: F(out.features), weight: 0.5}
-      nce_idt: {type: patch_nce, query: F(G.encode(idt.image)), key: F(idt.features), weight: 0.5}
+      nce: {type: toys.patch_nce, query: F(G.encode(out.image)), key: F(out.features), weight: 0.5}
+      nce_idt: {type: toys.patch_nce, query: F(G.encode(idt.image)), key: F(idt.features), weight: 0.5}
 """
         + TAIL
     )
@@ -102,13 +103,13 @@ def test_wgan_gp_binds_the_critic_itself_and_updates_the_generator_every_third_s
 ) -> None:
     wgan = bench(
         data("real")
-        + "networks: {G: {type: synthesis}, D: {type: toys.critic}}\n"
+        + "networks: {G: {type: toys.synthesis}, D: {type: toys.critic}}\n"
         + players(d="D", g="G")
         + """phases:
   - train: d
     losses:
       wasserstein: {type: wgan_d, real: D(real), fake: D(G(noise(8)))}
-      penalty: {type: gradient_penalty, critic: D, real: real, fake: G(noise(8)), weight: 10}
+      penalty: {type: toys.gradient_penalty, critic: D, real: real, fake: G(noise(8)), weight: 10}
   - train: g
     every: 3
     losses: {adv: {type: wgan_g, fake: D(G(noise(8)))}}
@@ -142,7 +143,7 @@ def test_lazy_r1_weighs_as_much_as_it_is_seldom_and_shares_the_forward(
 ) -> None:
     lazy = bench(
         data("real")
-        + "networks: {G: {type: synthesis}, D: {type: toys.critic}}\n"
+        + "networks: {G: {type: toys.synthesis}, D: {type: toys.critic}}\n"
         + players(d="D", g="G")
         + """phases:
   - train: g
@@ -150,7 +151,7 @@ def test_lazy_r1_weighs_as_much_as_it_is_seldom_and_shares_the_forward(
   - train: d
     losses:
       judge: {type: vanilla_d, real: D(real), fake: D(G(noise(8)))}
-      r1: {type: r1, logits: D(real), images: real, weight: 5, every: 4}
+      r1: {type: toys.r1, logits: D(real), images: real, weight: 5, every: 4}
 """
         + TAIL
     )
@@ -186,7 +187,7 @@ def test_every_of_a_loss_counts_the_times_that_its_phase_runs(
     every: 2
     losses:
       judge: {type: vanilla_g, fake: D(real)}
-      r1: {type: r1, logits: D(real), images: real, weight: 5, every: 2}
+      r1: {type: toys.r1, logits: D(real), images: real, weight: 5, every: 2}
 """
         + TAIL
     )
@@ -207,17 +208,17 @@ def test_r3gan_penalises_reals_and_fakes_and_judges_each_once(
 ) -> None:
     r3 = bench(
         data("real")
-        + "networks: {G: {type: synthesis}, D: {type: toys.critic}}\n"
+        + "networks: {G: {type: toys.synthesis}, D: {type: toys.critic}}\n"
         + "signals: {fake: G(noise(8))}\n"
         + players(d="D", g="G")
         + """phases:
   - train: d
     losses:
-      rel: {type: relativistic, better: D(real), worse: D(fake)}
-      r1: {type: r1, logits: D(real), images: real, weight: 0.5}
-      r2: {type: r1, logits: D(fake), images: fake, weight: 0.5}
+      rel: {type: toys.relativistic, better: D(real), worse: D(fake)}
+      r1: {type: toys.r1, logits: D(real), images: real, weight: 0.5}
+      r2: {type: toys.r1, logits: D(fake), images: fake, weight: 0.5}
   - train: g
-    losses: {adv: {type: relativistic, better: D(fake), worse: D(real)}}
+    losses: {adv: {type: toys.relativistic, better: D(fake), worse: D(real)}}
 """
         + TAIL
     )
@@ -245,14 +246,14 @@ def test_conditional_critics_share_their_features(
 ) -> None:
     pairs = bench(
         data("x", "y")
-        + "networks: {G: {type: translator}, D: {type: pair_critic}}\n"
+        + "networks: {G: {type: toys.translator}, D: {type: toys.pair_critic}}\n"
         + "signals: {fake: G(x)}\n"
         + players(g="G", d="D")
         + """phases:
   - train: g
     losses:
       adv: {type: lsgan_g, fake: "D(x, fake).logits"}
-      match: {type: feature_matching, fake: "D(x, fake).features", real: "D(x, y).features", weight: 10}
+      match: {type: toys.feature_matching, fake: "D(x, fake).features", real: "D(x, y).features", weight: 10}
       pixels: {type: l1, input: fake, target: y, weight: 100}
   - train: d
     losses:
@@ -284,14 +285,14 @@ def test_path_length_differentiates_by_a_signal_of_the_player_that_learns(
 ) -> None:
     style = bench(
         data("real")
-        + "networks: {M: {type: mapping}, S: {type: synthesis}, D: {type: toys.critic}}\n"
+        + "networks: {M: {type: toys.mapping}, S: {type: toys.synthesis}, D: {type: toys.critic}}\n"
         + "signals: {w: M(noise(8)), fake: S(w)}\n"
         + players(g="M, S", d="D")
         + """phases:
   - train: g
     losses:
       adv: {type: vanilla_g, fake: D(fake)}
-      path: {type: path_length, images: fake, latents: w, weight: 2}
+      path: {type: toys.path_length, images: fake, latents: w, weight: 2}
   - train: d
     losses: {judge: {type: vanilla_d, real: D(real), fake: D(fake)}}
 """
@@ -328,7 +329,7 @@ def test_a_signal_through_two_players_networks(
     }
     both = bench(
         data("x", "y")
-        + "networks: {G: {type: translator}, D: {type: toys.critic}}\n"
+        + "networks: {G: {type: toys.translator}, D: {type: toys.critic}}\n"
         + "signals: {fake: G(x), verdict: D(fake)}\n"
         + players(g="G", d="D")
         + "phases:\n"
@@ -359,7 +360,7 @@ def test_a_player_of_two_phases_sees_its_signals_anew(
 ) -> None:
     twice = bench(
         data("x", "y")
-        + "networks: {G: {type: translator}, D: {type: toys.critic}}\n"
+        + "networks: {G: {type: toys.translator}, D: {type: toys.critic}}\n"
         + "signals: {z: past(x), fake: G(z)}\nops: {past: tally}\n"
         + players(g="G", d="D")
         + """phases:
@@ -395,7 +396,7 @@ def test_a_phase_without_a_loss_that_is_due_leaves_signals_to_the_next_one(
 ) -> None:
     idle = bench(
         data("x", "y")
-        + "networks: {G: {type: translator}, D: {type: toys.critic}}\n"
+        + "networks: {G: {type: toys.translator}, D: {type: toys.critic}}\n"
         + "signals: {fake: G(x)}\n"
         + players(g="G", d="D")
         + """phases:
@@ -417,7 +418,7 @@ def test_schedules_move_weights_and_scalars_and_learning_rates(
 ) -> None:
     moving = bench(
         data("real")
-        + "networks: {G: {type: synthesis}}\n"
+        + "networks: {G: {type: toys.synthesis}}\n"
         + "schedules: {alpha: {type: ramp, start: 0.5, end: 1.5, steps: 4}}\n"
         + """players:
   g:
@@ -452,7 +453,7 @@ def test_clipping_ema_and_buffers(
 ) -> None:
     averaged = bench(
         data("x", "y")
-        + "networks: {G: {type: translator, batch_norm: true}}\n"
+        + "networks: {G: {type: toys.translator, batch_norm: true}}\n"
         + f"players: {{g: {{networks: [G], optimizer: {ADAM}, clip_norm: 0.05, ema: {{decay: 0.8}}}}}}\n"
         + "phases:\n  - train: g\n    losses: {pixels: {type: l1, input: G(x), target: y}}\n"
         + TAIL
@@ -480,14 +481,14 @@ def test_clipping_ema_and_buffers(
 def test_four_micro_batches_of_one_are_a_batch_of_four(bench: Callable[..., Any], images: Callable[..., Any]) -> None:
     text = (
         data("x", "y")
-        + "networks: {G: {type: translator}, D: {type: toys.critic}}\n"
+        + "networks: {G: {type: toys.translator}, D: {type: toys.critic}}\n"
         + "signals: {fake: G(x)}\n"
         + players(d="D", g="G")
         + """phases:
   - train: d
     losses:
       judge: {type: lsgan_d, real: D(y), fake: D(fake)}
-      r1: {type: r1, logits: D(y), images: y, weight: 2, every: 2}
+      r1: {type: toys.r1, logits: D(y), images: y, weight: 2, every: 2}
   - train: g
     losses: {adv: {type: lsgan_g, fake: D(fake)}}
 """
@@ -502,3 +503,93 @@ def test_four_micro_batches_of_one_are_a_batch_of_four(bench: Callable[..., Any]
     assert parts.forwards["G"] == 4 * whole.forwards["G"]
     losses = whole.trainer.statistics.read(), parts.trainer.statistics.read()
     assert losses[0] == pytest.approx(losses[1], abs=1e-12)
+
+
+def test_schedules_move_hyperparameters_and_the_average(bench: Callable[..., Any], images: Callable[..., Any]) -> None:
+    moving = bench(
+        data("x", "y")
+        + "schedules: {rate: {type: ramp, start: 1e-2, end: 0, steps: 4}}\n"
+        + "networks: {G: {type: translator}}\n"
+        + """players:
+  g:
+    networks: [G]
+    optimizer: {type: adam, lr: rate, betas: [0.5, {type: glide, start: 0.9, end: 0.99, steps: 3}]}
+    schedule: {type: constant, factor: 0.5}
+    ema: {decay: {type: half_life, steps: 2, ramp_up: 0.5}}
+phases: [{train: g, losses: {pixels: {type: l1, input: G(x), target: y}}}]
+"""
+        + TAIL
+    )
+    batches = images("x", "y", count=5)
+    moving.train(batches)
+    G = moving.reference["G"]
+    average = copy.deepcopy(G)
+    moments = {p: (torch.zeros_like(p), torch.zeros_like(p)) for p in G.parameters()}
+    second = 1.0
+    for step, batch in enumerate(batches):
+        gradients = torch.autograd.grad((G(batch["x"]) - batch["y"]).abs().mean(), list(G.parameters()))
+        beta = 0.99 + (0.9 - 0.99) * (1 + math.cos(math.pi * min(step / 3, 1))) / 2
+        second = beta ** (step + 1)  # as torch's Adam corrects: by the beta of now
+        decay = 0.5 ** (1 / min(2, step * 0.5)) if step else 0.0
+        with torch.no_grad():
+            for p, g in zip(G.parameters(), gradients, strict=True):
+                m, v = moments[p]
+                m.lerp_(g, 0.5)
+                v.lerp_(g * g, 1 - beta)
+                rate = 0.5 * 1e-2 * (1 - step / 4)
+                p -= rate * (m / (1 - 0.5 ** (step + 1))) / ((v / (1 - second)).sqrt() + 1e-8)
+            for a, p in zip(average.parameters(), G.parameters(), strict=True):
+                a.copy_(p if step == 0 else decay * a + (1 - decay) * p)
+    assert moving.difference() < EXACT
+    ours = moving.trainer.players["g"].ema["G"].module
+    assert all(
+        torch.allclose(a, b, rtol=0, atol=EXACT) for a, b in zip(ours.parameters(), average.parameters(), strict=True)
+    )
+
+
+def test_weights_are_clipped_after_the_step(bench: Callable[..., Any], images: Callable[..., Any]) -> None:
+    clipped = bench(
+        data("x", "y")
+        + "networks: {D: {type: toys.critic}}\n"
+        + "players: {d: {networks: [D], optimizer: {type: rmsprop, lr: 1e-2}, clip_weights: 0.05}}\n"
+        + "phases: [{train: d, losses: {w: {type: wgan_d, real: D(x), fake: D(y)}}}]\n"
+        + TAIL
+    )
+    batches = images("x", "y", count=4)
+    clipped.train(batches)
+    D = clipped.reference["D"]
+    optimizer = torch.optim.RMSprop(D.parameters(), lr=1e-2)
+    for batch in batches:
+        learn(optimizer, D(batch["y"]).mean() - D(batch["x"]).mean())
+        for p in D.parameters():
+            p.data.clamp_(-0.05, 0.05)
+    assert clipped.difference() < EXACT
+
+
+def test_an_ops_method_sees_what_passes_and_labels_are_whole_numbers(
+    bench: Callable[..., Any], images: Callable[..., Any]
+) -> None:
+    watched = bench(
+        "data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], label: []}, integers: [label]}\n"
+        + "networks: {G: {type: toys.labelled}}\n"
+        + "ops: {tally: toys.tally}\n"
+        + players(g="G")
+        + "phases: [{train: g, losses: {pixels: {type: l1, input: 'tally.watch(G(x, shuffle(label)))', target: x}}}]\n"
+        + TAIL
+    )
+    batches = [batch | {"label": torch.tensor([0, 2])} for batch in images("x", count=3)]
+    watched.train(batches)
+    assert watched.trainer.cast.ops["tally"].watched == [2, 2, 2]
+
+
+def test_a_function_op_is_called_by_its_full_name_too(bench: Callable[..., Any], images: Callable[..., Any]) -> None:
+    """Two spellings are two values of a random op, but the same op."""
+    named = bench(
+        data("x")
+        + "networks: {G: {type: translator}}\n"
+        + players(g="G")
+        + "phases: [{train: g, losses: {pixels: {type: l1, input: G(toys.grain(x)), target: G(grain(x))}}}]\n"
+        + TAIL
+    )
+    named.train(images("x", count=1))
+    assert named.forwards == {"G": 2}

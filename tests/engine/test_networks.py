@@ -16,7 +16,7 @@ data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}
 networks:
   G: {type: self_frozen}
   D: {type: toys.critic}
-  judge: {type: translator, batch_norm: true, frozen: true}
+  judge: {type: toys.translator, batch_norm: true, frozen: true}
 signals: {fake: G(x)}
 players:
   g: {networks: [G], optimizer: {type: adam, lr: 1e-2}}
@@ -83,11 +83,11 @@ def test_creating_lazy_parameters_leaves_ops_as_they_were(bench: Callable[..., A
     ours = bench(
         """
 data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16]}}
-networks: {G: {type: encoder}, F: {type: patch_sampler}}
+networks: {G: {type: toys.encoder}, F: {type: toys.patch_sampler}}
 ops: {past: {type: tally}}
 signals: {features: G.encode(past(x))}
 players: {g: {networks: [G, F], optimizer: {type: adam, lr: 1e-2}}}
-phases: [{train: g, losses: {nce: {type: patch_nce, query: F(features), key: F(features)}}}]
+phases: [{train: g, losses: {nce: {type: toys.patch_nce, query: F(features), key: F(features)}}}]
 run: {steps: 10, device: cpu}
 """
     )

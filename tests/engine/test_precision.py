@@ -12,7 +12,7 @@ from torch import Tensor
 
 R3GAN = """
 data: {{type: fields, batch_size: 2, shapes: {{real: [3, 16, 16]}}}}
-networks: {{G: {{type: synthesis}}, D: {{type: toys.critic}}}}
+networks: {{G: {{type: toys.synthesis}}, D: {{type: toys.critic}}}}
 signals: {{fake: G(noise(8))}}
 players:
   d: {{networks: [D], optimizer: &adam {{type: sgd, lr: 1e-2}}{clip}}}
@@ -20,11 +20,11 @@ players:
 phases:
   - train: d
     losses:
-      rel: {{type: relativistic, better: D(real), worse: D(fake)}}
-      r1: {{type: r1, logits: D(real), images: real, weight: 0.5}}
-      r2: {{type: r1, logits: D(fake), images: fake, weight: 0.5}}
+      rel: {{type: toys.relativistic, better: D(real), worse: D(fake)}}
+      r1: {{type: toys.r1, logits: D(real), images: real, weight: 0.5}}
+      r2: {{type: toys.r1, logits: D(fake), images: fake, weight: 0.5}}
   - train: g
-    losses: {{adv: {{type: relativistic, better: D(fake), worse: D(real)}}}}
+    losses: {{adv: {{type: toys.relativistic, better: D(fake), worse: D(real)}}}}
 run: {{steps: 10, precision: {precision}, device: cpu}}
 """
 

@@ -19,7 +19,7 @@ aten = torch.ops.aten
 
 RECIPE = """
 data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}
-networks: {G: {type: translator, batch_norm: true}, D: {type: toys.critic}}
+networks: {G: {type: toys.translator, batch_norm: true}, D: {type: toys.critic}}
 ops: {past: {type: cyclegan.replay_buffer, size: 3}}
 signals: {fake: G(x)}
 players:
@@ -33,7 +33,7 @@ phases:
   - train: d
     losses:
       judge: {type: lsgan_d, real: D(y), fake: D(past(fake))}
-      r1: {type: r1, logits: D(y), images: y, every: 2}
+      r1: {type: toys.r1, logits: D(y), images: y, every: 2}
 run: {steps: 10, precision: bf16, device: cpu, accumulate: 2}
 """
 

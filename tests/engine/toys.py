@@ -9,15 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganforge import Callback, Dataset, Run, Samples, hookimpl, traits
+from ganforge import Callback, Context, Dataset, Run, Samples, hookimpl, traits
 
 
-def fields(shapes: dict[str, tuple[int, ...]]) -> Dataset:
-    """A dataset of nothing but shapes."""
+def fields(shapes: dict[str, tuple[int, ...]], integers: list[str] | None = None) -> Dataset:
+    """A dataset of nothing but shapes; some of the fields may be whole numbers."""
 
     class Shapeless(Dataset):
         def shapes(self) -> dict[str, tuple[int, ...]]:
             return shapes
+
+        def dtypes(self) -> dict[str, torch.dtype]:
+            return dict.fromkeys(integers or (), torch.int64)
 
         def train(self) -> Samples:
             raise NotImplementedError
@@ -61,6 +64,17 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Translation:
         features = self.encode(x)
         return Translation(torch.tanh(self.last(features[-1])), features)
+
+
+class Labelled(nn.Module):
+    """Adds a learnt colour of the label."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colours = nn.Embedding(4, 3)
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        return x + self.colours(label)[:, :, None, None]
 
 
 class PatchSampler(nn.Module):
@@ -143,10 +157,15 @@ class Tally:
 
     def __init__(self) -> None:
         self.count = 0
+        self.watched: list[int] = []
 
     def __call__(self, x: Tensor) -> Tensor:
         self.count += 1
         return x.detach()
+
+    def watch(self, x: Tensor, *, context: Context) -> Tensor:
+        self.watched.append(context.batch_size)
+        return x
 
     def state_dict(self) -> dict[str, Any]:
         return {"count": self.count}
@@ -275,6 +294,7 @@ def register_networks(register: Callable[..., None]) -> None:
         "synthesis": Synthesis,
         "mapping": Mapping,
         "self_frozen": SelfFrozen,
+        "labelled": Labelled,
     }.items():
         register(name, network)
 

@@ -40,5 +40,5 @@ def test_each_epoch_has_the_rate_of_the_reference(policy: str, learning_rates: d
     steps = 7
     for entry in learning_rates[policy]["lr_used_in_epoch"]:
         for step in (0, steps - 1):
-            player.set_learning_rate(Progress((entry["epoch"] - 1) * steps + step, steps, 10 * steps))
+            player.follow_schedules(Progress((entry["epoch"] - 1) * steps + step, steps, 10 * steps))
             assert player.learning_rate == pytest.approx(entry["lr_D"], rel=0, abs=1e-18)

@@ -23,9 +23,9 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "soun
 
 @pytest.fixture(autouse=True)
 def in_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Messages name recipes by relative paths, and list only the parts of these two plugins."""
+    """Messages name recipes by relative paths, and list only the parts of these plugins."""
     monkeypatch.chdir(FOLDER)
-    monkeypatch.setenv("GANFORGE_PLUGINS", "cyclegan")
+    monkeypatch.setenv("GANFORGE_PLUGINS", "classics,cyclegan")
 
 
 def arguments(name: str) -> list[str]:

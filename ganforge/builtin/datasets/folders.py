@@ -91,10 +91,12 @@ class ImageFolder(Dataset):
     def train(self) -> Samples:
         paths = existing_images(self.root, "the pictures to learn from")
         read = partial(read_centre_square, channels=self.channels, size_px=self.framing.load_px)
-        return _Single(pictures(paths, read, self.cache), self.framing)
+        return Pictured(pictures(paths, read, self.cache), self.framing)
 
 
-class _Single(Samples):
+class Pictured(Samples):
+    """Pictures of one kind, as the field `real`."""
+
     def __init__(self, real: Pictures, framing: Framing) -> None:
         self.real, self.framing = real, framing
         self.in_workers = in_workers(real)

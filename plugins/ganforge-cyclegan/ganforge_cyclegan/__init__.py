@@ -4,7 +4,6 @@ Adversarial Networks", https://arxiv.org/abs/1703.10593."""
 from pathlib import Path
 
 from ganforge import Register, hookimpl
-from ganforge_cyclegan import losses
 from ganforge_cyclegan.discriminators import PatchDiscriminator, PixelDiscriminator
 from ganforge_cyclegan.generators import ResnetGenerator, UnetGenerator
 from ganforge_cyclegan.replay_buffer import ReplayBuffer
@@ -16,18 +15,6 @@ def register_networks(register: Register) -> None:
     register("unet_generator", UnetGenerator)
     register("patch_discriminator", PatchDiscriminator)
     register("pixel_discriminator", PixelDiscriminator)
-
-
-@hookimpl
-def register_losses(register: Register) -> None:
-    register("lsgan_g", losses.lsgan_g)
-    register("lsgan_d", losses.lsgan_d)
-    register("vanilla_g", losses.vanilla_g)
-    register("vanilla_d", losses.vanilla_d)
-    register("hinge_g", losses.hinge_g)
-    register("hinge_d", losses.hinge_d)
-    register("wgan_g", losses.wgan_g)
-    register("wgan_d", losses.wgan_d)
 
 
 @hookimpl

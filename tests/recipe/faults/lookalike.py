@@ -12,6 +12,26 @@ def l1(input: Tensor, target: Tensor) -> Tensor:
     return (input - target).abs().mean()
 
 
+def lsgan_g(fake: Tensor) -> Tensor:
+    """The name of another plugin's loss."""
+    return fake.mean()
+
+
+def jitter(images: Tensor) -> Tensor:
+    """The name of an op of `lookalike_too`."""
+    return images
+
+
+class Memory:
+    """An op with a method."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return images
+
+    def watch(self, images: Tensor) -> Tensor:
+        return images
+
+
 def number(input: Tensor, target: Tensor) -> float:
     """No tensor."""
     return 1.0
@@ -45,6 +65,7 @@ def judge() -> nn.Module:
 @hookimpl
 def register_losses(register: Register) -> None:
     register("l1", l1)
+    register("lsgan_g", lsgan_g)
     register("number", number)
     register("map", map)
 
@@ -52,3 +73,9 @@ def register_losses(register: Register) -> None:
 @hookimpl
 def register_networks(register: Register) -> None:
     register("judge", judge)
+
+
+@hookimpl
+def register_ops(register: Register) -> None:
+    register("jitter", jitter)
+    register("memory", Memory)

@@ -1,7 +1,7 @@
 """Adversarial losses: the formula, then the player that it trains (`g`enerators, `d`iscriminators).
 
 `real` and `fake` are a discriminator's logits of any shape, for real and for generated images. Every loss is a scalar.
-A discriminator's loss is the sum over its two halves; CycleGAN's recipes give it a weight of 0.5.
+A discriminator's loss is the sum over its two halves; many recipes give it a weight of 0.5.
 """
 
 import torch.nn.functional as F

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganforge_cyclegan import losses
+from ganforge_classics import adversarial
 
 REAL = [-2.5, -0.3, 0.0, 0.7, 1.4, 22.0]
 FAKE = [-21.0, -1.1, 0.2, 3.0]
@@ -23,16 +23,16 @@ def sigmoid(logit: float) -> float:
 
 
 FORMULAS_G: list[tuple[Callable[[Tensor], Tensor], Callable[[float], float]]] = [
-    (losses.lsgan_g, lambda fake: (fake - 1) ** 2),
-    (losses.vanilla_g, lambda fake: cross_entropy(sigmoid(fake))),
-    (losses.hinge_g, lambda fake: -fake),
-    (losses.wgan_g, lambda fake: -fake),
+    (adversarial.lsgan_g, lambda fake: (fake - 1) ** 2),
+    (adversarial.vanilla_g, lambda fake: cross_entropy(sigmoid(fake))),
+    (adversarial.hinge_g, lambda fake: -fake),
+    (adversarial.wgan_g, lambda fake: -fake),
 ]
 FORMULAS_D: list[tuple[Callable[[Tensor, Tensor], Tensor], Callable[[float], float], Callable[[float], float]]] = [
-    (losses.lsgan_d, lambda real: (real - 1) ** 2, lambda fake: fake**2),
-    (losses.vanilla_d, lambda real: cross_entropy(sigmoid(real)), lambda fake: cross_entropy(sigmoid(-fake))),
-    (losses.hinge_d, lambda real: max(0, 1 - real), lambda fake: max(0, 1 + fake)),
-    (losses.wgan_d, lambda real: -real, lambda fake: fake),
+    (adversarial.lsgan_d, lambda real: (real - 1) ** 2, lambda fake: fake**2),
+    (adversarial.vanilla_d, lambda real: cross_entropy(sigmoid(real)), lambda fake: cross_entropy(sigmoid(-fake))),
+    (adversarial.hinge_d, lambda real: max(0, 1 - real), lambda fake: max(0, 1 + fake)),
+    (adversarial.wgan_d, lambda real: -real, lambda fake: fake),
 ]
 
 
@@ -60,7 +60,7 @@ def test_discriminator_losses(
 
 def test_cross_entropy_keeps_its_value_and_gradient_at_hopeless_logits() -> None:
     fake = torch.tensor([-1000.0, 1000.0], requires_grad=True)
-    loss = losses.vanilla_g(fake)
+    loss = adversarial.vanilla_g(fake)
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() == 500
     assert fake.grad is not None
