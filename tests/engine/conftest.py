@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ganforge.engine.cast import build_cast
-from ganforge.engine.device import Precision
-from ganforge.engine.dryrun import dry_run
 from ganforge.engine.folder import RunFolder, open_run_folder
-from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.run import Run
-from ganforge.engine.training import Trainer
 from ganforge.errors import Source
-from ganforge.parts import Progress
 from ganforge.plugins import load_plugins
 from ganforge.recipe.merge import load
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import parse
 from ganforge.recipe.reading import read_recipe
 from ganforge.registry import Registry
+from ganforge.testing import Parity
 
 Batch = Mapping[str, Tensor]
 HERE = Path(__file__).parent
@@ -42,39 +34,9 @@ def read(registry: Registry) -> Callable[[str], Recipe]:
     return lambda text: read_recipe(parse(Source("test.yaml", text)), registry, "test")
 
 
-class Bench:
-    """A trainer beside a copy of its networks, which a hand-written loop trains."""
-
-    def __init__(self, recipe: Recipe, steps_per_epoch: int = 100) -> None:
-        precision = Precision(recipe.run.precision, torch.device("cpu"))
-        cast = build_cast(recipe, precision.place)
-        if dry_run(recipe).lazy:
-            create_lazy_parameters(recipe, cast, precision)
-        self.trainer = Trainer(recipe, cast, precision, Progress(0, steps_per_epoch, 10 * steps_per_epoch))
-        self.reference: dict[str, Any] = {name: copy.deepcopy(net) for name, net in cast.networks.items()}
-        self.forwards: Counter[str] = Counter()
-        for name, network in cast.networks.items():
-            network.register_forward_hook(lambda *_, name=name: self.forwards.update([name]))
-
-    def train(self, batches: Sequence[Batch], seed: int = 1) -> None:
-        """A step on each batch."""
-        torch.manual_seed(seed)
-        for batch in batches:
-            self.trainer.step([batch])
-
-    def difference(self) -> float:
-        """The largest one between a weight or buffer and the reference's."""
-        pairs = [
-            (ours, self.reference[name].state_dict()[key])
-            for name, network in self.trainer.cast.networks.items()
-            for key, ours in network.state_dict().items()
-        ]
-        return max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
-
-
 @pytest.fixture
-def bench(read: Callable[[str], Recipe]) -> Callable[..., Bench]:
-    return lambda text, **options: Bench(read(text), **options)
+def bench(read: Callable[[str], Recipe]) -> Callable[..., Parity]:
+    return lambda text, **options: Parity(read(text), **options)
 
 
 def adam(*networks: nn.Module) -> torch.optim.Adam:

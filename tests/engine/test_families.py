@@ -80,7 +80,7 @@ def test_cut_trains_a_lazily_created_sampler_and_keeps_the_fakes_graph_through_t
     cut.trainer.cast.networks["G"].layers[0].register_forward_hook(lambda *_: encoded.append(1))
     batches = images("src", "tgt", count=4)
     cut.train(batches)
-    nets = cut.reference
+    nets = cut.networks
     G, sampler, D = nets["G"], nets["F"], nets["D"]
     opt_g, opt_d = adam(G, sampler), adam(D)
     for batch in batches:
@@ -94,7 +94,7 @@ def test_cut_trains_a_lazily_created_sampler_and_keeps_the_fakes_graph_through_t
         contrast = sum(nce(query, key) for query, key in losses)
         learn(opt_g, (D(fake) - 1).square().mean() + 0.5 * contrast)
     assert cut.difference() < EXACT
-    assert cut.forwards == {"G": 8, "F": 16, "D": 12}
+    assert cut.forwards == {"G": 8, "G.encode": 8, "F": 16, "D": 12}
     assert len(encoded) == 16  # two forwards and two encodings a step; the plain loop makes six
 
 
@@ -118,7 +118,7 @@ def test_wgan_gp_binds_the_critic_itself_and_updates_the_generator_every_third_s
     )
     batches = images("real", count=7)
     wgan.train(batches)
-    nets = wgan.reference
+    nets = wgan.networks
     G, D = nets["G"], nets["D"]
     opt_g, opt_d = adam(G), adam(D)
     torch.manual_seed(1)
@@ -157,7 +157,7 @@ def test_lazy_r1_weighs_as_much_as_it_is_seldom_and_shares_the_forward(
     )
     batches = images("real", count=6)
     lazy.train(batches)
-    nets = lazy.reference
+    nets = lazy.networks
     G, D = nets["G"], nets["D"]
     opt_g, opt_d = adam(G), adam(D)
     torch.manual_seed(1)
@@ -193,7 +193,7 @@ def test_every_of_a_loss_counts_the_times_that_its_phase_runs(
     )
     batches = images("real", count=7)
     seldom.train(batches)
-    D = seldom.reference["D"]
+    D = seldom.networks["D"]
     optimizer = adam(D)
     for step in (0, 2, 4, 6):
         real = batches[step]["real"].clone().requires_grad_()
@@ -224,7 +224,7 @@ def test_r3gan_penalises_reals_and_fakes_and_judges_each_once(
     )
     batches = images("real", count=5)
     r3.train(batches)
-    nets = r3.reference
+    nets = r3.networks
     G, D = nets["G"], nets["D"]
     opt_g, opt_d = adam(G), adam(D)
     torch.manual_seed(1)
@@ -263,7 +263,7 @@ def test_conditional_critics_share_their_features(
     )
     batches = images("x", "y", count=4)
     pairs.train(batches)
-    nets = pairs.reference
+    nets = pairs.networks
     G, D = nets["G"], nets["D"]
     opt_g, opt_d = adam(G), adam(D)
     for batch in batches:
@@ -300,7 +300,7 @@ def test_path_length_differentiates_by_a_signal_of_the_player_that_learns(
     )
     batches = images("real", count=4)
     style.train(batches)
-    nets = style.reference
+    nets = style.networks
     M, S, D = nets["M"], nets["S"], nets["D"]
     opt_g, opt_d = adam(M, S), adam(D)
     torch.manual_seed(1)
@@ -338,7 +338,7 @@ def test_a_signal_through_two_players_networks(
     )
     batches = images("x", "y", count=4)
     both.train(batches)
-    nets = both.reference
+    nets = both.networks
     G, D = nets["G"], nets["D"]
     opt_g, opt_d = adam(G), adam(D)
     for batch in batches:
@@ -375,7 +375,7 @@ def test_a_player_of_two_phases_sees_its_signals_anew(
     )
     batches = images("x", "y", count=4)
     twice.train(batches)
-    nets = twice.reference
+    nets = twice.networks
     G, D = nets["G"], nets["D"]
     opt_g, opt_d = adam(G), adam(D)
     for batch in batches:
@@ -436,7 +436,7 @@ phases:
     )
     batches = images("real", count=6)
     moving.train(batches)
-    G = moving.reference["G"]
+    G = moving.networks["G"]
     torch.manual_seed(1)
     for step, batch in enumerate(batches):
         alpha = 0.5 + min(step / 4, 1)
@@ -460,7 +460,7 @@ def test_clipping_ema_and_buffers(
     )
     batches = images("x", "y", count=5)
     averaged.train(batches)
-    G = averaged.reference["G"]
+    G = averaged.networks["G"]
     optimizer, average = adam(G), None
     for batch in batches:
         optimizer.zero_grad()
@@ -498,7 +498,7 @@ def test_four_micro_batches_of_one_are_a_batch_of_four(bench: Callable[..., Any]
     for batch in images("x", "y", count=5, batch=4):
         whole.trainer.step([batch])
         parts.trainer.step([{name: field[i : i + 1] for name, field in batch.items()} for i in range(4)])
-    parts.reference = dict(whole.trainer.cast.networks.items())
+    parts.networks = dict(whole.trainer.cast.networks.items())
     assert parts.difference() < 1e-12
     assert parts.forwards["G"] == 4 * whole.forwards["G"]
     losses = whole.trainer.statistics.read(), parts.trainer.statistics.read()
@@ -522,7 +522,7 @@ phases: [{train: g, losses: {pixels: {type: l1, input: G(x), target: y}}}]
     )
     batches = images("x", "y", count=5)
     moving.train(batches)
-    G = moving.reference["G"]
+    G = moving.networks["G"]
     average = copy.deepcopy(G)
     moments = {p: (torch.zeros_like(p), torch.zeros_like(p)) for p in G.parameters()}
     second = 1.0
@@ -557,7 +557,7 @@ def test_weights_are_clipped_after_the_step(bench: Callable[..., Any], images: C
     )
     batches = images("x", "y", count=4)
     clipped.train(batches)
-    D = clipped.reference["D"]
+    D = clipped.networks["D"]
     optimizer = torch.optim.RMSprop(D.parameters(), lr=1e-2)
     for batch in batches:
         learn(optimizer, D(batch["y"]).mean() - D(batch["x"]).mean())

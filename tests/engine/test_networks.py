@@ -55,7 +55,7 @@ def test_what_is_frozen_does_not_move_at_all(bench: Callable[..., Any], images: 
     ours = bench(RECIPE)
     ours.train(images("x", "y", count=2))
     now = ours.trainer.cast.networks.state_dict()
-    then = {f"{name}.{k}": v for name, net in ours.reference.items() for k, v in net.state_dict().items()}
+    then = {f"{name}.{k}": v for name, net in ours.networks.items() for k, v in net.state_dict().items()}
     moved = {name for name in now if not torch.equal(now[name], then[name])}
     assert moved == {name for name in now if name.startswith(("G.learns", "D."))}
 

@@ -1,0 +1,122 @@
+"""What the checks share: how they fail, how they read a part's options, and how they catch a wait for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ganforge.engine.scene import map_tensors
+from ganforge.signature import Signature, SignatureError, read_signature
+
+aten = torch.ops.aten
+WAITS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero, aten.nonzero, aten.masked_select}
+
+
+class CheckFailed(AssertionError):
+    """A part does not keep what the engine relies on; the message says what, and what to do."""
+
+
+def name_of(part: Any) -> str:
+    """What a part is called in messages."""
+    return getattr(part, "__name__", type(part).__name__)
+
+
+def signature_of(kind: str, part: Any) -> Signature:
+    """What a part takes.
+
+    Raises:
+        CheckFailed: the signature cannot be read.
+    """
+    try:
+        return read_signature(kind, part)
+    except SignatureError as error:
+        raise CheckFailed(str(error)) from error
+
+
+def checked_options(part: Any, signature: Signature, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a recipe would hand them over.
+
+    Raises:
+        CheckFailed: one of them does not fit.
+    """
+    values, faults = signature.check(options)
+    for fault in faults:
+        name = ".".join(map(str, fault.path))
+        what = {"unknown": "is no parameter of it", "missing": "must be given"}.get(fault.kind, fault.message)
+        raise CheckFailed(f"{name_of(part)}: '{name}' {what}; it takes: {signature}")
+    return values
+
+
+class _NeverWaiting(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in WAITS:
+            raise CheckFailed(
+                f"it asks for a tensor's value ({func.overloadpacket.__name__}): a GPU would stand still at each step\n"
+                "  look for .item(), float(x), bool(x), `if x > 0:`, nonzero and x[mask]; torch.where does without"
+            )
+        return func(*args, **(kwargs or {}))
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """Every tensor of a nested value."""
+    found: list[Tensor] = []
+
+    def collect(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(collect, value)
+    return found
+
+
+def equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
+    """Whether two series of tensors are the same, bit for bit."""
+    return len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@contextmanager
+def never_waiting() -> Iterator[None]:
+    """Refuse, in this block, whatever would make the host wait for a GPU; works on a CPU."""
+
+    def refuse(_: Tensor) -> Any:
+        raise CheckFailed("it calls .tolist(): a GPU would stand still at each step; torch.where does without")
+
+    original = Tensor.tolist
+    Tensor.tolist = refuse  # type: ignore[method-assign, assignment]
+    try:
+        with _NeverWaiting():
+            yield
+    finally:
+        Tensor.tolist = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def explaining(what: str) -> Iterator[None]:
+    """An error in this block becomes a failed check that says what was tried."""
+    try:
+        yield
+    except CheckFailed as failed:
+        raise CheckFailed(f"{what}: {failed}") from failed
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        raise CheckFailed(f"{what}: {type(error).__name__}: {first}") from error
+
+
+def run_checks(part: Any, checks: Mapping[str, Callable[[], None]], skip: tuple[str, ...]) -> None:
+    """Run checks by name, each explained; skipping one that is not there would test nothing.
+
+    Raises:
+        CheckFailed: one of them failed.
+    """
+    if unknown := set(skip) - set(checks):
+        raise ValueError(f"there is no check '{min(unknown)}'; there are: {', '.join(checks)}")
+    for name, check in checks.items():
+        if name not in skip:
+            torch.manual_seed(0)
+            with explaining(f"{name_of(part)} [{name}]"):
+                check()

@@ -1,0 +1,108 @@
+"""A recipe against a loop written by hand: the proof that a recipe means what its paper says."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ganforge.engine.cast import build_cast
+from ganforge.engine.device import Precision
+from ganforge.engine.dryrun import dry_run
+from ganforge.engine.lazy import create_lazy_parameters
+from ganforge.engine.training import Trainer
+from ganforge.parts import Progress
+from ganforge.plugins import load_plugins
+from ganforge.recipe import open_recipe
+from ganforge.recipe.model import Recipe
+from ganforge.testing.datasets import random_batch
+
+Batch = Mapping[str, Tensor]
+
+
+class Parity:
+    """A recipe's training on a CPU in float64, beside copies of its networks for a plain loop to train.
+
+    ```python
+    parity = Parity("my_recipe.yaml", "networks.G.channels=4")
+    batches = parity.batches(5)
+    parity.train(batches)
+    G, D = parity["G"], parity["D"]      # as they were before; now train them by hand, on the same batches
+    ...
+    assert parity.difference() < 1e-9
+    assert parity.forwards == {"G": 10, "D": 15}
+    ```
+
+    Args:
+        recipe: a file, or the name of a shipped recipe.
+        overrides: as on the command line: keep networks and pictures small.
+        plugins: plain files to load as plugins.
+        steps_per_epoch: what schedules are told of the data.
+
+    Raises:
+        RecipeError: the recipe is faulty.
+    """
+
+    def __init__(
+        self,
+        recipe: str | Path | Recipe,
+        *overrides: str,
+        plugins: Sequence[Path] = (),
+        steps_per_epoch: int = 100,
+    ) -> None:
+        if not isinstance(recipe, Recipe):
+            exact = ("run.precision=fp64", "run.device=cpu")
+            recipe = open_recipe(str(recipe), (*overrides, *exact), load_plugins(plugins).registry)
+        self.recipe = recipe
+        precision = Precision(recipe.run.precision, torch.device("cpu"))
+        cast = build_cast(recipe, precision.place)
+        if dry_run(recipe).lazy:
+            create_lazy_parameters(recipe, cast, precision)
+        self.trainer = Trainer(recipe, cast, precision, Progress(0, steps_per_epoch, 10 * steps_per_epoch))
+        self.networks: dict[str, nn.Module] = {name: copy.deepcopy(net) for name, net in cast.networks.items()}
+        """Copies, as they were before the training."""
+        self.forwards: Counter[str] = Counter()
+        """How often each network ran in `train`, in losses too; its methods, as `G.encode`, are counted apart."""
+        for name, network in cast.networks.items():
+            network.register_forward_hook(lambda *_, name=name: self.forwards.update([name]))
+
+    def __getitem__(self, name: str) -> nn.Module:
+        """The copy of a network."""
+        return self.networks[name]
+
+    def batches(self, count: int, seed: int = 0, classes: int = 2) -> list[dict[str, Tensor]]:
+        """Batches of noise with the fields of the recipe's data: floats in `[-1, 1]`, labels in `[0, classes)`."""
+        generator = torch.Generator().manual_seed(seed)
+        size = self.recipe.loader.batch_size
+        return [random_batch(self.recipe.dataset, size, generator, classes) for _ in range(count)]
+
+    def train(self, batches: Sequence[Batch], seed: int = 1) -> None:
+        """Let the engine take a step on each batch (on each `run.accumulate` batches); torch is seeded before."""
+        torch.manual_seed(seed)
+        share = self.recipe.run.accumulate
+        self.trainer.program.forwards.clear()
+        for start in range(0, len(batches), share):
+            self.trainer.step(batches[start : start + share])
+        methods = {name: count for name, count in self.trainer.program.forwards.items() if "." in name}
+        self.forwards.update(methods)
+
+    def difference(self) -> float:
+        """The largest difference between a weight or buffer that the engine trained and that of the copy."""
+        pairs = [
+            (ours, self.networks[name].state_dict()[key])
+            for name, network in self.trainer.cast.networks.items()
+            for key, ours in network.state_dict().items()
+        ]
+        return max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
+
+    def average(self, network: str) -> nn.Module:
+        """The moving average of a network that the engine trained.
+
+        Raises:
+            KeyError: it has none.
+        """
+        return next(p.ema[network].module for p in self.trainer.players.values() if network in p.networks)
