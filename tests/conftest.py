@@ -71,11 +71,28 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def picture_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny unpaired dataset: trainA, trainB, testA, testB."""
-    root = tmp_path_factory.mktemp("pictures")
-    for folder, count in (("trainA", 5), ("trainB", 4), ("testA", 2), ("testB", 3)):
+    return pictures(tmp_path_factory.mktemp("pictures"), {"trainA": 5, "trainB": 4, "testA": 2, "testB": 3})
+
+
+@pytest.fixture(scope="session")
+def pair_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny dataset of pairs side by side: train and test."""
+    return pictures(tmp_path_factory.mktemp("pairs"), {"train": 5, "test": 2}, size=(80, 40))
+
+
+@pytest.fixture(scope="session")
+def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of tiny pictures for each of three classes."""
+    return pictures(tmp_path_factory.mktemp("classes"), {"ant": 3, "bee": 4, "cat": 3})
+
+
+def pictures(root: Path, folders: dict[str, int], size: tuple[int, int] = (48, 40)) -> Path:
+    """Folders with so many pictures of noise each."""
+    width, height = size
+    for folder, count in folders.items():
         (root / folder).mkdir()
         for index in range(count):
             seeded = torch.Generator().manual_seed(index)
-            noise = torch.randint(0, 256, (40, 48, 3), dtype=torch.uint8, generator=seeded)
+            noise = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8, generator=seeded)
             Image.fromarray(noise.numpy()).save(root / folder / f"{index}.jpg")
     return root

@@ -1,0 +1,11 @@
+"""CUT and FastCUT for ganforge: one-sided unpaired translation by contrasting patches."""
+
+from pathlib import Path
+
+from ganforge import Register, hookimpl
+
+
+@hookimpl
+def register_recipes(register: Register) -> None:
+    for path in sorted((Path(__file__).parent / "recipes").glob("*.yaml")):
+        register(path.stem, path)

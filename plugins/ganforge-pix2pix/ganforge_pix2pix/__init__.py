@@ -1,0 +1,11 @@
+"""pix2pix and pix2pixHD for ganforge: conditional GANs on pairs of pictures."""
+
+from pathlib import Path
+
+from ganforge import Register, hookimpl
+
+
+@hookimpl
+def register_recipes(register: Register) -> None:
+    for path in sorted((Path(__file__).parent / "recipes").glob("*.yaml")):
+        register(path.stem, path)
