@@ -17,6 +17,9 @@ aten = torch.ops.aten
 WAITS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero, aten.nonzero, aten.masked_select}
 
 
+INDEXING = {aten.index, aten.index_put, aten.index_put_}
+
+
 class CheckFailed(AssertionError):
     """A part does not keep what the engine relies on; the message says what, and what to do."""
 
@@ -54,7 +57,7 @@ def checked_options(part: Any, signature: Signature, options: Mapping[str, Any])
 
 class _NeverWaiting(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.overloadpacket in WAITS:
+        if func.overloadpacket in WAITS or (func.overloadpacket in INDEXING and _is_mask(args[1])):
             raise CheckFailed(
                 f"it asks for a tensor's value ({func.overloadpacket.__name__}): a GPU would stand still at each step\n"
                 "  look for .item(), float(x), bool(x), `if x > 0:`, nonzero and x[mask]; torch.where does without"
@@ -77,6 +80,11 @@ def tensors_of(value: Any) -> list[Tensor]:
 def equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
     """Whether two series of tensors are the same, bit for bit."""
     return len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _is_mask(indices: Sequence[Tensor | None]) -> bool:
+    """Whether what is picked depends on values: its size must be known before anything goes on."""
+    return any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in indices)
 
 
 @contextmanager

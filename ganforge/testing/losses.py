@@ -43,8 +43,8 @@ def check_loss(loss: Callable[..., Any], *, skip: tuple[str, ...] = (), **given:
     | `bf16` | and the value stays what it is when the inputs were rounded to bfloat16, as mixed precision does |
     | `samples` | it is a mean over samples, so that accumulation and order change nothing, or declared to couple them |
     | `waiting` | it never makes the host wait for a GPU |
-    | `compiled` | it gives the same under `torch.compile` (not where it differentiates: such phases run eagerly) |
     | `state` | a module's state goes through a checkpoint |
+    | `compiled` | it gives the same under `torch.compile` (not where it differentiates: such phases run eagerly) |
 
     Args:
         loss: a function, or an `nn.Module` class, as it would be registered.
@@ -67,8 +67,8 @@ def check_loss(loss: Callable[..., Any], *, skip: tuple[str, ...] = (), **given:
         "bf16": case.check_bf16,
         "samples": case.check_samples,
         "waiting": case.check_waiting,
-        "compiled": case.check_compiled,
         "state": case.check_state,
+        "compiled": case.check_compiled,
     }
     run_checks(loss, checks, skip)
 

@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganforge.engine.cast import build_cast
 from ganforge.engine.device import Precision
 from ganforge.engine.training import Trainer
 from ganforge.parts import Progress
-
-aten = torch.ops.aten
+from ganforge.testing import CheckFailed
+from ganforge.testing.checking import never_waiting
 
 RECIPE = """
 data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}
@@ -38,34 +36,17 @@ run: {steps: 10, precision: bf16, device: cpu, accumulate: 2}
 """
 
 
-class WaitedError(Exception):
-    """The host asked for a value: on a GPU it would wait for everything before."""
-
-
-class NeverWaiting(TorchDispatchMode):
-    """Refuses what `item()`, `float(tensor)`, `bool(tensor)` and sizes that depend on values are made of."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.overloadpacket in {aten._local_scalar_dense, aten.equal, aten.nonzero, aten.masked_select}:
-            raise WaitedError(str(func))
-        return func(*args, **(kwargs or {}))
-
-
-def test_a_step_never_waits_for_the_device(read: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def tolist(_: Tensor) -> Any:
-        raise WaitedError("tolist")
-
+def test_a_step_never_waits_for_the_device(read: Callable[..., Any]) -> None:
     recipe = read(RECIPE)
     precision = Precision("bf16", torch.device("cpu"))
     trainer = Trainer(recipe, build_cast(recipe, precision.place), precision, Progress(0, 5, 10))
     trainer.bad_losses.eager = False  # as on a GPU
-    monkeypatch.setattr(Tensor, "tolist", tolist)
-    with NeverWaiting():
+    with never_waiting():
         for step in range(4):
             batches = [{"x": torch.zeros(2, 3, 16, 16), "y": torch.zeros(2, 3, 16, 16)} for _ in range(2)]
             trainer.step(batches, log=step == 1)
         for reading in (trainer.bad_losses.check, trainer.statistics.read, lambda: bool(torch.ones(()))):
-            with pytest.raises(WaitedError):
+            with pytest.raises(CheckFailed):
                 reading()
 
 

@@ -1,0 +1,59 @@
+"""ganforge's own parts pass the checks that it offers to others; a part that is added fails until it is tried here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganforge.plugins import load_plugins
+from ganforge.registry import Registry
+from ganforge.testing import check_dataset, check_loss, check_op
+
+LOSSES: dict[str, dict[str, Any]] = {"l1": {}, "l2": {}, "smooth_l1": {"beta": 0.5}}
+OPS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "concat": (((4, 3, 8, 8), (4, 1, 8, 8)), {}),
+    "noise": ((), {"size": 8}),
+    "one_hot": ((torch.tensor([0, 2, 1, 2]),), {"classes": 3}),
+    "random_labels": ((), {"classes": 3}),
+    "shuffle": (((4, 3),), {}),
+}
+DATASETS: dict[str, dict[str, Any]] = {
+    "shapes": {"size_px": 16, "count": 3, "validation": 2},
+    "class_folders": {"classes": 3, "load_px": 36, "crop_px": 32},
+    "image_folder": {"crop_px": 32},
+    "unpaired_folders": {"load_px": 36, "crop_px": 32},
+    "paired_folders": {"load_px": 36, "crop_px": 32},
+}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_plugins().registry
+
+
+@pytest.mark.parametrize(("kind", "tried"), [("losses", LOSSES), ("ops", OPS), ("datasets", DATASETS)])
+def test_every_built_in_part_is_tried(kind: str, tried: dict[str, Any], registry: Registry) -> None:
+    assert {part.name for part in registry.of(kind) if part.plugin == "ganforge"} == set(tried)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(name: str, registry: Registry) -> None:
+    check_loss(registry.find("losses", name).factory, **LOSSES[name])
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_ops(name: str, registry: Registry) -> None:
+    arguments, options = OPS[name]
+    check_op(registry.find("ops", name).factory, *arguments, **options)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_datasets(
+    name: str, registry: Registry, picture_folders: Path, pair_folders: Path, class_folders: Path
+) -> None:
+    roots = {"unpaired_folders": picture_folders, "paired_folders": pair_folders}
+    root = {} if name == "shapes" else {"root": str(roots.get(name, class_folders))}
+    check_dataset(registry.find("datasets", name).factory, **DATASETS[name], **root)  # type: ignore[arg-type]
