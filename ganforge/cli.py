@@ -19,6 +19,7 @@ COMMANDS = {
     "show": "Show a recipe resolved, or its dataflow.",
     "ls": "List the recipes at hand.",
     "cp": "Copy a recipe to make it yours.",
+    "new": "Start a plugin.",
     "plugins": "List the plugins and their state.",
     "parts": "List parts, or explain one.",
     "translate": "Translate pictures with a trained run.",
