@@ -22,6 +22,7 @@ COMMANDS = {
     "new": "Start a plugin.",
     "plugins": "List the plugins and their state.",
     "parts": "List parts, or explain one.",
+    "schema": "Write the schema by which editors complete recipes.",
     "translate": "Translate pictures with a trained run.",
     "data": "Download datasets, look at samples.",
     "board": "Open TensorBoard on runs.",

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ganforge.docstrings import arguments, prose
 from ganforge.errors import UsageError, nearest
 from ganforge.parts import Context, Progress
-from ganforge.signature import Signature, SignatureError, read_signature
+from ganforge.signature import CALLED, Signature, SignatureError, read_signature
 
 BUILT_IN = "ganforge"
 """The plugin whose short names no other one can take: installing a plugin changes no recipe."""
@@ -41,12 +42,20 @@ class Part:
 
     @property
     def doc(self) -> str:
-        return inspect.getdoc(self.factory) or ""
+        """The docstring without its sections; a class does not inherit one."""
+        return prose(inspect.cleandoc(self.factory.__doc__ or ""))
 
     @property
     def summary(self) -> str:
-        """The first sentence of the docstring, on one line."""
+        """The first paragraph of the docstring, on one line."""
         return " ".join(self.doc.split("\n\n")[0].split())
+
+    @property
+    def explanations(self) -> dict[str, str]:
+        """What the docstrings say of the parameters, each on one line."""
+        methods = [name for name in ("__init__", CALLED.get(self.kind, "")) if hasattr(self.factory, name)]
+        docs = [*(inspect.getdoc(getattr(self.factory, name)) for name in methods), self.factory.__doc__]
+        return {name: text for doc in docs for name, text in arguments(inspect.cleandoc(doc or "")).items()}
 
     def trait(self, name: str) -> tuple[str, ...]:
         """What `ganforge.traits` declared of the part."""

@@ -26,6 +26,8 @@ from ganforge.parts import Context, Progress
 
 MISSING = inspect.Parameter.empty
 INJECTED = (Context, Progress, random.Random)
+CALLED = {"losses": "forward", "metrics": "update"}
+"""The method of a class whose parameters are bound to expressions."""
 
 
 class SignatureError(Exception):
@@ -64,7 +66,8 @@ class Signature:
         return ", ".join(shown) or "no options"
 
     @cached_property
-    def _adapter(self) -> pydantic.TypeAdapter[dict[str, Any]]:
+    def adapter(self) -> pydantic.TypeAdapter[dict[str, Any]]:
+        """What checks the options, a mapping of them by name."""
         fields = {o.name: Required[o.annotation] if o.required else NotRequired[o.annotation] for o in self.options}
         form = TypedDict("Options", fields)  # type: ignore[misc]
         # Strict: "64" is no number; unknown options are refused, not ignored.
@@ -77,7 +80,7 @@ class Signature:
         They go through JSON, where a list may become a tuple and a string a path, though the mode is strict.
         """
         try:
-            return self._adapter.validate_json(json.dumps(options)), []
+            return self.adapter.validate_json(json.dumps(options)), []
         except pydantic.ValidationError as error:
             return {}, list(faults(error))
 
@@ -93,10 +96,9 @@ def read_signature(kind: str, factory: Callable[..., Any]) -> Signature:
         return Signature(tuple(_without_tensors(parameter) for parameter in list(parameters)[1:]))
     if inspect.isclass(factory):
         built = _sort_parameters(_parameters(factory, "__init__"), inputs=False)
-        called = {"losses": "forward", "metrics": "update"}.get(kind)
-        if called is None:
+        if kind not in CALLED:
             return built
-        return Signature(built.options, tuple(_parameters(factory, called)), built.injected)
+        return Signature(built.options, tuple(_parameters(factory, CALLED[kind])), built.injected)
     return _sort_parameters(_parameters(factory), inputs=kind in {"losses", "metrics", "ops"})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from ganforge.errors import Mark, Problem
 from ganforge.parts import Dataset
@@ -20,65 +20,96 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Settings(BaseModel):
-    """Settings with fixed names: strict types, unknown names refused."""
+    """Settings with fixed names: strict types, unknown names refused. What editors show of them are the docstrings."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+DEVICE = r"auto|cpu|mps|cuda(:(0|[1-9]\d?))?"
 
 
 def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:(0|[1-9]\d?))?", name):
+    if not re.fullmatch(DEVICE, name):
         raise ValueError(f"should be auto, cpu, mps, cuda or cuda:1, not '{name}'")
     return name
+
+
+Device = Annotated[str, AfterValidator(_device), WithJsonSchema({"type": "string", "pattern": f"^({DEVICE})$"})]
 
 
 class RunSettings(Settings):
     """`run:`: how long, how precisely, on what, and how often things are written."""
 
     epochs: Count | None = None
+    """The length in epochs; with `steps` as well, the shorter of both counts."""
     steps: Count | None = None
+    """The length in steps."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    device: Annotated[str, AfterValidator(_device)] = "auto"
+    """Of everything random."""
+    device: Device = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
     precision: Literal["fp64", "fp32", "tf32", "bf16", "fp16"] = "fp32"
+    """What the networks compute in; losses compute in fp32 at least."""
     deterministic: bool = False
+    """On a GPU, take kernels that give the same bits each time, where torch has them; slower."""
     accumulate: Count = 1
+    """Batches whose gradients are averaged into one step."""
     on_bad_loss: Literal["stop", "skip"] = "stop"
+    """`stop` at a NaN or infinite loss, or `skip` that phase and count it."""
     images: tuple[str, ...] = ()
+    """Signals and batch fields to draw, for the same validation samples each time."""
     images_count: Count = 4
+    """How many samples are drawn."""
     images_every: Every = 1000
+    """Steps between pictures."""
     log_every: Every = 50
+    """Steps between statistics; those of the first and the last step are always read."""
     metrics_every: Every | None = None
+    """Steps between metrics; they are computed at the end in any case."""
     checkpoint_every: Every = 1000
+    """Steps between checkpoints."""
     keep_last: Count = 3
+    """How many of the last checkpoints stay."""
     keep_every: Every | None = None
+    """Checkpoints of steps that this number divides stay, too."""
 
 
 class LoaderSettings(Settings):
     """The keys of `data:` that are the engine's; the others are options of the dataset."""
 
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 1
+    """Samples of a batch."""
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Processes that load; 0 loads in the process that trains."""
 
 
 class EmaSettings(Settings):
     """`ema:` of a player: the weights' moving average, `decay` per step."""
 
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """How much of the average stays at each step."""
 
 
 class PlayerSettings(Settings):
     """The keys of a player that are no parts."""
 
     networks: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Who learns together."""
     ema: EmaSettings | None = None
+    """Keep a moving average of the weights: panels, metrics and `translate` use it."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Scale the gradients down to this norm."""
     clip_weights: Annotated[float, Field(gt=0)] | None = None
+    """After each step, cut every weight off at this size."""
 
 
 class PhaseSettings(Settings):
     """The keys of a phase but its losses."""
 
     train: str
+    """The player that takes a step."""
     every: Every = 1
+    """The phase runs in every so many steps, the first included."""
 
 
 @dataclass(frozen=True)
