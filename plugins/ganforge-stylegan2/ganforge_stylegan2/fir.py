@@ -1,0 +1,44 @@
+"""Changing the size of images without aliasing: the filter [1, 3, 3, 1] of StyleGAN2, on plain convolutions.
+
+Convolutions, because autograd differentiates them as often as R1 and path-length regularisation ask for.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+class Fir(nn.Module):
+    """Filters each channel by [1, 3, 3, 1] across and down, scaled so that a plain surface stays as it is.
+
+    Karras et al. 2020, appendix B, https://arxiv.org/abs/1912.04958; Zhang 2019, https://arxiv.org/abs/1904.11486.
+    """
+
+    taps: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        taps = torch.tensor(TAPS) / sum(TAPS)
+        self.register_buffer("taps", (taps[:, None] * taps)[None, None], persistent=False)
+
+    def blur(self, x_NCHW: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
+        """Filter behind a border of `padding` zeros, and keep every `stride`-th value in each direction."""
+        planes = F.conv2d(_planes(x_NCHW), gain * self.taps, stride=stride, padding=padding)
+        return planes.reshape(*x_NCHW.shape[:2], *planes.shape[2:])
+
+    def shrink(self, x_NCHW: Tensor) -> Tensor:
+        """`[N, C, H, W]` to `[N, C, H / 2, W / 2]`."""
+        return self.blur(x_NCHW, padding=1, stride=2)
+
+    def enlarge(self, x_NCHW: Tensor) -> Tensor:
+        """`[N, C, H, W]` to `[N, C, 2 H, 2 W]`: zeros between the pixels, then the filter with four times the gain."""
+        # A transposed convolution is both at once, and never multiplies by the zeros.
+        planes = F.conv_transpose2d(_planes(x_NCHW), 4 * self.taps, stride=2, padding=1)
+        return planes.reshape(*x_NCHW.shape[:2], *planes.shape[2:])
+
+
+def _planes(x_NCHW: Tensor) -> Tensor:
+    """Every channel of every sample as an image of its own: `[N * C, 1, H, W]`."""
+    return x_NCHW.reshape(-1, 1, *x_NCHW.shape[2:])
