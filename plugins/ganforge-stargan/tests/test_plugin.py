@@ -1,0 +1,45 @@
+import inspect
+
+import pluggy
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+import ganforge_stargan
+from ganforge import hookspecs
+from ganforge_stargan.generator import Generator
+
+KINDS = ("networks", "losses", "ops")
+
+
+def parts(kind: str) -> dict[str, object]:
+    manager = pluggy.PluginManager("ganforge")
+    manager.add_hookspecs(hookspecs)
+    manager.register(ganforge_stargan, "stargan")
+    manager.check_pending()
+    found: dict[str, object] = {}
+    getattr(manager.hook, f"register_{kind}")(register=found.__setitem__)
+    return found
+
+
+def test_parts() -> None:
+    assert {kind: set(parts(kind)) for kind in (*KINDS, "recipes")} == {
+        "networks": {"generator", "discriminator"},
+        "losses": {"classification"},
+        "ops": {"domain"},
+        "recipes": {"stargan_folders"},
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_part_says_where_it_comes_from_and_explains_its_parameters(kind: str) -> None:
+    for part in parts(kind).values():
+        doc = inspect.getdoc(part) or ""
+        assert "https://arxiv.org/abs/1711.09020" in doc
+        assert all(f"{name}:" in doc for name in inspect.signature(part).parameters)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("option", "value"), [("classes", 0), ("channels", 0), ("blocks", -1), ("in_channels", 0)])
+def test_options_out_of_range_can_be_told_from_the_signature(option: str, value: object) -> None:
+    hints = inspect.get_annotations(Generator.__init__, eval_str=True)
+    with pytest.raises(ValidationError):
+        TypeAdapter(hints[option]).validate_python(value)
