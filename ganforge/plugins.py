@@ -6,28 +6,35 @@ import functools
 import importlib.metadata
 import importlib.util
 import inspect
+import keyword
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import pluggy
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from ganforge import __version__, hookspecs
 from ganforge.errors import EnvironmentFault, GanforgeError, UsageError, suggest
-from ganforge.registry import KINDS, Part, Registry
+from ganforge.guard import undisturbed
+from ganforge.registry import KINDS, SINGULAR, Part, Registry
 from ganforge.signature import SignatureError
 
 GROUP = "ganforge"
-
-
+BUILT_IN = "ganforge.builtin"
 REPAIR = "  install it anew: pip install --force-reinstall ganforge"
+SLOW_S = 2
+"""Loading a plugin for longer than this is worth a note: every command waits for it."""
 
 
 @dataclass
@@ -35,16 +42,26 @@ class Plugin:
     """One plugin as it was found: loaded, or broken with the reason."""
 
     name: str
-    origin: str
-    """The distribution and its version, or the file."""
+    distribution: str
+    """What it came in; the path of a plain file; empty for one that was only asked for."""
+    version: str = ""
+    """Of the distribution; empty for a plain file."""
     reason: str = ""
     traceback: str = ""
     hooks: list[str] = field(default_factory=list)
-    parts: list[str] = field(default_factory=list)
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    """Names by kind, and those of `commands`."""
+    notes: list[str] = field(default_factory=list)
+    """What is amiss though it need not keep the plugin from working."""
 
     @property
     def state(self) -> str:
         return "broken" if self.reason else "loaded"
+
+    @property
+    def origin(self) -> str:
+        """The distribution and its version, or the file."""
+        return f"{self.distribution} {self.version}".strip() or "not installed"
 
 
 @dataclass
@@ -72,12 +89,13 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     plugins = Plugins(Registry(), [], manager)
-    for plugin, entry in _installed():
+    for entry, plugin in _installed():
         if not plugin.reason:
-            _load(plugins, plugin, entry.load)
+            _load(plugins, plugin, functools.partial(_import_entry, entry))
         plugins.found.append(plugin)
-        if plugin.name == GROUP and plugin.reason:
+        if entry.value == BUILT_IN and plugin.reason:
             raise EnvironmentFault(f"ganforge's own parts could not be loaded: {plugin.reason}\n{REPAIR}")
+    plugins.found += _missing()
     for path in files:
         plugin = Plugin(path.stem, str(path))
         _load(plugins, plugin, functools.partial(_import_file, path))
@@ -88,35 +106,77 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
     return plugins
 
 
-def _installed() -> Iterator[tuple[Plugin, EntryPoint]]:
-    wanted = os.environ.get("GANFORGE_PLUGINS")
-    allowed = {GROUP, *wanted.split(",")} if wanted is not None else None
-    entries: dict[str, dict[str, EntryPoint]] = {}
+def _wanted() -> set[str] | None:
+    """The plugins that `GANFORGE_PLUGINS` names; None where it is not set: all of them."""
+    names = os.environ.get("GANFORGE_PLUGINS")
+    return None if names is None else {name.strip() for name in names.split(",") if name.strip()}
+
+
+def _installed() -> Iterator[tuple[EntryPoint, Plugin]]:
+    """The entry points that are wanted, the built-in one first, and of their plugins what is known before loading."""
+    wanted = _wanted()
+    owners: dict[str, list[tuple[EntryPoint, Plugin]]] = {}
     for entry in entry_points(group=GROUP):
-        origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
-        entries.setdefault(entry.name, {})[origin] = entry
-    for name, owners in sorted(entries.items(), key=lambda item: (item[0] != GROUP, item[0])):
-        if allowed is not None and name not in allowed:
-            continue
-        for origin, entry in owners.items():
-            plugin = Plugin(name, origin)
-            plugin.reason = _unmet(entry.dist)
-            if len(owners) > 1:
-                # pluggy would silently keep one of them: which, depends on the order of installation.
-                plugin.reason = f"{' and '.join(owners)} both call their plugin '{name}'; uninstall one of them"
-            yield plugin, entry
+        if wanted is None or entry.name in wanted or entry.value == BUILT_IN:
+            owners.setdefault(entry.name, []).append((entry, _before_loading(entry)))
+    for name in sorted(owners, key=lambda name: (name != GROUP, name)):
+        if len(owners[name]) > 1 and name != GROUP:
+            # pluggy would silently keep one of them: which, depends on the order of installation.
+            same = " and ".join(sorted(plugin.origin for _, plugin in owners[name]))
+            for _, plugin in owners[name]:
+                plugin.reason = f"{same} both call their plugin '{name}'; uninstall one of them"
+        yield from sorted(owners[name], key=lambda owner: (owner[0].value != BUILT_IN, owner[1].distribution))
 
 
-def _unmet(distribution: Distribution | None) -> str:
-    """Why a distribution does not go with this ganforge; nothing where it does."""
-    for text in (distribution.requires if distribution else None) or ():
-        wanted = Requirement(text)
-        if wanted.name.lower() != GROUP or (wanted.marker and not wanted.marker.evaluate()):
-            continue
-        if not wanted.specifier.contains(__version__, prereleases=True):
-            cure = f"pip install --upgrade '{wanted.name}{wanted.specifier}'"
-            return f"it wants ganforge {wanted.specifier}, and this is {__version__}: {cure}"
-    return ""
+def _before_loading(entry: EntryPoint) -> Plugin:
+    if entry.dist is None:
+        return Plugin(entry.name, entry.value)
+    unmet = _unmet(entry.dist)
+    reason = unmet.pop(GROUP, "")
+    return Plugin(entry.name, entry.dist.name, entry.dist.version, reason, notes=list(unmet.values()))
+
+
+def _missing() -> Iterator[Plugin]:
+    """The plugins that `GANFORGE_PLUGINS` names, and that nothing brings."""
+    known = {entry.name for entry in entry_points(group=GROUP)}
+    for name in sorted((_wanted() or set()) - known):
+        reason = f"GANFORGE_PLUGINS names it, and no installed distribution brings it; {suggest(name, known)}"
+        yield Plugin(name, "", reason=reason)
+
+
+def _unmet(distribution: Distribution) -> dict[str, str]:
+    """The requirements of a distribution that are not met, by name: what is wrong, and the cure. As pip sees them:
+    without extras, and a pre-release that is installed is as good as a release."""
+    unmet: dict[str, str] = {}
+    for text in distribution.requires or ():
+        with suppress(InvalidRequirement):  # pip has told already
+            wanted = Requirement(text)
+            name = canonicalize_name(wanted.name)
+            if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+                continue
+            there = __version__ if name == GROUP else _version(name)
+            if there is None:
+                unmet[name] = f"it wants {name}{wanted.specifier}, which is not installed: pip install '{wanted}'"
+            elif failed := [s for s in wanted.specifier if not s.contains(there, prereleases=True)]:
+                is_outgrown = any(s.operator in ("<", "<=") for s in failed)
+                cure = distribution.name if is_outgrown else f"'{name}{wanted.specifier}'"
+                unmet[name] = f"it wants {name}{wanted.specifier}, and this is {there}: pip install --upgrade {cure}"
+    return unmet
+
+
+def _version(distribution: str) -> str | None:
+    with suppress(PackageNotFoundError):
+        return importlib.metadata.version(distribution)
+    return None
+
+
+def _import_entry(entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except ModuleNotFoundError as error:
+        if error.name and f"{entry.module}.".startswith(f"{error.name}."):
+            raise UsageError(f"its entry point names the module '{entry.module}', which is not installed") from error
+        raise
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -131,6 +191,17 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _load(plugins: Plugins, plugin: Plugin, importer: Callable[[], Any]) -> None:
+    started = time.perf_counter()
+    with undisturbed() as changed:
+        _register(plugins, plugin, importer)
+    seconds = time.perf_counter() - started
+    if plugin.name != GROUP and seconds > SLOW_S:
+        plugin.notes.append(f"every command waits for it: loading it took {seconds:.1f} s")
+    if changed:
+        plugin.notes.append(f"when it was loaded it changed {', '.join(changed)}: put back, for that would change runs")
+
+
+def _register(plugins: Plugins, plugin: Plugin, importer: Callable[[], Any]) -> None:
     manager = plugins.manager
     parts: list[Part] = []
     try:
@@ -142,7 +213,7 @@ def _load(plugins: Plugins, plugin: Plugin, importer: Callable[[], Any]) -> None
         for part in _collect(manager, plugin, module):
             plugins.registry.add(part)
             parts.append(part)
-        plugin.parts = [f"{part.kind}: {part.name}" for part in parts]
+        plugin.parts = _names(parts) | _commands(manager, module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even call sys.exit
@@ -159,7 +230,7 @@ def _reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, SystemExit):
         return f"it ends Python when it is imported (SystemExit: {error.code})"
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
 
 
 def _own_frames(error: BaseException) -> str:
@@ -185,9 +256,9 @@ def _check_hooks(manager: pluggy.PluginManager, module: Any) -> list[str]:
     for name, function in marked.items():
         if name not in specs:
             raise UsageError(f"there is no hook '{name}'; {suggest(name, specs)}")
-        (takes,) = inspect.signature(specs[name]).parameters
-        if wrong := [given for given in inspect.signature(function).parameters if given != takes]:
-            raise UsageError(f"the hook '{name}' takes '{takes}', not '{wrong[0]}': write def {name}({takes})")
+        takes, given = (", ".join(inspect.signature(f).parameters) for f in (specs[name], function))
+        if given != takes:
+            raise UsageError(f"the hook '{name}' takes ({takes}), not ({given}): write def {name}({takes})")
     for name in specs:
         if name not in marked and inspect.isfunction(getattr(module, name, None)):
             raise UsageError(f"'{name}' is not marked as a hook: write @hookimpl above it")
@@ -197,12 +268,44 @@ def _check_hooks(manager: pluggy.PluginManager, module: Any) -> list[str]:
 
 
 def _collect(manager: pluggy.PluginManager, plugin: Plugin, module: Any) -> Iterator[Part]:
-    others = [other for other in manager.get_plugins() if other is not module]
     for kind in KINDS:
         parts: list[Part] = []
 
         def register(name: str, factory: Any, kind: str = kind, parts: list[Part] = parts) -> None:
+            _check_part(kind, name, factory)
             parts.append(Part(kind, name, plugin.name, factory))
 
-        manager.subset_hook_caller(f"register_{kind}", others)(register=register)
+        _call(manager, module, f"register_{kind}", register=register)
         yield from parts
+
+
+def _call(manager: pluggy.PluginManager, module: Any, hook: str, **arguments: Any) -> None:
+    others = [other for other in manager.get_plugins() if other is not module]
+    manager.subset_hook_caller(hook, others)(**arguments)
+
+
+def _check_part(kind: str, name: Any, factory: Any) -> None:
+    """Refuse what no recipe could name.
+
+    Raises:
+        UsageError: the name is none that expressions can call, or the recipe is not there.
+    """
+    if kind == "recipes":
+        if not Path(factory).is_file():
+            raise UsageError(f"its recipe '{name}' is not there: {factory}")
+    elif not (isinstance(name, str) and name.isidentifier()) or keyword.iskeyword(name):
+        raise UsageError(f"it registers the {SINGULAR[kind]} '{name}', which is no name that a recipe could call")
+
+
+def _names(parts: Sequence[Part]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for part in parts:
+        names.setdefault(part.kind, []).append(part.name)
+    return names
+
+
+def _commands(manager: pluggy.PluginManager, module: Any) -> dict[str, list[str]]:
+    """A plugin's commands. Its hook is tried on a group of its own: should it fail, it fails here."""
+    group = click.Group()
+    _call(manager, module, "register_commands", cli=group)
+    return {"commands": list(group.commands)} if group.commands else {}

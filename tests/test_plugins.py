@@ -1,14 +1,19 @@
-"""Plugins are found by their entry points, and a broken one costs only itself."""
+"""Plugins are found by their entry points, and a broken one costs only itself.
+
+`isolation/` proves it of distributions that are really installed; here are the details.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
-from ganforge.cli import main
 from ganforge.errors import EnvironmentFault, UsageError
+from ganforge.guard import SETTINGS
 from ganforge.plugins import Plugin, Plugins, load_plugins
 from ganforge.registry import UnknownPart
 
@@ -31,13 +36,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     seen: list[str] = []
     monkeypatch.setenv("GANFORGE_PLUGINS", "")
 
-    def install(plugin: str, text: str, distribution: str | None = None) -> None:
-        distribution = distribution or f"ganforge-{plugin}"
+    def install(plugin: str, text: str, *requirements: str) -> None:
+        distribution = f"ganforge-{plugin}"
         module = f"{distribution.replace('-', '_')}_{tmp_path.name}"  # Python remembers modules by name
         folder = tmp_path / distribution
         info = folder / f"{distribution.replace('-', '_')}-1.2.dist-info"
         info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        requires = "".join(f"Requires-Dist: {requirement}\n" for requirement in requirements)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n{requires}")
         (info / "entry_points.txt").write_text(f"[ganforge]\n{plugin} = {module}\n")
         (folder / f"{module}.py").write_text(text)
         monkeypatch.syspath_prepend(folder)
@@ -57,7 +63,7 @@ def test_a_plugin_is_loaded_from_its_entry_point(install: Install) -> None:
     plugins = load_plugins()
     plugin = named(plugins, "smooth")
     assert (plugin.state, plugin.origin) == ("loaded", "ganforge-smooth 1.2")
-    assert (plugin.hooks, plugin.parts) == (["register_losses"], ["losses: charbonnier"])
+    assert (plugin.hooks, plugin.parts) == (["register_losses"], {"losses": ["charbonnier"]})
     assert plugins.registry.find("losses", "charbonnier").full_name == "smooth.charbonnier"
     assert str(plugins.registry.find("losses", "smooth.charbonnier").signature) == (
         "input: tensor, target: tensor, epsilon: float = 0.001"
@@ -65,28 +71,16 @@ def test_a_plugin_is_loaded_from_its_entry_point(install: Install) -> None:
 
 
 BROKEN = {
-    "raises": ("import a_module_that_is_nowhere", "ModuleNotFoundError: No module named 'a_module_that_is_nowhere'"),
-    "no_python": ("def broken(:\n", "SyntaxError: invalid syntax (ganforge_no_python_{}.py, line 1)"),
-    "exits": ("import sys\nsys.exit(3)", "it ends Python when it is imported (SystemExit: 3)"),
-    "misspells": (
-        SOUND.replace("register_losses", "register_loses"),
-        "there is no hook 'register_loses'; did you mean 'register_losses'?",
-    ),
     "unmarked": (
         SOUND.replace("@hookimpl\n", ""),
         "'register_losses' is not marked as a hook: write @hookimpl above it",
     ),
-    "hookless": (HEAD, "it implements no hook: mark functions such as register_losses with @ganforge.hookimpl"),
-    "other_argument": (
-        SOUND.replace("register_losses(register)", "register_losses(registry)"),
-        "the hook 'register_losses' takes 'register', not 'registry': write def register_losses(register)",
+    "deaf": (
+        HEAD + "@hookimpl\ndef register_losses():\n    pass\n",
+        "the hook 'register_losses' takes (register), not (): write def register_losses(register)",
     ),
     "raises_in_hook": (SOUND + "    1 / 0\n", "ZeroDivisionError: division by zero"),
-    "untyped": (
-        SOUND.replace("epsilon: float", "epsilon"),
-        "parameter 'epsilon' of 'charbonnier' has no type annotation; "
-        "write one: it tells the engine how to check or bind it",
-    ),
+    "raises_mutely": ("raise RuntimeError", "RuntimeError"),
     "undefined_type": (
         'from __future__ import annotations\n' + SOUND.replace("epsilon: float", "epsilon: Flaot"),
         "the annotations of 'charbonnier' cannot be read: name 'Flaot' is not defined",
@@ -94,6 +88,18 @@ BROKEN = {
     "twice": (
         SOUND + '    register("charbonnier", charbonnier)\n',
         "it registers the loss 'charbonnier' twice",
+    ),
+    "nameless": (
+        SOUND + '    register(None, charbonnier)\n',
+        "it registers the loss 'None', which is no name that a recipe could call",
+    ),
+    "loses_a_recipe": (
+        SOUND + '@hookimpl\ndef register_recipes(register):\n    register("mine", "nowhere/mine.yaml")\n',
+        "its recipe 'mine' is not there: nowhere/mine.yaml",
+    ),
+    "fails_at_commands": (
+        SOUND + "@hookimpl\ndef register_commands(cli):\n    cli.add_comand\n",
+        "AttributeError: 'Group' object has no attribute 'add_comand'",
     ),
 }  # fmt: skip
 
@@ -106,7 +112,7 @@ def test_a_broken_plugin_costs_only_itself(name: str, install: Install, tmp_path
     plugins = load_plugins()
     plugin = named(plugins, name)
     assert (plugin.state, plugin.reason) == ("broken", reason.format(tmp_path.name))
-    assert (plugin.hooks, plugin.parts) == ([], [])
+    assert (plugin.hooks, plugin.parts) == ([], {})
     assert [part.plugin for part in plugins.registry.of("losses") if part.name == "charbonnier"] == ["smooth"]
     assert not plugins.manager.has_plugin(name)
     with pytest.raises(UnknownPart, match="unknown loss 'vgg'") as unknown:
@@ -123,29 +129,6 @@ def test_the_traceback_shows_the_plugins_code_alone(install: Install) -> None:
     assert "plugins.py" not in report
 
 
-def test_commands_go_on_with_a_warning(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
-    install("exits", "raise SystemExit(3)")
-    with pytest.raises(SystemExit) as ended:
-        main(["check", str(Path(__file__).parent / "recipe/faults/yaml_tab.yaml")])
-    said = capsys.readouterr().err
-    assert ended.value.code == 2
-    reason = "it ends Python when it is imported (SystemExit: 3)"
-    assert said.startswith(f"warning: plugin 'exits' (ganforge-exits 1.2) could not be loaded: {reason}\n")
-    assert "a tab stands where YAML wants spaces" in said
-
-
-def test_two_distributions_with_one_name_are_told(install: Install) -> None:
-    install("smooth", SOUND)
-    install("smooth", SOUND, distribution="another-smooth")
-    plugins = load_plugins()
-    reasons = {plugin.reason for plugin in plugins.found if plugin.name == "smooth"}
-    assert len(reasons) == 1
-    (reason,) = reasons
-    assert sorted(reason.split(" both ")[0].split(" and ")) == ["another-smooth 1.2", "ganforge-smooth 1.2"]
-    assert reason.endswith("both call their plugin 'smooth'; uninstall one of them")
-    assert not [part for part in plugins.registry.parts.values() if part.plugin == "smooth"]
-
-
 def test_the_environment_limits_the_plugins(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("smooth", SOUND)
     install("raises", "1 / 0")
@@ -157,17 +140,108 @@ def test_the_environment_limits_the_plugins(install: Install, monkeypatch: pytes
     assert {"ganforge", "smooth", "raises"} <= {plugin.name for plugin in load_plugins().found}
 
 
-def test_a_name_of_two_plugins_is_ambiguous_only_at_use(install: Install) -> None:
+def test_the_environment_names_what_is_not_installed(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("smooth", SOUND)
-    install("rough", SOUND)
-    registry = load_plugins().registry
-    assert registry.find("losses", "rough.charbonnier").plugin == "rough"
-    with pytest.raises(UnknownPart) as ambiguous:
-        registry.find("losses", "charbonnier")
-    assert ambiguous.value.args == (
-        "'charbonnier' is registered by 2 plugins",
-        "write rough.charbonnier or smooth.charbonnier",
-    )
+    monkeypatch.setenv("GANFORGE_PLUGINS", " smooth, smoth,")
+    plugins = load_plugins()
+    assert [plugin.name for plugin in plugins.found] == ["ganforge", "smooth", "smoth"]
+    (missing,) = plugins.broken
+    reason = "GANFORGE_PLUGINS names it, and no installed distribution brings it; did you mean 'smooth'?"
+    assert (missing.origin, missing.reason) == ("not installed", reason)
+    with pytest.raises(UnknownPart) as unknown:
+        plugins.registry.find("losses", "smoth.charbonnier")
+    assert f"plugin 'smoth' could not be loaded: {reason}" in unknown.value.args[1]
+
+
+OLD = "it wants ganforge{0}, and this is {1}: pip install --upgrade 'ganforge{0}'"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "version", "reason"),
+    [
+        ("ganforge>=0.1", "0.1.0", ""),
+        ("ganforge>=0.2", "0.1.0", OLD.format(">=0.2", "0.1.0")),
+        ("GANforge >=0.2", "0.1.0", OLD.format(">=0.2", "0.1.0")),
+        ("ganforge>=0.2", "0.2.0rc1", OLD.format(">=0.2", "0.2.0rc1")),
+        ("ganforge>=0.2rc1", "0.2.0rc1", ""),
+        ("ganforge>=0.1", "0.2.0.dev3", ""),
+        ("ganforge>=0.1", "0.1.0+local", ""),
+        ("ganforge[extra]>=0.2", "0.1.0", OLD.format(">=0.2", "0.1.0")),
+        ('ganforge>=0.2; extra == "later"', "0.1.0", ""),
+        ('ganforge>=0.2; python_version < "3"', "0.1.0", ""),
+        ('ganforge>=0.2; python_version >= "3"', "0.1.0", OLD.format(">=0.2", "0.1.0")),
+        (
+            "ganforge<0.2",
+            "0.2.0",
+            "it wants ganforge<0.2, and this is 0.2.0: pip install --upgrade ganforge-smooth",
+        ),
+        ("ganforge @ https://example.org/ganforge.whl", "0.1.0", ""),
+        ("ganforge is nice", "0.1.0", ""),
+        ("ganforge-classics>=99", "0.1.0", ""),
+    ],
+)
+def test_what_a_plugin_wants_is_read_as_pip_reads_it(
+    requirement: str, version: str, reason: str, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganforge.plugins.__version__", version)
+    install("smooth", SOUND, requirement)
+    assert named(load_plugins(), "smooth").reason == reason
+
+
+def test_what_else_a_plugin_lacks_is_noted(install: Install) -> None:
+    install("smooth", SOUND, "torch>=99", "Nowhere_At.all", "packaging>=1", "ganforge>=0.1")
+    plugin = named(load_plugins(), "smooth")
+    old, missing = plugin.notes
+    assert plugin.state == "loaded"
+    assert old.startswith("it wants torch>=99, and this is 2.")
+    assert old.endswith(": pip install --upgrade 'torch>=99'")
+    assert missing == "it wants nowhere-at-all, which is not installed: pip install 'Nowhere_At.all'"
+
+
+def test_commands_are_listed_and_added(install: Install) -> None:
+    hook = "@hookimpl\ndef register_commands(cli):\n    cli.command('greet')(lambda: print('hello'))\n"
+    install("smooth", SOUND + hook)
+    plugins = load_plugins()
+    assert named(plugins, "smooth").parts == {"losses": ["charbonnier"], "commands": ["greet"]}
+    group = click.Group()
+    plugins.manager.hook.register_commands(cli=group)
+    assert list(group.commands) == ["greet"]
+
+
+CHANGES = {
+    "torch's default dtype": "torch.set_default_dtype(torch.float64)",
+    "torch's default device": "torch.set_default_device('meta')",
+    "torch's gradient mode": "torch.set_grad_enabled(False)",
+    "torch's number of threads": "torch.set_num_threads(torch.get_num_threads() + 1)",
+    "torch's precision of matrix products": "torch.set_float32_matmul_precision('medium')",
+    "CUDA_VISIBLE_DEVICES": "os.environ['CUDA_VISIBLE_DEVICES'] = '7'",
+}
+
+
+@pytest.mark.parametrize("visible", ["0", None])
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_plugin_changes_no_setting(
+    setting: str, fails: bool, visible: str | None, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    read, _ = SETTINGS[setting]
+    before = read()
+    install("restless", f"import os, torch\n{CHANGES[setting]}\n" + ("1 / 0\n" if fails else SOUND))
+    plugin = named(load_plugins(), "restless")
+    assert read() == before
+    assert plugin.notes == [f"when it was loaded it changed {setting}: put back, for that would change runs"]
+
+
+def test_a_plugin_hides_no_warning_and_prints_no_output(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    filters = list(warnings.filters)
+    install("restless", "import warnings\nwarnings.simplefilter('ignore')\nprint('hello')\n" + SOUND)
+    assert named(load_plugins(), "restless").state == "loaded"
+    assert list(warnings.filters) == filters
+    assert capsys.readouterr() == ("", "hello\n")
 
 
 def test_a_file_is_a_plugin(install: Install, tmp_path: Path) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import re
+import shutil
+import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ganforge.commands.common import plugin_option
+
+if TYPE_CHECKING:
+    from ganforge.plugins import Plugin
+
+KEYS = ("name", "distribution", "version", "state", "reason", "traceback", "hooks", "parts", "notes")
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the traceback of broken plugins.")
 @plugin_option
 def command(as_json: bool, files: tuple[Path, ...]) -> None:
-    """List the plugins: name, package, state, and what they bring; broken ones with the reason.
+    """List the plugins: name, distribution, state, hooks and what they bring; last the broken ones, with the reason.
 
     \b
     Examples:
@@ -26,17 +34,38 @@ def command(as_json: bool, files: tuple[Path, ...]) -> None:
 
     found = load_plugins(list(files)).found
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(plugin) | {"state": plugin.state} for plugin in found], indent=2))
+        click.echo(json.dumps([{key: getattr(plugin, key) for key in KEYS} for plugin in found], indent=2))
         return
-    for plugin in found:
-        click.secho(plugin.name, bold=True, nl=False)
-        click.echo(f"  {plugin.origin}  {plugin.state}")
-        kinds: dict[str, list[str]] = {}
-        for part in plugin.parts:
-            kind, name = part.split(": ")
-            kinds.setdefault(kind, []).append(name)
-        for kind, names in kinds.items():
-            click.echo(f"  {kind}: {', '.join(names)}")
-        if plugin.reason:
-            click.echo(f"  {plugin.reason}")
-            click.echo("".join(f"    {line}\n" for line in plugin.traceback.splitlines()), nl=False)
+    width = max(len(hook) for plugin in found for hook in plugin.hooks)
+    for plugin in sorted(found, key=lambda plugin: plugin.state == "broken"):
+        _show(plugin, width)
+
+
+def _show(plugin: Plugin, width: int) -> None:
+    click.secho(plugin.name, bold=True, nl=False)
+    click.echo(f"  {plugin.origin}  ", nl=False)
+    click.secho(plugin.state, fg="red" if plugin.reason else "green")
+    for hook in plugin.hooks:
+        names = plugin.parts.get(hook.removeprefix("register_"), ["nothing"])
+        click.echo(_paragraph(f"  {hook:{width}}  ", ", ".join(names)))
+    if plugin.reason:
+        click.echo(_paragraph("  ", plugin.reason))
+    for file, line in re.findall(r'File "(.+)", line (\d+)', plugin.traceback)[-1:]:
+        click.echo(f"  in {file}, line {line}\n  `ganforge plugins --json` has the traceback")
+    for note in plugin.notes:
+        click.secho("  note: ", fg="yellow", nl=False)
+        click.echo(_paragraph("        ", note).lstrip())
+
+
+def _paragraph(head: str, text: str) -> str:
+    """A text behind a head, wrapped at the width of the terminal; where there is none, one line to search in."""
+    columns = shutil.get_terminal_size(fallback=(10_000, 24)).columns
+    indent = " " * len(head)
+    return textwrap.fill(
+        text,
+        max(columns, len(head) + 30),
+        initial_indent=head,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
