@@ -8,24 +8,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from documents import blocks
 
-from ganforge import hookspecs
 from ganforge.cli import COMMANDS
 from ganforge.recipe.model import LoaderSettings, RunSettings
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DOCS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "plugins").glob("*/README.md")),
+]
 
 
-def blocks(path: Path, language: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall(path.read_text()) if kind == language]
+def blocks_of(path: Path, language: str) -> list[str]:
+    return [text for kind, text in blocks(path) if kind == language]
 
 
-def commands() -> list[tuple[str, list[str]]]:
+def typed() -> list[tuple[str, list[str]]]:
     found = []
     for path in DOCS:
-        for text in blocks(path, "console"):
+        for text in blocks_of(path, "console"):
             for line in text.splitlines():
                 if "ganforge " in line and line.startswith("$ "):
                     words = shlex.split(line.partition("ganforge ")[2], comments=True)
@@ -34,7 +38,7 @@ def commands() -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("document", "words"), commands(), ids=lambda value: " ".join(value) if isinstance(value, list) else value
+    ("document", "words"), typed(), ids=lambda value: " ".join(value) if isinstance(value, list) else value
 )
 def test_commands_in_the_documents_parse(document: str, words: list[str]) -> None:
     from ganforge.cli import cli
@@ -53,39 +57,24 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_the_recipe_of_the_readme_trains_forty_lines(ganforge: Callable, in_tmp: Path) -> None:
-    recipe = blocks(ROOT / "README.md", "yaml")[0]
+    recipe = blocks_of(ROOT / "README.md", "yaml")[0]
     (in_tmp / "my_recipe.yaml").write_text(recipe)
     outcome = ganforge("run", "my_recipe.yaml", "run.steps=2", "data.count=4", "data.validation=4")
     assert outcome.code == 0, outcome.err
 
 
 def test_the_error_of_the_readme_is_what_the_command_prints(ganforge: Callable, in_tmp: Path) -> None:
-    recipe = blocks(ROOT / "README.md", "yaml")[0]
+    recipe = blocks_of(ROOT / "README.md", "yaml")[0]
     (in_tmp / "my_recipe.yaml").write_text(recipe.replace("rec_a: G_ba(fake_b)", "rec_a: G_bb(fake_b)"))
-    shown = next(text for text in blocks(ROOT / "README.md", "") if "did you mean" in text)
+    shown = next(text for text in blocks_of(ROOT / "README.md", "") if "did you mean" in text)
     assert shown in ganforge("check", "my_recipe.yaml").err
 
 
 def test_the_plugin_of_the_readme_trains(ganforge: Callable, in_tmp: Path) -> None:
-    (in_tmp / "my_losses.py").write_text(blocks(ROOT / "README.md", "python")[0])
+    (in_tmp / "my_losses.py").write_text(blocks_of(ROOT / "README.md", "python")[0])
     change = "phases.0.losses.cycle_a.type=charbonnier"
     outcome = ganforge("run", ROOT / "recipes/tiny/cyclegan_shapes.yaml", "-p", "my_losses.py", change)
     assert outcome.code == 0, outcome.err
-
-
-def test_the_parts_of_the_plugin_page_train(ganforge: Callable, in_tmp: Path) -> None:
-    page = ROOT / "docs" / "plugins.md"
-    (in_tmp / "my_parts.py").write_text(blocks(page, "python")[0])
-    (in_tmp / "my_recipe.yaml").write_text(blocks(page, "yaml")[0])
-    outcome = ganforge("run", "my_recipe.yaml", "-p", "my_parts.py", "data.count=8", "data.validation=4")
-    assert outcome.code == 0, outcome.err
-    assert "\amy_recipe is finished" in outcome.out
-
-
-def test_every_hook_is_documented() -> None:
-    page = (ROOT / "docs" / "plugins.md").read_text()
-    hooks = {name for name in vars(hookspecs) if name.startswith("register_")}
-    assert hooks == set(re.findall(r"`(register_\w+)`", page))
 
 
 def test_every_key_is_documented() -> None:
