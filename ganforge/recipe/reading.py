@@ -127,7 +127,7 @@ class _Reader(PartReader):
                 installed = version(requirement.name)
             except InvalidRequirement:
                 self.fault(
-                    f"'{item.value}' is not a requirement", item.mark, "write it as pip does: ganforge-cyclegan>=0.1"
+                    f"'{item.value}' is not a requirement", item.mark, "write it as pip does: my-losses>=0.1"
                 )
             except PackageNotFoundError:
                 self.fault(

@@ -32,7 +32,7 @@ SECTIONS = {
     "metrics": "Figures over the validation samples, by name.",
     "callbacks": "What watches the run, by name; null removes `progress`, `tensorboard` or `panels`.",
     "run": "The length of the run, its precision, and how often things are written.",
-    "requires": "Packages that the recipe needs, as pip writes them: `ganforge-cyclegan>=0.1`.",
+    "requires": "Packages that the recipe needs, as pip writes them: `my-losses>=0.1`.",
     "extends": "What this recipe is laid on: a path beside it, the name of a shipped recipe, or a list of them.",
 }
 REQUIRED = ("data", "networks", "players", "phases", "run")

@@ -15,7 +15,7 @@ from ganforge.faults import Fault, faults
 from ganforge.recipe import model
 from ganforge.recipe.expressions import ExpressionFault, parse_expression
 from ganforge.recipe.nodes import Node, scalar
-from ganforge.registry import SINGULAR, Part, Registry, UnknownPart
+from ganforge.registry import BUILT_IN, SINGULAR, Part, Registry, UnknownPart
 from ganforge.signature import Parameter, is_sequence
 
 S = TypeVar("S", bound=model.Settings)
@@ -85,7 +85,8 @@ class PartReader:
     def part(self, kind: str, node: Node) -> tuple[Part, Mark] | None:
         named = node.value.get("type") if isinstance(node.value, dict) else node
         if named is None or not isinstance(named.value, str):
-            example = next((f"for example type: {part.name}; " for part in self.registry.of(kind)), "")
+            known = sorted(self.registry.of(kind), key=lambda part: part.plugin != BUILT_IN)
+            example = f"for example type: {known[0].name}; " if known else ""
             message = f"this {SINGULAR[kind]} has no 'type', the name of a part"
             self.fault(message, (named or node).mark, f"{example}`ganforge parts {kind}` lists all")
             return None
