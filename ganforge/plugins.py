@@ -31,7 +31,7 @@ from ganforge.registry import KINDS, SINGULAR, Part, Registry
 from ganforge.signature import SignatureError
 
 GROUP = "ganforge"
-BUILT_IN = "ganforge.builtin"
+BUILT_IN_MODULE = "ganforge.builtin"
 REPAIR = "  install it anew: pip install --force-reinstall ganforge"
 SLOW_S = 2
 """Loading a plugin for longer than this is worth a note: every command waits for it."""
@@ -93,7 +93,7 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
         if not plugin.reason:
             _load(plugins, plugin, functools.partial(_import_entry, entry))
         plugins.found.append(plugin)
-        if entry.value == BUILT_IN and plugin.reason:
+        if entry.value == BUILT_IN_MODULE and plugin.reason:
             raise EnvironmentFault(f"ganforge's own parts could not be loaded: {plugin.reason}\n{REPAIR}")
     plugins.found += _missing()
     for path in files:
@@ -117,7 +117,7 @@ def _installed() -> Iterator[tuple[EntryPoint, Plugin]]:
     wanted = _wanted()
     owners: dict[str, list[tuple[EntryPoint, Plugin]]] = {}
     for entry in entry_points(group=GROUP):
-        if wanted is None or entry.name in wanted or entry.value == BUILT_IN:
+        if wanted is None or entry.name in wanted or entry.value == BUILT_IN_MODULE:
             owners.setdefault(entry.name, []).append((entry, _before_loading(entry)))
     for name in sorted(owners, key=lambda name: (name != GROUP, name)):
         if len(owners[name]) > 1 and name != GROUP:
@@ -125,7 +125,7 @@ def _installed() -> Iterator[tuple[EntryPoint, Plugin]]:
             same = " and ".join(sorted(plugin.origin for _, plugin in owners[name]))
             for _, plugin in owners[name]:
                 plugin.reason = f"{same} both call their plugin '{name}'; uninstall one of them"
-        yield from sorted(owners[name], key=lambda owner: (owner[0].value != BUILT_IN, owner[1].distribution))
+        yield from sorted(owners[name], key=lambda owner: (owner[0].value != BUILT_IN_MODULE, owner[1].distribution))
 
 
 def _before_loading(entry: EntryPoint) -> Plugin:

@@ -38,7 +38,7 @@ def test_a_new_plugin_passes_its_tests_after_uv_sync(ganforge: Callable, in_tmp:
     assert "3 passed" in call("uv", "run", "pytest", cwd=project)
     listed = json.loads(call("uv", "run", "ganforge", "plugins", "--json", cwd=project))
     (plugin,) = [plugin for plugin in listed if plugin["name"] == "my_losses"]
-    assert (plugin["state"], plugin["parts"]) == ("loaded", ["losses: charbonnier", "recipes: my_losses"])
+    assert (plugin["state"], plugin["parts"]) == ("loaded", {"losses": ["charbonnier"], "recipes": ["my_losses"]})
 
 
 @needs_uv
