@@ -50,7 +50,7 @@ class Part:
         """The first paragraph of the docstring, on one line."""
         return " ".join(self.doc.split("\n\n")[0].split())
 
-    @property
+    @cached_property
     def explanations(self) -> dict[str, str]:
         """What the docstrings say of the parameters, each on one line."""
         methods = [name for name in ("__init__", CALLED.get(self.kind, "")) if hasattr(self.factory, name)]

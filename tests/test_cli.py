@@ -121,7 +121,8 @@ def test_parts_lists_and_explains(ganforge: Callable) -> None:
     assert "classics.lsgan_g" in ganforge("parts", "losses").out
     explained = ganforge("parts", "resnet_generator").out
     assert "channels: int >= 1 = 64" in explained
-    assert "type: resnet_generator" in explained
+    assert "residual blocks; the paper takes 6 for images of 128 pixels" in explained
+    assert "my_network: {type: cyclegan.resnet_generator, channels: 64, blocks: 9}" in explained
     unknown = ganforge("parts", "resnet_generater")
     assert unknown.code == 2
     assert "did you mean 'resnet_generator'?" in unknown.err
@@ -132,6 +133,13 @@ def test_data_show_draws_what_training_sees(ganforge: Callable, in_tmp: Path) ->
     assert outcome.code == 0, outcome.err
     assert "training samples: 8" in outcome.out
     assert Image.open("samples.png").size[0] > 64
+
+
+def test_data_show_of_points_draws_nothing(ganforge: Callable, in_tmp: Path) -> None:
+    outcome = ganforge("data", "show", "wgan_gp_ring", "-o", "samples.png")
+    assert outcome.code == 0, outcome.err
+    assert "no field is an image: nothing is drawn" in outcome.out
+    assert list(in_tmp.iterdir()) == []
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -54,3 +56,16 @@ def warn_of(problems: Iterable[Problem]) -> None:
     """Print a recipe's warnings."""
     for problem in problems:
         warn(str(problem))
+
+
+def paragraph(head: str, text: str) -> str:
+    """A text behind a head, wrapped at the width of the terminal; where there is none, one line to search in."""
+    columns = shutil.get_terminal_size(fallback=(10_000, 24)).columns
+    return textwrap.fill(
+        text,
+        max(columns, len(head) + 30),
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings
+from ganforge.commands.common import paragraph, plugin_option, plugins_with_warnings
 from ganforge.errors import UsageError, suggest
 
 if TYPE_CHECKING:
+    from ganforge.plugins import Plugins
     from ganforge.registry import Part, Registry
 
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("what", required=False, metavar="[KIND|NAME]")
 @plugin_option
 def command(what: str | None, files: tuple[Path, ...]) -> None:
-    """List all parts, those of one KIND, or explain the part NAME: its options, inputs, docstring and an example.
+    """List all parts, those of one KIND, or explain the part NAME: its options, inputs and an example to paste.
 
     \b
     Examples:
@@ -28,18 +29,19 @@ def command(what: str | None, files: tuple[Path, ...]) -> None:
     """
     from ganforge.registry import KINDS
 
-    registry = plugins_with_warnings(files).registry
+    plugins = plugins_with_warnings(files)
+    parts = [part for part in plugins.registry.parts.values() if part.kind != "recipes"]
     kinds = [kind for kind in KINDS if kind != "recipes"]
     if what is None or what in kinds:
         for kind in kinds if what is None else [what]:
-            _list(registry, kind)
+            _list(plugins.registry, kind)
         return
-    found = [part for part in registry.parts.values() if part.kind != "recipes" and what in (part.name, part.full_name)]
+    found = [part for part in parts if what in (part.name, part.full_name)]
     if not found:
-        known = {name for part in registry.parts.values() for name in (part.name, part.full_name)} | set(kinds)
+        known = {name for part in parts for name in (part.name, part.full_name)} | set(kinds)
         raise UsageError(f"no part or kind '{what}'; {suggest(what, known)}")
     for part in found:
-        _explain(part)
+        _explain(part, plugins)
 
 
 def _list(registry: Registry, kind: str) -> None:
@@ -47,30 +49,30 @@ def _list(registry: Registry, kind: str) -> None:
     parts = list(registry.of(kind))
     width = max((len(part.full_name) for part in parts), default=0)
     for part in parts:
-        click.echo(f"  {part.full_name:{width}}  {part.summary}")
+        click.echo(paragraph(f"  {part.full_name:{width}}  ", part.summary))
 
 
-def _explain(part: Part) -> None:
+def _explain(part: Part, plugins: Plugins) -> None:
+    from ganforge.recipe.examples import called, example
+    from ganforge.registry import RESERVED, SINGULAR
+
+    origin = next(plugin.origin for plugin in plugins.found if plugin.name == part.plugin)
     click.secho(part.full_name, bold=True, nl=False)
-    click.echo(f"  ({part.kind})\n")
-    click.echo("".join(f"  {line}\n" if line else "\n" for line in part.doc.splitlines()))
-    for title, parameters in (
-        ("inputs, bound to expressions", part.signature.inputs),
-        ("options", part.signature.options),
-    ):
-        if parameters:
-            click.echo(f"  {title}:")
-            for parameter in parameters:
-                click.echo(f"    {parameter}" + ("" if not parameter.required else "  (required)"))
-    click.echo(f"\n  example:\n    {example(part)}\n")
-
-
-def example(part: Part) -> str:
-    """A line to paste into a recipe, with what must be given and a first option or two."""
+    click.echo(f"  {SINGULAR[part.kind]}, {origin}\n")
+    for block in filter(None, part.doc.split("\n\n")):
+        click.echo(f"{paragraph('  ', ' '.join(block.split()))}\n")
     signature = part.signature
-    entries = [f"{p.name}: some_signal" for p in signature.inputs if p.required]
-    entries += [f"{p.name}: ..." for p in signature.options if p.required]
-    entries += [
-        f"{str(p).partition(':')[0]}: {str(p).rpartition(' = ')[2]}" for p in signature.options if not p.required
-    ][:2]
-    return f"{{{', '.join((f'type: {part.name}', *entries))}}}"
+    if call := called(part):
+        click.echo(f"  In expressions: {call}\n")
+    for title, parameters in (("inputs, bound to expressions", signature.inputs), ("options", signature.options)):
+        if parameters:
+            click.secho(f"  {title}", bold=True)
+            for parameter in parameters:
+                click.echo(f"    {parameter}" + ("  (required)" if parameter.required else ""))
+                if text := part.explanations.get(parameter.name):
+                    click.echo(paragraph(" " * 8, text))
+            click.echo()
+    if own := RESERVED.get(part.kind):
+        click.echo(f"  Every {SINGULAR[part.kind]} also takes: {', '.join(own)}.\n")
+    click.secho("  example", bold=True)
+    click.echo("".join(f"    {line}\n" for line in example(part).splitlines()))

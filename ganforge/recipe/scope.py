@@ -118,7 +118,7 @@ class _Scope:
             self.check(image, validation=True)
 
     def check_inputs(self, use: LossUse | MetricUse, validation: bool) -> None:
-        modules = {p.name for p in use.use.part.signature.inputs if _takes_module(p.annotation)}
+        modules = {p.name for p in use.use.part.signature.inputs if takes_module(p.annotation)}
         for name, bound in use.inputs.items():
             for written in bound if isinstance(bound, tuple) else (bound,):
                 root = written.expression
@@ -335,10 +335,11 @@ class _Scope:
         return self.recipe.node.mapping()[section].keys[name]
 
 
-def _takes_module(annotation: object) -> bool:
+def takes_module(annotation: object) -> bool:
+    """Whether an input so annotated is bound to a network itself."""
     if inspect.isclass(annotation) and issubclass(annotation, nn.Module):
         return True
-    return any(map(_takes_module, typing.get_args(annotation)))
+    return any(map(takes_module, typing.get_args(annotation)))
 
 
 def _without(signature: inspect.Signature, names: set[str]) -> inspect.Signature:
