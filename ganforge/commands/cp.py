@@ -33,3 +33,6 @@ def command(recipe: str, destination: Path, force: bool) -> None:
     except OSError as error:
         raise UsageError(f"cannot write {target}: {error.strerror}") from error
     click.echo(f"copied to {target}; run it with: ganforge run {target}")
+    schema = target.with_name("ganforge.schema.json")
+    if not schema.exists():
+        click.echo(f"an editor completes and checks it with the schema beside it: ganforge schema -o {schema}")
