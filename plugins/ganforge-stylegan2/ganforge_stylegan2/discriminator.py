@@ -6,8 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from ganforge_stylegan2.layers import EqualConv, EqualLinear, MinibatchStd, Resize, activate
-from ganforge_stylegan2.mapping import Activated, LabelEmbedding, check_labels, equal_layers
+from ganforge_stylegan2.labels import LabelEmbedding, check_labels
+from ganforge_stylegan2.layers import Activated, EqualConv, EqualLinear, MinibatchStd, Resize, activate, equal_layers
 from ganforge_stylegan2.options import Count, Side, sides, width
 
 MAPPING_LAYERS = 8

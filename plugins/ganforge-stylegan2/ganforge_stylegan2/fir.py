@@ -25,8 +25,8 @@ class Fir(nn.Module):
 
     def blur(self, x_NCHW: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
         """Filter behind a border of `padding` zeros, and keep every `stride`-th value in each direction."""
-        planes = F.conv2d(_planes(x_NCHW), gain * self.taps, stride=stride, padding=padding)
-        return planes.reshape(*x_NCHW.shape[:2], *planes.shape[2:])
+        channels = x_NCHW.shape[1]
+        return F.conv2d(x_NCHW, self._taps(channels, gain), stride=stride, padding=padding, groups=channels)
 
     def shrink(self, x_NCHW: Tensor) -> Tensor:
         """`[N, C, H, W]` to `[N, C, H / 2, W / 2]`."""
@@ -34,11 +34,10 @@ class Fir(nn.Module):
 
     def enlarge(self, x_NCHW: Tensor) -> Tensor:
         """`[N, C, H, W]` to `[N, C, 2 H, 2 W]`: zeros between the pixels, then the filter with four times the gain."""
+        channels = x_NCHW.shape[1]
         # A transposed convolution is both at once, and never multiplies by the zeros.
-        planes = F.conv_transpose2d(_planes(x_NCHW), 4 * self.taps, stride=2, padding=1)
-        return planes.reshape(*x_NCHW.shape[:2], *planes.shape[2:])
+        return F.conv_transpose2d(x_NCHW, self._taps(channels, 4), stride=2, padding=1, groups=channels)
 
-
-def _planes(x_NCHW: Tensor) -> Tensor:
-    """Every channel of every sample as an image of its own: `[N * C, 1, H, W]`."""
-    return x_NCHW.reshape(-1, 1, *x_NCHW.shape[2:])
+    def _taps(self, channels: int, gain: float) -> Tensor:
+        """The same filter for each channel, `[C, 1, 4, 4]`."""
+        return (gain * self.taps).expand(channels, -1, -1, -1)

@@ -3,6 +3,7 @@ whose steps know no scale, changes all of them at one relative speed (Karras et 
 https://arxiv.org/abs/1710.10196)."""
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -36,6 +37,22 @@ class EqualLinear(nn.Module):
 
     def forward(self, x_NC: Tensor) -> Tensor:
         return F.linear(x_NC, self.weight * self.gain, self.bias * self.speed)
+
+
+class Activated(nn.Module):
+    """A linear layer and its activation."""
+
+    def __init__(self, inputs: int, outputs: int, speed: float = 1.0) -> None:
+        super().__init__()
+        self.linear = EqualLinear(inputs, outputs, speed)
+
+    def forward(self, x_NC: Tensor) -> Tensor:
+        return activate(self.linear(x_NC))
+
+
+def equal_layers(widths: list[int], speed: float) -> nn.Sequential:
+    """Activated layers from each width to the next."""
+    return nn.Sequential(*(Activated(inputs, outputs, speed) for inputs, outputs in pairwise(widths)))
 
 
 class EqualConv(nn.Module):
