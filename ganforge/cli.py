@@ -41,9 +41,9 @@ class Commands(click.Group):
         return super().get_command(ctx, name) or self._of_plugins(ctx, name)
 
     def _of_plugins(self, ctx: click.Context, name: str) -> click.Command | None:
-        from ganforge.plugins import load_plugins
+        from ganforge.commands.common import plugins_with_warnings
 
-        load_plugins().manager.hook.register_commands(cli=self)
+        plugins_with_warnings().manager.hook.register_commands(cli=self)
         return super().get_command(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -5,31 +5,44 @@ A picture is uint8 `[C, H, W]` in 0..255 on the CPU; networks see it as float in
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode  # type: ignore[import-untyped]
-from torchvision.transforms.v2 import functional as transforms
 
 from ganforge.errors import EnvironmentFault
-
-try:
-    from torchvision.io import ImageReadMode, decode_image  # type: ignore[import-untyped]
-except ImportError:  # deprecated since torchvision 0.29; without it Pillow decodes everything, a third slower
-    decode_image = None
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
 MAX_PIXELS = 178_956_970  # where Pillow stops too; torchvision's decoder has no limit
 
 _FONT_PX, _GAP_PX, _READABLE_PX = 16, 8, 128
+
+
+# Imported when a picture is touched: torchvision takes as long as torch itself, and most commands touch none.
+
+
+@functools.cache
+def _transforms() -> Any:
+    from torchvision.transforms.v2 import functional  # type: ignore[import-untyped]
+
+    return functional
+
+
+@functools.cache
+def _io() -> Any:
+    """torchvision's decoders, deprecated since its version 0.29; without them Pillow decodes, a third slower."""
+    from torchvision import io  # type: ignore[import-untyped]
+
+    return io if hasattr(io, "decode_image") else None
 
 
 def read_image(path: Path, channels: int = 3) -> Tensor:
@@ -71,15 +84,16 @@ def _decode(data: bytes, channels: int) -> Tensor:
 
 def _decode_fast(data: bytes, header: Image.Image, channels: int) -> Tensor | None:
     """torchvision's decoding of the plain cases, where it agrees with Pillow's; None for all others."""
-    if decode_image is None or header.mode not in ("RGB", "L") or "transparency" in header.info:
+    io = _io()
+    if io is None or header.mode not in ("RGB", "L") or "transparency" in header.info:
         return None
     plain_webp = header.format == "WEBP" and channels == 3 and not _animated(header) and "exif" not in header.info
     if not plain_webp and header.format not in ("JPEG", "PNG"):
         return None
-    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
+    mode = io.ImageReadMode.GRAY if channels == 1 else io.ImageReadMode.RGB
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
-        image = decode_image(encoded, mode, apply_exif_orientation=True)
+        image: Tensor = io.decode_image(encoded, mode, apply_exif_orientation=True)
     except RuntimeError:  # Pillow reads some files that torchvision does not, and says better what is wrong
         return None
     return image if image.dtype == torch.uint8 else None  # a 16-bit PNG
@@ -98,7 +112,7 @@ def _decode_with_pillow(image: Image.Image, channels: int) -> Tensor:
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    return transforms.pil_to_tensor(image.convert("L" if channels == 1 else "RGB"))
+    return _transforms().pil_to_tensor(image.convert("L" if channels == 1 else "RGB"))
 
 
 def write_image(path: Path, image: Tensor) -> None:
@@ -109,7 +123,7 @@ def write_image(path: Path, image: Tensor) -> None:
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        transforms.to_pil_image(image).save(partial, quality=95)
+        _transforms().to_pil_image(image).save(partial, quality=95)
         partial.replace(path)
     except (OSError, ValueError) as error:
         raise EnvironmentFault(f"cannot write the picture {path}: {_reason(error)}") from error
@@ -145,18 +159,20 @@ def to_uint8(image: Tensor) -> Tensor:
 
 def to_grey(image: Tensor) -> Tensor:
     """RGB `[..., 3, H, W]` to luma `[..., 1, H, W]` (ITU-R BT.601)."""
-    return transforms.rgb_to_grayscale(image)
+    return _transforms().rgb_to_grayscale(image)
 
 
 def resize(image: Tensor, height_px: int, width_px: int) -> Tensor:
     """uint8 `[..., C, H, W]` resized with an antialiased bicubic filter, whatever its proportions were."""
-    return transforms.resize(image, [height_px, width_px], InterpolationMode.BICUBIC, antialias=True)
+    from torchvision.transforms.v2 import InterpolationMode
+
+    return _transforms().resize(image, [height_px, width_px], InterpolationMode.BICUBIC, antialias=True)
 
 
 def centre_square(image: Tensor) -> Tensor:
     """The largest centred square of `[..., H, W]`."""
     side = min(image.shape[-2:])
-    return transforms.center_crop(image, [side])
+    return _transforms().center_crop(image, [side])
 
 
 def random_crop(image: Tensor, size_px: int, rng: random.Random) -> Tensor:
@@ -206,4 +222,4 @@ def _text(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, font_px
     # Descenders or none, the labels of one row stand on one line.
     label = Image.new("L", (max(1, width), max(height, font_px + 4)), 255)
     ImageDraw.Draw(label).text((0, 0), text, font=font, fill=0, anchor="la")
-    return transforms.pil_to_tensor(label)
+    return _transforms().pil_to_tensor(label)

@@ -87,11 +87,14 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
     )
     for name, shape in checked.dataset.shapes().items():
         click.echo(f"  {name}: {list(shape)}")
+    names = [name for name, shape in checked.dataset.shapes().items() if len(shape) == 3]
+    if not names:
+        click.echo("no field is an image: nothing is drawn")
+        return
     samples = [
         train.sample(index, random.Random(derive_seed(checked.run.seed, "sample", 0, index)))
         for index in range(min(count, len(train)))
     ]
-    names = [name for name, shape in checked.dataset.shapes().items() if len(shape) == 3]
     rows = [[images.to_uint8(sample[name]).expand(3, -1, -1) for name in names] for sample in samples]
     images.write_image(output, images.label_grid(rows, names))
     click.echo(f"drawn: {output}")

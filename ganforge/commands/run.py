@@ -78,7 +78,7 @@ def _prepare(recipe: Recipe, given: str, resume: bool, out: Path, plugins: Plugi
             click.echo(f"no run of {recipe.name} under {out} yet: starting one")
         else:
             check_unchanged(recipe, folder)
-    distributions = [plugin.origin.split()[0] for plugin in plugins.found if not plugin.reason]
+    distributions = [plugin.distribution for plugin in plugins.found if plugin.version and not plugin.reason]
     place = folder or new_run_folder(out, recipe.name)
     try:
         run = Run(recipe, place, plugins.registry)

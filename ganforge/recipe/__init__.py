@@ -29,10 +29,13 @@ def find_recipe(name: str, registry: Registry) -> Path:
         return path
     if shipped := shipped_recipe(name, registry):
         return shipped
+    if same := [part.full_name for part in registry.of("recipes") if part.name == name.removesuffix(".yaml")]:
+        raise UsageError(f"the recipe '{name}' comes with {len(same)} plugins\n  write {' or '.join(same)}")
     known = {part.name for part in registry.of("recipes")}
     if path.parent.is_dir():
         known |= {str(near) for near in path.parent.glob("*.yaml")}
-    raise UsageError(f"no recipe '{name}'; {suggest(name, known)}\n  `ganforge ls` lists the recipes at hand")
+    cure = suggest(name, known, "there is none at hand: install a plugin that brings some")
+    raise UsageError(f"no recipe '{name}'; {cure}\n  `ganforge ls` lists the recipes at hand")
 
 
 def shipped_recipe(name: str, registry: Registry) -> Path | None:
