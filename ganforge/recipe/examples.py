@@ -26,7 +26,7 @@ def example(part: Part) -> str:
         case "datasets":
             piece = {"data": _use(part)}
         case "optimizers":
-            piece = {"players": {"my_player": {"networks": ["some_network"], "optimizer": _use(part)}}}
+            piece = {"players": {"some_player": {"networks": ["some_network"], "optimizer": _use(part)}}}
         case "losses":
             piece = {"phases": [{"train": "some_player", "losses": {mine: _use(part)}}]}
         case "ops" if inspect.isclass(part.factory):

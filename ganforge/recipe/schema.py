@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema, to_jsonable_python
 
 from ganforge.recipe import model
+from ganforge.recipe.reading import REQUIRED
 from ganforge.registry import KINDS, SINGULAR, Part, Registry, UnknownPart
 from ganforge.signature import Parameter, is_sequence
 
@@ -35,7 +36,6 @@ SECTIONS = {
     "requires": "Packages that the recipe needs, as pip writes them: `my-losses>=0.1`.",
     "extends": "What this recipe is laid on: a path beside it, the name of a shipped recipe, or a list of them.",
 }
-REQUIRED = ("data", "networks", "players", "phases", "run")
 OWN_KEYS = {
     "frozen": "The network does not learn, and no player names it.",
     "weight": "What the loss is multiplied by: a number, a schedule, or the name of one.",
