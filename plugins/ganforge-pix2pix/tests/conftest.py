@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+torch.set_num_threads(1)  # tensors as small as these keep threads waiting for each other
+
 FACADES = Path(__file__).resolve().parents[3] / "../shared/datasets/facades"
 
 

@@ -14,7 +14,7 @@ def small(**options: Any) -> GlobalGenerator:
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_the_engine_can_rely_on_it(check_network: Callable[..., None], norm: str) -> None:
-    check_network(GlobalGenerator, (2, 3, 32, 32), channels=2, downs=2, blocks=1, norm=norm)
+    check_network(GlobalGenerator, (2, 3, 16, 16), channels=2, downs=2, blocks=1, norm=norm)
 
 
 def test_images_keep_their_size_and_stay_in_range() -> None:
