@@ -11,12 +11,11 @@ from ganforge.plugins import load_plugins
 from ganforge.recipe import open_recipe
 from ganforge.testing import Parity
 
-BATCH, STYLE, STEPS, STEPS_PER_EPOCH = 2, 3, 5, 2
+BATCH, STYLE, STEPS, STEPS_PER_EPOCH = 2, 8, 5, 2
 SMALL = (
     *(f"networks.G_{domain}.{option}" for domain in "ab" for option in ("channels=2", "blocks=1", "mlp_channels=4")),
-    *(f"networks.G_{domain}.{option}" for domain in "ab" for option in ("downs=1", f"style_size={STYLE}")),
+    *(f"networks.G_{domain}.{option}" for domain in "ab" for option in ("downs=1",)),
     *(f"networks.D_{domain}.{option}" for domain in "ab" for option in ("channels=2", "layers=2", "scales=2")),
-    *(f"ops.style_{domain}.size={STYLE}" for domain in "ab"),
     f"data.batch_size={BATCH}",
 )
 TINY = ("data.load_px=16", "data.crop_px=16")

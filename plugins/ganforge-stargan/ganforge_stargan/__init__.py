@@ -6,7 +6,6 @@ from pathlib import Path
 from ganforge import Register, hookimpl
 from ganforge_stargan.classification import classification
 from ganforge_stargan.discriminator import Discriminator
-from ganforge_stargan.domain import Domain
 from ganforge_stargan.generator import Generator
 
 
@@ -19,11 +18,6 @@ def register_networks(register: Register) -> None:
 @hookimpl
 def register_losses(register: Register) -> None:
     register("classification", classification)
-
-
-@hookimpl
-def register_ops(register: Register) -> None:
-    register("domain", Domain)
 
 
 @hookimpl

@@ -32,6 +32,7 @@ class Generator(nn.Module):
         in_channels: Annotated[int, Field(ge=1)] = 3,
     ) -> None:
         super().__init__()
+        self.classes = classes
         layers = [nn.Conv2d(in_channels + classes, channels, 7, padding=3, bias=False), *_norm_relu(channels)]
         for width in (channels, 2 * channels):
             halve = nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False)
@@ -55,6 +56,25 @@ class Generator(nn.Module):
         """
         planes = domains[:, :, None, None].expand(-1, -1, *images.shape[2:])
         return self.main(torch.cat((images, planes), dim=1))
+
+    def to_domain(self, images: Tensor, number: int) -> Tensor:
+        """Translate all images to one domain, as `G.to_domain(real, 2)`: a column of a panel.
+
+        Args:
+            images: `[N, in_channels, H, W]` in `[-1, 1]`; H and W divisible by 4.
+            number: the domain, in `[0, classes)`.
+
+        Returns:
+            `[N, in_channels, H, W]` in `[-1, 1]`.
+
+        Raises:
+            ValueError: there is no domain of this number.
+        """
+        if not 0 <= number < self.classes:
+            raise ValueError(f"there is no domain {number}: the last of the {self.classes} is {self.classes - 1}")
+        domains = images.new_zeros(len(images), self.classes)
+        domains[:, number] = 1
+        return self(images, domains)
 
 
 class ResidualBlock(nn.Module):

@@ -13,6 +13,7 @@ def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
 
 def test_the_generator_keeps_what_the_engine_relies_on() -> None:
     check_network(Generator, (2, 3, 16, 24), (2, 5), classes=5, channels=4, blocks=1)
+    check_network(Generator, (2, 3, 16, 24), 2, method="to_domain", classes=5, channels=4, blocks=1)
 
 
 def test_the_discriminator_keeps_what_the_engine_relies_on() -> None:
@@ -64,6 +65,18 @@ def test_the_domain_changes_the_translation() -> None:
     image = torch.rand(1, 3, 16, 16).expand(2, -1, -1, -1) * 2 - 1
     first, second = network(image, torch.eye(2))
     assert (first - second).abs().max() > 1e-3
+
+
+def test_all_images_go_to_one_domain() -> None:
+    network, images = Generator(classes=3, channels=4, blocks=0), torch.randn(2, 3, 8, 8)
+    domains = torch.tensor([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    assert torch.equal(network.to_domain(images, 1), network(images, domains))
+
+
+@pytest.mark.parametrize("number", [-1, 3])
+def test_a_domain_beyond_the_last_is_refused(number: int) -> None:
+    with pytest.raises(ValueError, match=f"there is no domain {number}: the last of the 3 is 2"):
+        Generator(classes=3, channels=2, blocks=0).to_domain(torch.zeros(1, 3, 8, 8), number)
 
 
 def test_it_translates_alike_in_training_and_after_it() -> None:

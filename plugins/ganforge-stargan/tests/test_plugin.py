@@ -8,7 +8,7 @@ import ganforge_stargan
 from ganforge import hookspecs
 from ganforge_stargan.generator import Generator
 
-KINDS = ("networks", "losses", "ops")
+KINDS = ("networks", "losses")
 
 
 def parts(kind: str) -> dict[str, object]:
@@ -25,7 +25,6 @@ def test_parts() -> None:
     assert {kind: set(parts(kind)) for kind in (*KINDS, "recipes")} == {
         "networks": {"generator", "discriminator"},
         "losses": {"classification"},
-        "ops": {"domain"},
         "recipes": {"stargan_folders"},
     }
 
