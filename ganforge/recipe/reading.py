@@ -64,7 +64,8 @@ class _Reader(PartReader):
 
     def recipe(self, root: Node, name: str) -> model.Recipe | None:
         root = self.corrected(root)
-        sections = self.mapping(root, "a recipe")
+        # A section in which nothing stands is none: its key was left over.
+        sections = {k: n for k, n in self.mapping(root, "a recipe").items() if n.value not in (None, {})}
         if not isinstance(root.value, dict):
             return None
         if lacking := [f"'{key}'" for key in REQUIRED if key not in sections]:
@@ -126,9 +127,7 @@ class _Reader(PartReader):
                 requirement = Requirement(str(item.value))
                 installed = version(requirement.name)
             except InvalidRequirement:
-                self.fault(
-                    f"'{item.value}' is not a requirement", item.mark, "write it as pip does: my-losses>=0.1"
-                )
+                self.fault(f"'{item.value}' is not a requirement", item.mark, "write it as pip does: my-losses>=0.1")
             except PackageNotFoundError:
                 self.fault(
                     f"this recipe requires {requirement}, which is not installed",

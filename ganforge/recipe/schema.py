@@ -73,22 +73,20 @@ class _Writer:
     definitions: Json = field(default_factory=dict)
 
     def recipe(self) -> Json:
-        named = {"additionalProperties": EXPRESSION, "propertyNames": NAMES}
-        of = {kind: {"additionalProperties": _reference(SINGULAR[kind])} for kind in KINDS}
         shipped = list(dict.fromkeys(part.name for part in self.registry.of("recipes")))
         texts = {"type": "array", "items": {"type": "string"}}
         sections: dict[str, Json] = {
             "data": _reference("dataset"),
-            "networks": {"type": "object", **of["networks"], "propertyNames": NAMES},
-            "ops": {"type": ["object", "null"], **of["ops"], "propertyNames": NAMES},
-            "schedules": {"type": ["object", "null"], **of["schedules"], "propertyNames": NAMES},
-            "signals": {"type": ["object", "null"], **named},
-            "players": {"type": "object", "additionalProperties": _reference("player")},
-            "phases": {"type": "array", "items": _reference("phase")},
-            "metrics": {"type": ["object", "null"], **of["metrics"]},
-            "callbacks": {"type": ["object", "null"], "additionalProperties": _or_null(_reference("callback"))},
+            "networks": _section(_reference("network"), NAMES) | {"minProperties": 1},
+            "ops": _or_null(_section(_reference("op"), NAMES)),
+            "schedules": _or_null(_section(_reference("schedule"), NAMES)),
+            "signals": _or_null(_section(EXPRESSION, NAMES)),
+            "players": _section(_reference("player")) | {"minProperties": 1},
+            "phases": {"type": "array", "items": _reference("phase"), "minItems": 1},
+            "metrics": _or_null(_section(_reference("metric"))),
+            "callbacks": _or_null(_section(_or_null(_reference("callback")))),
             "run": self.settings(model.RunSettings) | {"anyOf": [{"required": ["epochs"]}, {"required": ["steps"]}]},
-            "requires": texts | {"type": ["array", "null"]},
+            "requires": _or_null(texts),
             "extends": {"anyOf": [{"type": "string", "examples": shipped}, texts]},
         }
         properties = {name: sections[name] | {"description": text} for name, text in SECTIONS.items()}
@@ -217,6 +215,11 @@ class _Generator(GenerateJsonSchema):
 
 def _reference(name: str) -> Json:
     return {"$ref": f"#/definitions/{name}"}
+
+
+def _section(entry: Json, names: Json | None = None) -> Json:
+    """Entries by name."""
+    return {"type": "object", "additionalProperties": entry} | ({"propertyNames": names} if names else {})
 
 
 def _choice(parts: dict[Part, list[str]]) -> Json:

@@ -98,6 +98,16 @@ def test_a_fault_causes_no_others(registry: Registry) -> None:
         assert "\n\n" not in faults(SOUND.replace(old, new, 1), registry)
 
 
+@pytest.mark.parametrize("section", ["data", "networks", "players", "phases", "run"])
+@pytest.mark.parametrize("nothing", ["", "{}", "null"])
+def test_a_section_in_which_nothing_stands_is_lacking(section: str, nothing: str, registry: Registry) -> None:
+    lines, within = [], False
+    for line in SOUND.splitlines():
+        within = line.startswith(section) or (within and line.startswith(" "))
+        lines += [] if within else [line]
+    assert f"r.yaml: the recipe lacks '{section}'" in faults("\n".join([*lines, f"{section}: {nothing}"]), registry)
+
+
 def test_faults_come_in_the_order_of_lines(registry: Registry) -> None:
     text = SOUND.replace("steps: 10", "step: 10").replace("size_px", "size").replace("rec_a: G_ba", "rec_a: G_bb")
     lines = [int(each.split(":")[1]) for each in faults(text, registry).split("\n\n")]
