@@ -69,6 +69,12 @@ def _check_parameters(part: Part) -> None:
     if taken:
         name = min(taken)
         raise SignatureError(f"'{part.name}' has a parameter '{name}': recipes use that name themselves; rename it")
+    inputs = [p.name for p in signature.inputs]
+    for trait in ("wrt", "scores"):
+        for name in part.trait(trait) if part.kind == "losses" else ():
+            if name not in inputs:
+                known = ", ".join(inputs)
+                raise SignatureError(f"'{part.name}' declares {trait}=('{name}',): no input of it; it has: {known}")
     for name, kind in signature.injected.items():
         if kind not in FILLED_IN.get(part.kind, ()):
             raise SignatureError(

@@ -116,3 +116,12 @@ def test_what_nobody_fills_in_is_refused_when_it_is_registered() -> None:
 
     with pytest.raises(SignatureError, match="'at' of 'late' is a Progress, which the engine does not fill in for los"):
         Registry().add(Part("losses", "late", "mine", late))
+
+
+def test_a_declaration_names_inputs() -> None:
+    @traits(wrt=("image",))
+    def steep(images: Tensor) -> Tensor:
+        return images.mean()
+
+    with pytest.raises(SignatureError, match=r"'steep' declares wrt=\('image',\): no input of it; it has: images"):
+        Registry().add(Part("losses", "steep", "mine", steep))

@@ -112,9 +112,12 @@ class Trainer:
 
     def _note_scores(self, loss: LossUse, name: str, value: Any) -> None:
         bound = loss.inputs.get(name)
-        if isinstance(value, Tensor) and bound is not None and not isinstance(bound, tuple):
-            judge = _judge(bound.expression) or loss.name
-            self.statistics.add(f"scores/{judge}/{name}", value.detach().mean())
+        if bound is None or isinstance(bound, tuple):
+            return
+        values = [value] if isinstance(value, Tensor) else value
+        if isinstance(values, list | tuple) and values:  # a judge may look at several sizes
+            mean = torch.stack([each.detach().mean() for each in values]).mean()
+            self.statistics.add(f"scores/{_judge(bound.expression) or loss.name}/{name}", mean)
 
     def _loss_modules(self) -> dict[tuple[str, str], nn.Module]:
         """Losses that may have a state: buffers of their own."""

@@ -104,6 +104,21 @@ def never_waiting() -> Iterator[None]:
 
 
 @contextmanager
+def elsewhere() -> Iterator[None]:
+    """What runs in this block lies on torch's meta device: a tensor of another one, or a look at a value, is told."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise CheckFailed("it copies a tensor to the CPU, or makes it NumPy's: a GPU would stand still") from error
+    except (RuntimeError, TypeError) as error:
+        if "meta" not in str(error) and "device" not in str(error):
+            raise
+        raise CheckFailed(
+            "it mixes devices: make tensors with device=x.device, keep what a module needs in buffers"
+        ) from error
+
+
+@contextmanager
 def explaining(what: str) -> Iterator[None]:
     """An error in this block becomes a failed check that says what was tried."""
     try:

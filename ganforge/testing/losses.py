@@ -18,6 +18,7 @@ from ganforge.signature import is_sequence
 from ganforge.testing.checking import (
     CheckFailed,
     checked_options,
+    elsewhere,
     name_of,
     never_waiting,
     run_checks,
@@ -43,6 +44,7 @@ def check_loss(loss: Callable[..., Any], *, skip: tuple[str, ...] = (), **given:
     | `bf16` | and the value stays what it is when the inputs were rounded to bfloat16, as mixed precision does |
     | `samples` | it is a mean over samples, so that accumulation and order change nothing, or declared to couple them |
     | `waiting` | it never makes the host wait for a GPU |
+    | `device` | it makes no tensor on the CPU while it computes elsewhere |
     | `state` | a module's state goes through a checkpoint |
     | `compiled` | it gives the same under `torch.compile` (not where it differentiates: such phases run eagerly) |
 
@@ -67,6 +69,7 @@ def check_loss(loss: Callable[..., Any], *, skip: tuple[str, ...] = (), **given:
         "bf16": case.check_bf16,
         "samples": case.check_samples,
         "waiting": case.check_waiting,
+        "device": case.check_device,
         "state": case.check_state,
         "compiled": case.check_compiled,
     }
@@ -105,6 +108,7 @@ class _Case:
     options: Mapping[str, Any]
     inputs: Mapping[str, Any]
     dtype: torch.dtype = torch.float64
+    device: str = "cpu"
 
     # Evaluation
 
@@ -112,15 +116,16 @@ class _Case:
         """The loss with its options, ready to be called."""
         if inspect.isclass(self.loss):
             make: Any = self.loss
-            return make(**self.options).to(self.dtype).requires_grad_(False)
+            return make(**self.options).to(self.device, self.dtype).requires_grad_(False)
         return lambda **inputs: self.loss(**inputs, **self.options)
 
     def leaves(self, change: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> list[Tensor]:
         """The tensors of the inputs that are given, those of floats changed and as leaves."""
         tensors = tensors_of(dict(self.inputs))
-        return [change(t.detach().to(self.dtype)).requires_grad_() if t.is_floating_point() else t for t in tensors]
+        moved = [t.detach().to(self.device, self.dtype if t.is_floating_point() else None) for t in tensors]
+        return [change(t).requires_grad_() if t.is_floating_point() else t for t in moved]
 
-    def value(self, leaves: Sequence[Tensor], made: Callable[..., Any] | None = None) -> Any:
+    def value(self, leaves: Sequence[Tensor], made: Callable[..., Any] | None = None, seed: int = 1) -> Any:
         """The loss of these leaves; its own randomness is the same each time."""
         rest: Iterator[Tensor] = iter(leaves)
         inputs = {
@@ -133,11 +138,11 @@ class _Case:
                 wanted = inspect.signature(value).parameters
                 with torch.enable_grad():
                     inputs[name] = value(**{other: inputs[other] for other in wanted})
-        torch.manual_seed(1)
+        torch.manual_seed(seed)
         return (made or self.made())(**inputs)
 
     def _network(self, network: nn.Module) -> nn.Module:
-        return copy.deepcopy(network).to(self.dtype)
+        return copy.deepcopy(network).to(self.device, self.dtype)
 
     def gradients(self, leaves: Sequence[Tensor]) -> tuple[Tensor, list[Tensor | None]]:
         value = self.value(leaves)
@@ -152,6 +157,8 @@ class _Case:
 
     def check_scalar(self) -> None:
         value = self.value(self.leaves())
+        if self._seeds():
+            raise CheckFailed("it seeds torch's generator: every step would draw the same")
         if not isinstance(value, Tensor):
             raise CheckFailed(f"it returns a {type(value).__name__}, not a tensor: drop .item() or float()")
         if value.numel() != 1:
@@ -222,6 +229,15 @@ class _Case:
         if declared and not coupled:
             raise CheckFailed("it is declared to couple samples, but is a mean over them: drop couples_samples")
 
+    def _seeds(self) -> bool:
+        """Whether the generator is, after it, where it is after any other draw."""
+        made, after = self.made(), []
+        for seed in (5, 6):
+            leaves = self.leaves()
+            self.value(leaves, made, seed)
+            after.append(torch.get_rng_state())
+        return torch.equal(*after)
+
     def _is_random(self) -> bool:
         self.value(self.leaves(), self.made())
         after = torch.get_rng_state()
@@ -246,6 +262,13 @@ class _Case:
         if not torch.allclose(whole, turned, rtol=1e-7, atol=1e-9):
             return True, f"a batch gives {whole.item():.6g}, in another order {turned.item():.6g}"
         return False, ""
+
+    def check_device(self) -> None:
+        if any(_is_function(value) for value in self.inputs.values()):
+            return  # what the function holds lies on the CPU
+        case = replace(self._float(), device="meta")
+        with elsewhere():
+            case.value(case.leaves())
 
     def check_waiting(self) -> None:
         case = self._float()

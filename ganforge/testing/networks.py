@@ -17,6 +17,7 @@ from ganforge.engine.state import join, split
 from ganforge.testing.checking import (
     CheckFailed,
     checked_options,
+    elsewhere,
     equal,
     never_waiting,
     run_checks,
@@ -38,10 +39,11 @@ def check_network(
 
     | check | what must hold |
     |---|---|
-    | `output` | it returns finite tensors, alone or in lists, dicts and NamedTuples, one entry a sample |
+    | `output` | it returns finite tensors, alone or in lists, dicts and NamedTuples, one entry a sample, and changes
+      neither its inputs nor its mode |
     | `seed` | the same seed builds the same weights |
     | `fake` | it can be built and run on fake tensors, as `ganforge check` does, with the same shapes |
-    | `gradients` | every parameter that learns gets a finite gradient |
+    | `gradients` | every parameter that learns gets a finite gradient, and so does an input |
     | `samples` | the samples of a batch are independent, or it has a batch norm or declares that it couples them |
     | `state` | it is the same after a checkpoint |
     | `copy` | it can be copied, as a moving average of it is |
@@ -49,6 +51,7 @@ def check_network(
     | `float64` | it runs in float64 when it and its inputs are: no dtype is hard-wired |
     | `bf16` | it runs under mixed precision, and stays finite |
     | `waiting` | it never makes the host wait for a GPU |
+    | `device` | it makes no tensor on the CPU while it computes elsewhere |
 
     Args:
         network: an `nn.Module` class, or a function that returns one, as it would be registered.
@@ -78,6 +81,7 @@ def check_network(
         "float64": case.check_float64,
         "bf16": case.check_bf16,
         "waiting": case.check_waiting,
+        "device": case.check_device,
     }
     run_checks(network, checks, skip)
 
@@ -126,7 +130,13 @@ class _Case:
 
     def check_output(self) -> None:
         size = len(tensors_of(self.inputs)[0])
-        outputs = self.outputs(self.built())
+        network = self.built()
+        before = [tensor.clone() for tensor in tensors_of(self.inputs)]
+        outputs = self.outputs(network)
+        if not equal(before, tensors_of(self.inputs)):
+            raise CheckFailed("it changes its inputs, which others read too: no x += 1, no in-place ReLU on them")
+        if not all(layer.training for layer in network.modules()):
+            raise CheckFailed("it calls eval() on itself or a part: the engine decides the mode")
         if not outputs:
             raise CheckFailed("it returns no tensor")
         for output in outputs:
@@ -150,9 +160,21 @@ class _Case:
         if shapes != expected:
             raise CheckFailed(f"on fake tensors it returns {shapes}, not {expected}: does it look at values?")
 
+    def check_device(self) -> None:
+        network = self.built().to("meta")
+        with elsewhere():
+            self.outputs(network, map_tensors(lambda t: t.to("meta"), list(self.inputs)))
+
     def check_gradients(self) -> None:
         network = self.built()
-        _total(self.outputs(network)).backward()
+        inputs = self._leaves()
+        leaves = [tensor for tensor in tensors_of(inputs) if tensor.requires_grad]
+        outputs = self.outputs(network, inputs)
+        if not any(output.requires_grad for output in outputs):
+            raise CheckFailed("its output has no graph: look for .detach() and torch.no_grad()")
+        _total(outputs).backward()
+        if leaves and not any(leaf.grad is not None and bool(leaf.grad.any()) for leaf in leaves):
+            raise CheckFailed("no input gets a gradient: what comes before it could not learn")
         learning = {name: p.grad for name, p in network.named_parameters() if p.requires_grad}
         if idle := [name for name, gradient in learning.items() if gradient is None]:
             raise CheckFailed(
@@ -165,19 +187,45 @@ class _Case:
 
     def check_samples(self) -> None:
         network = self.built()
-        inputs = map_tensors(lambda t: t.clone().requires_grad_() if t.is_floating_point() else t, list(self.inputs))
-        leaves = [tensor for tensor in tensors_of(inputs) if tensor.requires_grad]
-        first = _total([output[:1] for output in self.outputs(network, inputs)])
-        gradients = torch.autograd.grad(first, leaves, allow_unused=True)
-        coupled = any(gradient is not None and bool(gradient[1:].any()) for gradient in gradients)
+        torch.manual_seed(2)
+        with torch.no_grad():
+            for parameter in network.parameters():  # what starts at 0 must not hide what comes before it
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        coupled = self._depends_on_others(network) or self._differs_alone(network)
         declared = couples_samples(network)
         if coupled and not declared:
             raise CheckFailed(
-                "the first sample's output depends on the other samples: declare it with\n"
+                "a sample's output depends on the other samples: declare it with\n"
                 "  @traits(couples_samples=True) on the layer that does it"
             )
         if declared and not coupled:
             raise CheckFailed("it is declared to couple the samples of a batch, but does not: drop couples_samples")
+
+    def _leaves(self) -> list[Any]:
+        """The inputs, of which gradients are asked."""
+        return map_tensors(lambda t: t.clone().requires_grad_() if t.is_floating_point() else t, list(self.inputs))
+
+    def _depends_on_others(self, network: nn.Module) -> bool:
+        """Whether the first sample's output has a gradient at another sample, in training."""
+        inputs = self._leaves()
+        leaves = [tensor for tensor in tensors_of(inputs) if tensor.requires_grad]
+        first = _total([output[:1] for output in self.outputs(network, inputs)])
+        gradients = torch.autograd.grad(first, leaves, allow_unused=True) if leaves and first.requires_grad else ()
+        return any(gradient is not None and bool(gradient[1:].any()) for gradient in gradients)
+
+    def _differs_alone(self, network: nn.Module) -> bool:
+        """Whether a sample's output is another one without the rest of its batch, in evaluation mode."""
+        together = self.evaluated(network)
+        torch.manual_seed(3)
+        with torch.no_grad():
+            drawn = tensors_of((getattr(network, self.method) if self.method else network)(*self.inputs))
+            if not equal(together, drawn):
+                return False  # it draws noise: two draws cannot be compared
+            last = len(tensors_of(self.inputs)[0]) - 1
+            alone = self.outputs(network, map_tensors(lambda t: t[last:], list(self.inputs)))
+        network.train()
+        pairs = zip(together, alone, strict=True)
+        return not all(torch.allclose(a[last:].double(), b.double(), rtol=1e-3, atol=1e-4) for a, b in pairs)
 
     def check_state(self) -> None:
         network, again = self.built(), self.built()
@@ -188,7 +236,8 @@ class _Case:
         tensors: dict[str, Tensor] = {}
         saved = split(network.state_dict(), "", tensors)
         again.load_state_dict(join(saved, tensors))
-        if not equal(self.evaluated(network), self.evaluated(again)):
+        trained = self.outputs(network), self.outputs(again)
+        if not equal(*trained) or not equal(self.evaluated(network), self.evaluated(again)):
             raise CheckFailed("a checkpoint does not hold all of it: use parameters and buffers (register_buffer)")
 
     def check_copy(self) -> None:

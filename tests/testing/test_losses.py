@@ -165,6 +165,23 @@ class Forgetful(nn.Module):
         return fake.square().mean() * self.calls
 
 
+def on_the_cpu(fake: Tensor) -> Tensor:
+    return (fake - torch.ones(fake.shape, dtype=fake.dtype)).square().mean()
+
+
+def to_the_cpu(fake: Tensor) -> Tensor:
+    return fake.cpu().square().mean()
+
+
+def by_numpy(fake: Tensor) -> Tensor:
+    return fake.square().mean() + 0 * float(fake.detach().numpy().max())
+
+
+def seeding(fake: Tensor) -> Tensor:
+    torch.manual_seed(0)
+    return (fake + torch.randn_like(fake)).square().mean()
+
+
 DEFECTS: dict[str, tuple[Callable[..., Any], str]] = {
     "vector": (vector, r"vector \[scalar\]: it returns a tensor \[4, 3, 8, 8\]: end it with .mean\(\)"),
     "number": (number, r"\[scalar\]: it returns a float, not a tensor: drop .item\(\)"),
@@ -178,6 +195,10 @@ DEFECTS: dict[str, tuple[Callable[..., Any], str]] = {
     "ordered": (ordered, r"\[samples\]: a batch gives .*declare it: @traits\(couples_samples=True\)"),
     "looking": (looking, r"\[waiting\]: it asks for a tensor's value \(_local_scalar_dense\)"),
     "listing": (listing, r"\[waiting\]: it calls .tolist\(\)"),
+    "on_the_cpu": (on_the_cpu, r"\[device\]: it mixes devices: make tensors with device=x.device"),
+    "to_the_cpu": (to_the_cpu, r"\[device\]: it copies a tensor to the CPU"),
+    "by_numpy": (by_numpy, r"\[device\]: it copies a tensor to the CPU, or makes it NumPy's"),
+    "seeding": (seeding, r"\[scalar\]: it seeds torch's generator"),
     "untyped": (untyped, r"parameter 'fake' of 'untyped' has no type annotation"),
     "falsely_declared": (falsely_declared, r"\[samples\]: it is declared to couple samples, but is a mean"),
     "forgetful": (Forgetful, r"\[state\]: after a checkpoint it gives"),

@@ -188,6 +188,59 @@ class Single(Plain):
         return self.conv(x) @ torch.eye(8)
 
 
+class Changing(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.mul_(2))
+
+
+class Eval(BatchNormed):
+    def forward(self, x: Tensor) -> Tensor:
+        self.norm.eval()
+        return super().forward(x)
+
+
+class Deaf(Plain):
+    """Nothing that comes before it could learn."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.detach())
+
+
+class Sums(Plain):
+    """Adds up the samples before each: the first one sees no other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).cumsum(0)
+
+
+class HiddenCoupling(Plain):
+    """Behind a layer that starts at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return y + self.gate * y.mean(0)
+
+
+class OnTheCpu(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + torch.linspace(0, 1, x.shape[-1], dtype=x.dtype)
+
+
+class Loose(Plain):
+    """Keeps a tensor that does not move with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = torch.ones(4, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + self.shift
+
+
 DEFECTS: dict[str, tuple[Callable[..., nn.Module], str]] = {
     "infinite": (Infinite, r"\[output\]: its first weights give NaN"),
     "pooled": (Pooled, r"\[output\]: it returns \[\] for a batch of 2: the first size should be the batch's"),
@@ -195,7 +248,14 @@ DEFECTS: dict[str, tuple[Callable[..., nn.Module], str]] = {
     "looks": (Looks, r"\[fake\]: DataDependentOutputException"),
     "idle": (Idle, r"\[gradients\]: 'unused.weight' gets no gradient; so it is with 2 of 4 parameters"),
     "steep": (Steep, r"\[gradients\]: the gradient of 'conv.weight' is NaN or infinite"),
-    "coupled": (Coupled, r"\[samples\]: the first sample's output depends on the other samples"),
+    "changing": (Changing, r"\[output\]: it changes its inputs"),
+    "eval": (Eval, r"\[output\]: it calls eval\(\) on itself"),
+    "deaf": (Deaf, r"\[gradients\]: no input gets a gradient"),
+    "sums": (Sums, r"\[samples\]: a sample's output depends on the other samples"),
+    "hidden_coupling": (HiddenCoupling, r"\[samples\]: a sample's output depends"),
+    "on_the_cpu": (OnTheCpu, r"\[device\]: it mixes devices"),
+    "loose": (Loose, r"\[device\]: it mixes devices: .*keep what a module needs in buffers"),
+    "coupled": (Coupled, r"\[samples\]: a sample's output depends on the other samples"),
     "falsely": (Falsely, r"\[samples\]: it is declared to couple the samples of a batch, but does not"),
     "counting": (Counting, r"\[state\]: a checkpoint does not hold all of it"),
     "strided": (Strided, r"\[channels_last\]: in channels_last it computes something else"),

@@ -51,3 +51,9 @@ def test_parity_notices_a_step_that_differs() -> None:
         for name, network in parity.networks.items():
             network.load_state_dict(parity.trainer.cast.networks[name].state_dict())
     assert parity.difference() == 0
+
+
+def test_a_judge_of_several_sizes_has_one_score() -> None:
+    run = run_recipe(ROOT / "recipes/tiny/pix2pixhd_facades.yaml", fake_data=True)
+    assert [tag for tag in run.scalars if tag.startswith("scores/")] != []
+    assert all(len(values) == 2 for tag, values in run.scalars.items() if tag.startswith("scores/"))
