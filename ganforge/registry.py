@@ -54,7 +54,7 @@ class Part:
     def explanations(self) -> dict[str, str]:
         """What the docstrings say of the parameters, each on one line."""
         methods = [name for name in ("__init__", CALLED.get(self.kind, "")) if hasattr(self.factory, name)]
-        docs = [*(inspect.getdoc(getattr(self.factory, name)) for name in methods), self.factory.__doc__]
+        docs = [*(getattr(self.factory, name).__doc__ for name in methods), self.factory.__doc__]
         return {name: text for doc in docs for name, text in arguments(inspect.cleandoc(doc or "")).items()}
 
     def trait(self, name: str) -> tuple[str, ...]:

@@ -314,21 +314,23 @@ CHANGING = with_("schedules", {"fade": {"type": "ramp", "end": 0.5, "steps": 9}}
 
 @st.composite
 def changed(draw: st.DrawFn) -> dict[str, Any]:
-    """The sound recipe with a value or two replaced, removed or added."""
+    """A sound recipe with one value replaced, removed or added."""
     recipe = deepcopy(CHANGING)
-    for _ in range(draw(st.integers(1, 2))):
-        *path, last = draw(st.sampled_from(list(places(recipe))))
-        at = recipe
-        for key in path:
-            at = at[key]
-        match draw(st.sampled_from(["replace", "replace", "remove", "add"])):
-            case "replace":
-                at[last] = deepcopy(draw(st.sampled_from([*VALUES, *SCHEDULES, "adam", "real_a"])))
-            case "remove":
-                del at[last]
-            case "add" if isinstance(at, dict):
-                key = draw(st.sampled_from(sorted(NEW_KEYS)))
-                at[key] = deepcopy(draw(st.sampled_from([NEW_KEYS[key], *SCHEDULES])))
+    *path, last = draw(st.sampled_from(list(places(recipe))))
+    at = recipe
+    for key in path:
+        at = at[key]
+    alike = [value for value in [*VALUES, *SCHEDULES] if type(value) in (type(at[last]), dict)]
+    match draw(st.sampled_from(["replace", "replace alike", "remove", "add"])):
+        case "replace":
+            at[last] = draw(st.sampled_from([*VALUES, *SCHEDULES, "adam", "real_a"]))
+        case "replace alike":
+            at[last] = draw(st.sampled_from(alike))
+        case "remove":
+            del at[last]
+        case "add" if isinstance(at, dict):
+            key = draw(st.sampled_from(sorted(NEW_KEYS)))
+            at[key] = draw(st.sampled_from([NEW_KEYS[key], *SCHEDULES]))
     return recipe
 
 
