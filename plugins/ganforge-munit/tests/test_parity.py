@@ -48,7 +48,9 @@ def apart(ours: Tensor, theirs: Tensor) -> Tensor:
     return (ours - theirs).abs().mean()
 
 
-def train_by_hand(parity: Parity, batches: Sequence[Any], base: float, rates: Callable[[int], float]) -> Any:
+def train_by_hand(
+    parity: Parity, batches: Sequence[Any], base: float, rates: Callable[[int], float], cycle: float = 0
+) -> Any:
     """Train the copies; returns the average of G_b by a decay of 0.995."""
     G_a, G_b, D_a, D_b = (parity[name] for name in ("G_a", "G_b", "D_a", "D_b"))
     opt_g, opt_d = adam(base, G_a, G_b), adam(base, D_a, D_b)
@@ -66,6 +68,9 @@ def train_by_hand(parity: Parity, batches: Sequence[Any], base: float, rates: Ca
         in_a, in_b = G_a.decode(content_b, new_a), G_b.decode(content_a, new_b)
         again_a, again_b = G_a.encode(in_a), G_b.encode(in_b)
         images = apart(G_a.decode(content_a, style_a), a) + apart(G_b.decode(content_b, style_b), b)
+        if cycle:
+            cycles = apart(G_a.decode(again_b.content, style_a), a) + apart(G_b.decode(again_a.content, style_b), b)
+            images = images + cycle / 10 * cycles
         contents = apart(again_b.content, content_a) + apart(again_a.content, content_b)
         styles = apart(again_a.style, new_a) + apart(again_b.style, new_b)
         learn(opt_g, rate, far(D_a(in_a), 1) + far(D_b(in_b), 1) + 10 * images + contents + styles)
@@ -88,6 +93,21 @@ def test_munit_folders_trains_as_a_plain_loop() -> None:
     train_by_hand(parity, batches, 1e-4, lambda step: 0.5 ** (step // 2))
     assert parity.difference() < EXACT
     assert parity.forwards == forwards_of(STEPS)
+
+
+def test_the_explicit_cycle_is_two_signals_and_two_losses_more() -> None:
+    cycle = (
+        "signals.cycle_a=G_a.decode(again_b.content, code_a.style)",
+        "signals.cycle_b=G_b.decode(again_a.content, code_b.style)",
+        "phases.1.losses.cycle_a={type: l1, input: cycle_a, target: real_a, weight: 5}",
+        "phases.1.losses.cycle_b={type: l1, input: cycle_b, target: real_b, weight: 5}",
+    )
+    parity = Parity("munit_folders", *SMALL, *TINY, *cycle)
+    batches = parity.batches(2)
+    parity.train(batches)
+    train_by_hand(parity, batches, 1e-4, lambda step: 1, cycle=5)
+    assert parity.difference() < EXACT
+    assert parity.forwards == {**forwards_of(2), "G_a.decode": 8, "G_b.decode": 8}
 
 
 def test_munit_shapes_trains_as_a_plain_loop() -> None:

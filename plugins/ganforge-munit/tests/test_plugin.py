@@ -1,5 +1,4 @@
 import inspect
-from pathlib import Path
 
 import pluggy
 import pytest
@@ -11,7 +10,6 @@ from ganforge_munit.autoencoder import Autoencoder
 from ganforge_munit.schedules import stepwise_decay
 
 KINDS = ("networks", "schedules")
-README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def parts(kind: str) -> dict[str, object]:
