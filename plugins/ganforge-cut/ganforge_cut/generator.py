@@ -33,9 +33,9 @@ class Generator(nn.Module):
     Args:
         channels: channels at full size; the residual blocks have four times as many.
         blocks: residual blocks.
-        layers: the modules whose outputs are features, in ascending order: 0 is the padded image, 4 and 8 are the
-            convolutions around the first halving, 12 and 16 are residual blocks (without `antialias`, which adds
-            modules, the numbers stand for others).
+        layers: the modules whose outputs are features, in ascending order. 0 is the padded image, 4 and 8 are the
+            convolutions of the two halvings, 12 is the first residual block; without `antialias` these are 0, 4, 7
+            and 10.
         antialias: halve and double behind a blur (Zhang 2019) rather than by strided convolutions.
         in_channels: channels of the images it is given.
         out_channels: channels of the images it returns.

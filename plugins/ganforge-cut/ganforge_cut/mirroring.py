@@ -15,6 +15,9 @@ def coin(chance: Annotated[float, Field(ge=0, le=1)] = 0.5, *, context: Context)
 
     For the flip-equivariance of FastCUT (Park et al. 2020, appendix, https://arxiv.org/abs/2007.15651). Give it a name
     as a signal: then all that is mirrored in a step follows the same toss.
+
+    Args:
+        chance: of true.
     """
     return torch.rand(context.batch_size, device=context.device) < chance
 

@@ -107,6 +107,7 @@ def test_filters_do_not_learn() -> None:
 def test_without_antialias_the_network_is_cyclegans() -> None:
     kinds = [type(module).__name__ for module in small(antialias=False).model]
     assert kinds[4:10] == ["Conv2d", "InstanceNorm2d", "ReLU"] * 2
+    assert kinds[10:12] == ["ResnetBlock", "ResnetBlock"]
     assert kinds[12:18] == ["ConvTranspose2d", "InstanceNorm2d", "ReLU"] * 2
 
 
