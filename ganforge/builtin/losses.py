@@ -25,7 +25,13 @@ def l2(input: Tensor, target: Tensor) -> Tensor:
 
 
 def smooth_l1(input: Tensor, target: Tensor, beta: Annotated[float, Field(gt=0)] = 1.0) -> Tensor:
-    """Squared below `beta`, absolute above (Girshick 2015, equation 3)."""
+    """Squared below `beta`, absolute above (Girshick 2015, equation 3).
+
+    Args:
+        input: what is trained.
+        target: what it should be.
+        beta: the difference at which the two meet.
+    """
     _same_shape(input, target)
     return F.smooth_l1_loss(input, target, beta=beta)
 

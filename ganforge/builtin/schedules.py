@@ -23,7 +23,12 @@ def _position(progress: Progress, per: Per) -> float:
 
 
 def constant(progress: Progress, factor: float = 1.0) -> float:
-    """The same factor all the time."""
+    """The same factor all the time.
+
+    Args:
+        progress: how far the run is.
+        factor: the factor, or the number itself.
+    """
     return factor
 
 
@@ -33,6 +38,12 @@ def linear_decay(progress: Progress, hold_epochs: Epochs, decay_epochs: Positive
     Per epoch it gives the public reference's rates exactly: `1 - max(0, epoch + 1 - hold) / (decay + 1)` with epochs
     from 1, so 2 + 2 epochs run at 1, 2/3, 1/3 and 0. With `hold_epochs` one larger, the rate is whole for the epochs
     that the paper says, and never 0.
+
+    Args:
+        progress: how far the run is.
+        hold_epochs: epochs at the full rate.
+        decay_epochs: epochs from there to 0.
+        per: `epoch` holds the factor for an epoch, `step` moves it at every step.
     """
     if per == "epoch":
         return 1.0 - min(max(0.0, progress.epoch + 2 - hold_epochs) / (decay_epochs + 1), 1.0)
@@ -42,12 +53,25 @@ def linear_decay(progress: Progress, hold_epochs: Epochs, decay_epochs: Positive
 def step_decay(
     progress: Progress, every_epochs: PositiveEpochs, factor: Annotated[float, Field(gt=0)] = 0.1, per: Per = "epoch"
 ) -> float:
-    """Multiplied by `factor` every so many epochs."""
+    """Multiplied by `factor` every so many epochs.
+
+    Args:
+        progress: how far the run is.
+        every_epochs: epochs from one drop to the next.
+        factor: what the rate is multiplied by.
+        per: `epoch` holds the factor for an epoch, `step` moves it at every step.
+    """
     return factor ** (_position(progress, per) // every_epochs)
 
 
 def exponential(progress: Progress, factor: Annotated[float, Field(gt=0)], per: Per = "epoch") -> float:
-    """Multiplied by `factor` each epoch."""
+    """Multiplied by `factor` each epoch.
+
+    Args:
+        progress: how far the run is.
+        factor: what the rate is multiplied by.
+        per: `epoch` holds the factor for an epoch, `step` moves it at every step.
+    """
     return factor ** _position(progress, per)
 
 
@@ -61,6 +85,12 @@ def cosine(
 
     Over `epochs`, by default moving per epoch as the public reference does; or, without them, over the whole run, by
     default per step.
+
+    Args:
+        progress: how far the run is.
+        epochs: the time from 1 to `floor`.
+        floor: the lowest factor.
+        per: `epoch` holds the factor for an epoch, `step` moves it at every step.
     """
     t = _part_done(progress, epochs, per)
     return floor + (1 - floor) * (1 + math.cos(math.pi * t)) / 2
@@ -73,7 +103,14 @@ def polynomial(
     per: Per | None = None,
 ) -> float:
     """`(1 - t) ** power`, where t runs from 0 to 1 over `epochs`, by default per epoch; or, without them, over the
-    whole run, by default per step."""
+    whole run, by default per step.
+
+    Args:
+        progress: how far the run is.
+        power: 1 is a straight line; more falls faster at first.
+        epochs: the time from 1 to 0.
+        per: `epoch` holds the factor for an epoch, `step` moves it at every step.
+    """
     return (1.0 - min(_part_done(progress, epochs, per), 1.0)) ** power
 
 
@@ -86,7 +123,13 @@ def _part_done(progress: Progress, epochs: float | None, per: Per | None) -> flo
 def warmup(
     progress: Progress, steps: Annotated[int, Field(ge=1)], start: Annotated[float, Field(ge=0, le=1)] = 0.0
 ) -> float:
-    """A straight line from `start` to 1 over the first steps; list it beside another schedule to multiply the two."""
+    """A straight line from `start` to 1 over the first steps; list it beside another schedule to multiply the two.
+
+    Args:
+        progress: how far the run is.
+        steps: how long the rise takes.
+        start: the factor to begin with.
+    """
     return start + (1.0 - start) * min((progress.step + 1) / steps, 1.0)
 
 
@@ -97,7 +140,15 @@ def glide(
     steps: Annotated[int, Field(ge=1)],
     begin_step: Annotated[int, Field(ge=0)] = 0,
 ) -> float:
-    """Half a cosine from `start` to `end` over `steps`, from `begin_step` on: a ramp that starts and ends gently."""
+    """Half a cosine from `start` to `end` over `steps`, from `begin_step` on: a ramp that starts and ends gently.
+
+    Args:
+        progress: how far the run is.
+        start: the number up to `begin_step`.
+        end: the number from `begin_step + steps` on.
+        steps: how long the change takes.
+        begin_step: when it begins.
+    """
     t = min(max(0, progress.step - begin_step) / steps, 1.0)
     return end + (start - end) * (1 + math.cos(math.pi * t)) / 2
 
@@ -133,5 +184,13 @@ def ramp(
     start: float = 0.0,
     begin_step: Annotated[int, Field(ge=0)] = 0,
 ) -> float:
-    """A straight line from `start` to `end` over `steps`, from `begin_step` on: for weights and scalars."""
+    """A straight line from `start` to `end` over `steps`, from `begin_step` on: for weights and scalars.
+
+    Args:
+        progress: how far the run is.
+        end: the number from `begin_step + steps` on.
+        steps: how long the change takes.
+        start: the number up to `begin_step`.
+        begin_step: when it begins.
+    """
     return start + (end - start) * min(max(0, progress.step - begin_step) / steps, 1.0)
