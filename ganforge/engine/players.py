@@ -81,7 +81,7 @@ class Player:
         return nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
 
     def step(self, norm: Tensor | None) -> None:
-        """Update the networks and their average; `norm` is the gradients', where it was computed."""
+        """Update the networks; `norm` is the gradients', where it was computed."""
         if self.clip_norm is not None:
             norm = self.gradient_norm() if norm is None else norm
             nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
@@ -92,6 +92,9 @@ class Player:
             self.optimizer.step()
         if self.clip_weights is not None:
             self._clip_weights(self.clip_weights)
+
+    def follow(self) -> None:
+        """Update the moving average: once a step, however many phases the player has."""
         for name, average in self.ema.items():
             average.update(self.networks[name])
 

@@ -207,6 +207,8 @@ class Run:
         settings = self.recipe.run
         if self.step == 0 and settings.images:
             self._draw()
+        if self.step == 0 and self.recipe.metrics and settings.metrics_every:
+            self._measure()  # what training starts from
         self.trainer.stopwatch.restart()
         while self.step < self.total_steps and not self._stop_signal:
             last = self.step + 1 == self.total_steps

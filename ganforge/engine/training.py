@@ -16,7 +16,7 @@ from ganforge.engine.scene import Program, Scene, map_tensors
 from ganforge.engine.statistics import Statistics, Stopwatch
 from ganforge.errors import TrainingFailed
 from ganforge.parts import Progress
-from ganforge.recipe.expressions import Attribute, Call, Expression, Name
+from ganforge.recipe.expressions import Call, Expression, Name
 from ganforge.recipe.model import Bound, LossUse, PartUse, PhaseUse, Recipe
 
 Batch = Mapping[str, Tensor]
@@ -50,13 +50,20 @@ class Trainer:
         step = self.progress.step
         plan = [phase for phase in self.recipe.phases if step % phase.every == 0 and _due(phase, step)]
         scenes = [Scene(self.program, batch, plan, self.progress) for batch in batches]
+        learnt: dict[str, None] = {}
         for position, phase in enumerate(plan):
             with self.stopwatch.measure(f"seconds/{phase.name}"):
-                self._phase(position, phase, scenes, log)
+                if self._phase(position, phase, scenes, log):
+                    learnt[phase.train] = None
+        for name in learnt:
+            self.players[name].follow()
+        if log:
+            self._note_ops()
         self.program.gradients.restore()
         self.progress = Progress(step + 1, self.progress.steps_per_epoch, self.progress.total_steps)
 
-    def _phase(self, position: int, phase: PhaseUse, scenes: Sequence[Scene], log: bool) -> None:
+    def _phase(self, position: int, phase: PhaseUse, scenes: Sequence[Scene], log: bool) -> bool:
+        """Take a phase's optimizer step; whether it was taken."""
         player = self.players[phase.train]
         losses = _due(phase, self.progress.step)
         leaves = {text for loss in losses for text in _leaves(loss)}
@@ -79,6 +86,7 @@ class Trainer:
         player.clear()
         for scene in scenes:
             scene.end()
+        return fine
 
     def _learn(self, phase: PhaseUse, losses: Sequence[LossUse], values: Mapping[str, Tensor], share: float) -> None:
         """Add this share of the losses' gradients."""
@@ -117,7 +125,14 @@ class Trainer:
         values = [value] if isinstance(value, Tensor) else value
         if isinstance(values, list | tuple) and values:  # a judge may look at several sizes
             mean = torch.stack([each.detach().mean() for each in values]).mean()
-            self.statistics.add(f"scores/{_judge(bound.expression) or loss.name}/{name}", mean)
+            self.statistics.add(f"scores/{_judge(self.recipe, bound.expression) or loss.name}/{name}", mean)
+
+    def _note_ops(self) -> None:
+        """What ops tell of themselves."""
+        for name, op in self.cast.ops.items():
+            if hasattr(op, "statistics"):
+                for key, value in op.statistics().items():
+                    self.statistics.add(f"ops/{name}/{key}", value)
 
     def _loss_modules(self) -> dict[tuple[str, str], nn.Module]:
         """Losses that may have a state: buffers of their own."""
@@ -245,13 +260,13 @@ def _leaves(loss: LossUse) -> list[str]:
     return [written.text for bound in bounds for written in (bound if isinstance(bound, tuple) else (bound,))]
 
 
-def _judge(expression: Expression) -> str | None:
-    """The network whose verdict an expression is: `D_b` of `D_b(x).logits`."""
-    if isinstance(expression, Attribute):
-        return _judge(expression.value)
-    if isinstance(expression, Call | Name):
+def _judge(recipe: Recipe, expression: Expression) -> str | None:
+    """The network whose verdict an expression is: `D_b` of `D_b(x).logits`, through signals and ops."""
+    if isinstance(expression, Call) and expression.name in recipe.networks:
         return expression.name
-    return None
+    if isinstance(expression, Name) and expression.name in recipe.signals:
+        return _judge(recipe, recipe.signals[expression.name].expression)
+    return next((judge for child in expression.children if (judge := _judge(recipe, child))), None)
 
 
 def _weight(weight: float | PartUse) -> Any:

@@ -134,12 +134,25 @@ class _Scope:
         for piece in written.expression.walk():
             if isinstance(piece, Call):
                 self.check_call(written, piece, validation)
+                self.warn_of_one_value(written, piece)
             elif isinstance(piece, Name) and piece.name in self.callable:
                 kind = "a network" if piece.name in self.written("networks") else "an op"
                 message = f"'{piece.name}' is {kind} and must be called, as in {piece.name}(x)"
                 self.problems.append(Problem(message, written.place(piece)))
             elif isinstance(piece, Name) and piece.name not in self.known(validation):
                 self.unknown(written, piece, self.known(validation))
+
+    def warn_of_one_value(self, written: Written, call: Call) -> None:
+        """Two draws of noise that are written alike are one draw."""
+        seen: set[str] = set()
+        for argument in (*call.arguments, *(value for _, value in call.keywords)):
+            if isinstance(argument, Call) and argument.text in seen:
+                message = (
+                    f"both arguments '{argument.text}' of '{call.function}' are one value: one text is computed once"
+                )
+                cure = "for another draw give the op a second name under ops"
+                self.warnings.append(Problem(message, written.place(argument), cure))
+            seen.add(argument.text)
 
     def unknown(self, written: Written, piece: Name | Call, known: set[str]) -> None:
         faulty_data = self.dataset is None and isinstance(piece, Name)  # it may be a batch field

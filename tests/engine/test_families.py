@@ -593,3 +593,52 @@ def test_a_function_op_is_called_by_its_full_name_too(bench: Callable[..., Any],
     )
     named.train(images("x", count=1))
     assert named.forwards == {"G": 2}
+
+
+def test_a_player_of_two_phases_has_its_average_follow_once_a_step(
+    bench: Callable[..., Any], images: Callable[..., Any]
+) -> None:
+    twice = bench(
+        data("x", "y")
+        + "networks: {G: {type: translator}}\n"
+        + "players: {g: {networks: [G], optimizer: {type: sgd, lr: 1e-2}, ema: {decay: 0.5}}}\n"
+        + """phases:
+  - train: g
+    losses: {pixels: {type: l1, input: G(x), target: y}}
+  - train: g
+    every: 2
+    losses: {squares: {type: l2, input: G(x), target: y}}
+"""
+        + TAIL
+    )
+    batches = images("x", "y", count=4)
+    twice.train(batches)
+    G = twice.networks["G"]
+    optimizer = torch.optim.SGD(G.parameters(), lr=1e-2)
+    average: list[Tensor] = []
+    for step, batch in enumerate(batches):
+        learn(optimizer, (G(batch["x"]) - batch["y"]).abs().mean())
+        if step % 2 == 0:
+            learn(optimizer, (G(batch["x"]) - batch["y"]).square().mean())
+        now = [p.detach().clone() for p in G.parameters()]
+        average = [(a + p) / 2 for a, p in zip(average, now, strict=True)] if average else now
+    assert twice.difference() < EXACT
+    ours = list(twice.average("G").parameters())
+    assert all(torch.allclose(a, b, rtol=0, atol=EXACT) for a, b in zip(ours, average, strict=True))
+
+
+def test_scores_name_the_network_and_ops_tell_of_themselves(
+    bench: Callable[..., Any], images: Callable[..., Any]
+) -> None:
+    told = bench(
+        data("x", "y")
+        + "networks: {D: {type: toys.critic}}\nops: {tally: toys.tally}\nsignals: {verdict: D(x)}\n"
+        + players(d="D")
+        + "phases: [{train: d, losses: {judge: {type: lsgan_d, real: tally.watch(verdict), fake: D(tally(y))}}}]\n"
+        + TAIL
+    )
+    for batch in images("x", "y", count=2):
+        told.trainer.step([batch], log=True)
+    scalars = told.trainer.statistics.read()
+    assert {"scores/D/real", "scores/D/fake"} == {tag for tag in scalars if tag.startswith("scores/")}
+    assert scalars["ops/tally/watched"] == 1.5

@@ -167,6 +167,9 @@ class Tally:
         self.watched.append(context.batch_size)
         return x
 
+    def statistics(self) -> dict[str, float]:
+        return {"watched": float(len(self.watched))}
+
     def state_dict(self) -> dict[str, Any]:
         return {"count": self.count}
 

@@ -47,6 +47,10 @@ class AdaptiveAugment(nn.Module):
         self.register_buffer("seen", torch.tensor(0.0))
         self.register_buffer("calls", torch.tensor(0))
 
+    def statistics(self) -> dict[str, Tensor]:
+        """What TensorBoard shows of it: p."""
+        return {"p": self.p}
+
     def forward(self, images: Tensor) -> Tensor:
         """Transform images `[N, 3, H, W]` in `[-1, 1]`; colours may leave that range, as in the reference."""
         return augment(images, self.p, self.pipeline)

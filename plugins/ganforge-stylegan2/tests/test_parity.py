@@ -76,7 +76,6 @@ def train_by_hand(
 
     for step, batch in enumerate(batches):
         learn(opt_g, F.softplus(-D(augment(S(styles())))).mean())
-        follow(step)
         if step % 4 == 0:
             w = styles()
             images = S(w)
@@ -86,7 +85,7 @@ def train_by_hand(
             mean = 0.99 * mean_length + 0.01 * lengths.mean()
             mean_length = mean.detach()
             learn(opt_g, 2 * 4 * (lengths - mean).square().mean())
-            follow(step)
+        follow(step)
         real = batch["real"]
         verdict = D(augment(real))
         watch(verdict)
