@@ -57,7 +57,7 @@ def _use(part: Part) -> dict[str, Any]:
     needed: dict[str, Any] = {p.name: _source(p) for p in signature.inputs if p.required}
     needed |= {p.name: _plausible(part, p) for p in signature.options if p.required}
     more = [p for p in signature.options if not p.required and p.default is not None][:2]
-    return {"type": _name(part), **needed, **{p.name: to_jsonable_python(p.default) for p in more}}
+    return {"type": _name(part), **needed, **{p.name: to_jsonable_python(p.default, fallback=str) for p in more}}
 
 
 def _source(parameter: Parameter) -> str | list[str]:

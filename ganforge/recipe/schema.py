@@ -127,17 +127,15 @@ class _Writer:
     def part(self, kind: str) -> Json:
         """How a recipe uses a part of a kind: `{type: adam, lr: 2e-4}`, or `adam` where nothing must be given."""
         parts = {part: self.names(part) for part in self.registry.of(kind)}
+        branches = [
+            {"if": {"properties": {"type": {"enum": names}}, "required": ["type"]}, "then": self.options(part)}
+            for part, names in parts.items()
+        ]
         mapping = {
             "type": "object",
             "properties": {"type": {"description": f"The name of the {SINGULAR[kind]}."} | _choice(parts)},
             "required": ["type"],
-            "allOf": [
-                {
-                    "if": {"properties": {"type": {"enum": names}}, "required": ["type"]},
-                    "then": self.options(part),
-                }
-                for part, names in parts.items()
-            ],
+            "allOf": branches or [{}],
         }
         bare = {part: names for part, names in parts.items() if not _required(part)}
         return mapping if kind in ("datasets", "losses") or not bare else {"anyOf": [_choice(bare), mapping]}
@@ -158,15 +156,13 @@ class _Writer:
         )
         self.definitions |= {f"{own}{name}": schema for name, schema in form.pop("$defs", {}).items()}
         properties: Json = {"type": {}}
-        for given in part.signature.inputs if part.kind != "ops" else ():
-            properties[given.name] = _described(
-                part, given, EXPRESSIONS if is_sequence(given.annotation) else EXPRESSION
-            )
+        for given in _inputs(part):
+            schema = EXPRESSIONS if is_sequence(given.annotation) else EXPRESSION
+            properties[given.name] = schema | _about(part, given)
         for option in part.signature.options:
             schema = form["properties"][option.name]
-            properties[option.name] = _described(part, option, schema)
-            if part.kind == "optimizers":
-                properties[option.name] = _or_schedule(properties[option.name])
+            schema = _or_schedule(schema) if part.kind == "optimizers" else schema
+            properties[option.name] = schema | _about(part, option)
         return {
             "title": part.full_name,
             "description": part.summary,
@@ -228,16 +224,22 @@ def _choice(parts: dict[Part, list[str]]) -> Json:
     return {"enum": [name for name, _ in known], "enumDescriptions": [summary for _, summary in known]}
 
 
+def _inputs(part: Part) -> tuple[Parameter, ...]:
+    """What a recipe binds where it uses the part; an op's inputs are the arguments of its calls."""
+    return part.signature.inputs if part.kind != "ops" else ()
+
+
 def _required(part: Part) -> list[str]:
-    inputs = part.signature.inputs if part.kind != "ops" else ()
-    return [parameter.name for parameter in (*inputs, *part.signature.options) if parameter.required]
+    return [parameter.name for parameter in (*_inputs(part), *part.signature.options) if parameter.required]
 
 
-def _described(part: Part, parameter: Parameter, schema: Json) -> Json:
-    """The schema of a parameter with its default and what the docstring says of it."""
+def _about(part: Part, parameter: Parameter) -> Json:
+    """What the docstring says of a parameter, and its default where that is a value to start from."""
     text = part.explanations.get(parameter.name)
-    described = schema | ({"description": text} if text else {})
-    return described if parameter.required else described | {"default": to_jsonable_python(parameter.default)}
+    about: Json = {"description": text} if text else {}
+    if not parameter.required and parameter.default is not None:
+        about["default"] = to_jsonable_python(parameter.default, fallback=str)
+    return about
 
 
 def _or_null(schema: Json) -> Json:

@@ -56,6 +56,13 @@ def test_the_schema_is_one() -> None:
     Draft7Validator.check_schema(SCHEMA)
 
 
+def test_it_is_one_without_any_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORGE_PLUGINS", "")
+    bare = recipe_schema(load_plugins().registry)
+    Draft7Validator.check_schema(bare)
+    assert refused(SOUND, Draft7Validator(bare))
+
+
 def test_it_has_every_section_and_explains_it() -> None:
     for name in ("recipe", "extending_recipe"):
         properties = SCHEMA["definitions"][name]["properties"]
@@ -86,7 +93,8 @@ def test_a_part_has_its_options_and_the_keys_of_its_kind(part: Part) -> None:
     assert said["description"] == part.summary != ""
     for name, parameter in parameters.items():
         assert said["properties"][name].get("description") == part.explanations.get(name)
-        assert ("default" in said["properties"][name]) == (not parameter.required)
+        has_default = not parameter.required and parameter.default is not None
+        assert ("default" in said["properties"][name]) == has_default
 
 
 def test_what_an_editor_shows_of_an_option() -> None:
