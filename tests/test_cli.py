@@ -108,6 +108,11 @@ def test_show_graph_tells_forwards_players_and_costs(ganforge: Callable) -> None
         assert line in out
 
 
+def test_show_graph_names_what_a_signal_is_made_of(ganforge: Callable) -> None:
+    out = ganforge("show", TINY.parent / "cut_shapes.yaml", "--graph").out
+    assert "out image [2, 3, 32, 32], features (4 tensors) = G(real_a)" in out
+
+
 def test_cp_copies_and_refuses_to_overwrite(ganforge: Callable, in_tmp: Path) -> None:
     assert ganforge("cp", "cyclegan_shapes", "mine.yaml").code == 0
     assert ganforge("check", "mine.yaml").code == 0
@@ -180,6 +185,20 @@ def test_translate_skips_a_broken_picture_and_says_so(ganforge: Callable, traine
     assert outcome.code == 3
     assert "broken.jpg" in outcome.err
     assert (in_tmp / "out" / "whole.png").is_file()
+
+
+def test_translate_takes_an_image_among_the_signals(ganforge: Callable, in_tmp: Path) -> None:
+    """The first signal of this recipe is an image with its features."""
+    assert ganforge("run", TINY.parent / "cut_shapes.yaml").code == 0
+    Image.new("RGB", (40, 32)).save(in_tmp / "x.png")
+    run = in_tmp / "runs/cut_shapes/0001"
+    outcome = ganforge("translate", run, "x.png", "-o", "out")
+    assert outcome.code == 0, outcome.err
+    assert "fake_b = out.image" in outcome.out
+    assert Image.open(in_tmp / "out" / "x.png").size == (40, 32)
+    other = ganforge("translate", run, "x.png", "-o", "out", "--signal", "patches")
+    assert other.code == 2
+    assert "'patches' is no signal of cut_shapes that one picture gives" in other.err
 
 
 def test_translate_says_what_is_wrong(ganforge: Callable, trained: Path, in_tmp: Path) -> None:

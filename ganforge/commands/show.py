@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -87,5 +87,10 @@ def _loss(loss: LossUse) -> str:
     return f"{loss.name} = {weight} x {loss.use.part.name}({inputs}){every}"
 
 
-def _shape(shape: object) -> str:
+def _shape(shape: Any) -> str:
+    """The sizes of a tensor, those of each field of a named tuple, or how many tensors a list has."""
+    if fields := getattr(shape, "_fields", None):
+        return ", ".join(f"{name} {_shape(value)}" for name, value in zip(fields, shape, strict=True))
+    if isinstance(shape, list | tuple) and shape and not isinstance(shape[0], int):
+        return f"({len(shape)} tensors)"
     return str(shape).replace("[", "\\[")

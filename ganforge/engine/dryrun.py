@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
     UnsupportedFakeTensorException,
 )
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -75,7 +76,7 @@ def _build(recipe: Recipe, fake: FakeTensorMode) -> tuple[Cast, bool]:
             return build_cast(recipe), False
     except RecipeError:  # torch cannot fake parameters that have no shape yet
         cast = build_cast(recipe)
-    lazy = any(isinstance(p, nn.parameter.UninitializedParameter) for p in cast.networks.parameters())
+    lazy = any(map(is_lazy, cast.networks.parameters()))
     if lazy:
         with suppress(Exception):  # the rehearsal tells a fault at its place
             create_lazy_parameters(recipe, cast, CPU)

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ganforge.engine.cast import Cast
 from ganforge.parts import Context, Progress
@@ -55,7 +56,10 @@ class Gradients:
     """Which networks have `requires_grad` on. Parameters that their network froze itself stay frozen."""
 
     def __init__(self, networks: nn.ModuleDict) -> None:
-        self.parameters = {name: [p for p in net.parameters() if p.requires_grad] for name, net in networks.items()}
+        # Those that a first forward has yet to create have no gradient to switch.
+        self.parameters = {
+            name: [p for p in net.parameters() if p.requires_grad and not is_lazy(p)] for name, net in networks.items()
+        }
         self.on = frozenset(self.parameters)
 
     def only(self, networks: frozenset[str]) -> None:

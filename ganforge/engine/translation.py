@@ -12,7 +12,7 @@ from ganforge import images
 from ganforge.engine.cast import build_cast
 from ganforge.engine.checkpoints import checkpoints, load_checkpoint
 from ganforge.engine.device import Precision, choose_device
-from ganforge.engine.dryrun import dry_run
+from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.scene import Program, Scene
 from ganforge.errors import UsageError
@@ -48,11 +48,12 @@ class Translator:
         """
         folder, checkpoint = _locate(run)
         recipe = open_recipe(str(folder), (), registry)
-        name, field = _choose(recipe, signal)
+        plan = dry_run(recipe)
+        name, field = _choose(recipe, plan, signal)
         precision = Precision("fp32", choose_device(device))
         precision.set_up()
         cast = build_cast(recipe, precision.place)
-        if dry_run(recipe).lazy:
+        if plan.lazy:
             create_lazy_parameters(recipe, cast, precision)
         loaded = load_checkpoint(checkpoint)
         use_average = averaged and bool(loaded.ema)
@@ -99,12 +100,14 @@ def _locate(run: Path) -> tuple[Path, Path]:
     return run, found[-1]
 
 
-def _choose(recipe: Recipe, wanted: str | None) -> tuple[str, str]:
-    """The signal to compute, and the one batch field that it needs."""
+def _choose(recipe: Recipe, plan: DryRun, wanted: str | None) -> tuple[str, str]:
+    """The signal to compute, an image, and the one batch field that it needs."""
     fields = set(recipe.dataset.shapes())
     possible: dict[str, str] = {}
     for name, written in recipe.signals.items():
         needed = dependencies(recipe, written.expression)
+        if not _is_image(plan.shapes[name]):
+            continue
         if len(needed & fields) == 1 and needed & set(recipe.networks) and not needed & set(recipe.ops):
             possible[name] = next(iter(needed & fields))
     if wanted is not None and wanted not in possible:
@@ -115,3 +118,8 @@ def _choose(recipe: Recipe, wanted: str | None) -> tuple[str, str]:
     # The first that needs one network only: fake_b before rec_a.
     name = wanted or min(possible, key=lambda s: len(dependencies(recipe, recipe.signals[s].expression)))
     return name, possible[name]
+
+
+def _is_image(shape: object) -> bool:
+    """Whether a signal of this shape can be written as a picture; of one that was not rehearsed nobody knows."""
+    return shape is None or (isinstance(shape, list) and len(shape) == 4 and shape[1] in (1, 3))

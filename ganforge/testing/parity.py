@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,12 +91,18 @@ class Parity:
         methods = {name: count for name, count in self.trainer.program.forwards.items() if "." in name}
         self.forwards.update(methods)
 
-    def difference(self) -> float:
-        """The largest difference between a weight or buffer that the engine trained and that of the copy."""
+    def difference(self, but: str = "(?!)") -> float:
+        """The largest difference between a weight or buffer that the engine trained and that of the copy.
+
+        Args:
+            but: a regular expression of those to leave out, as `G.model.1.bias`: biases that a norm cancels have a
+                gradient of nothing but rounding, which Adam amplifies.
+        """
         pairs = [
             (ours, self.networks[name].state_dict()[key])
             for name, network in self.trainer.cast.networks.items()
             for key, ours in network.state_dict().items()
+            if not re.fullmatch(but, f"{name}.{key}")
         ]
         return max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
 
