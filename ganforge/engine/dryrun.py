@@ -29,7 +29,7 @@ from ganforge.engine.scene import Program, Scene, map_tensors
 from ganforge.engine.state import random_state, restore_random_state
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
-from ganforge.recipe.expressions import Attribute, Call, Expression, Name
+from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name
 from ganforge.recipe.model import Bound, LossUse, Recipe, Written
 
 CPU = Precision("fp32", torch.device("cpu"))
@@ -232,7 +232,8 @@ class _Rehearsal:
                 place, error = piece, inner
                 break
         values = {child.text: _quiet(scene, child) for child in place.children}
-        arguments = ", ".join(f"{text} {_describe(value)}" for text, value in values.items())
+        shown = {c.text: "" if isinstance(c, Constant) else _describe(values[c.text]) for c in place.children}
+        arguments = ", ".join(f"{text} {shape}".rstrip() for text, shape in shown.items())
         message = f"'{_short(place.text)}' cannot be computed: {_in_plain_words(error)}"
         cure = f"it is given {arguments}" if arguments else ""
         if isinstance(place, Attribute) and isinstance(error, AttributeError):

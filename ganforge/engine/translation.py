@@ -103,12 +103,13 @@ def _locate(run: Path) -> tuple[Path, Path]:
 def _choose(recipe: Recipe, plan: DryRun, wanted: str | None) -> tuple[str, str]:
     """The signal to compute, an image, and the one batch field that it needs."""
     fields = set(recipe.dataset.shapes())
+    stateful = {name for name, use in recipe.ops.items() if hasattr(use.part.factory, "state_dict")}
     possible: dict[str, str] = {}
     for name, written in recipe.signals.items():
         needed = dependencies(recipe, written.expression)
         if not _is_image(plan.shapes[name]):
             continue
-        if len(needed & fields) == 1 and needed & set(recipe.networks) and not needed & set(recipe.ops):
+        if len(needed & fields) == 1 and needed & set(recipe.networks) and not needed & stateful:
             possible[name] = next(iter(needed & fields))
     if wanted is not None and wanted not in possible:
         such = ", ".join(possible)
