@@ -14,8 +14,8 @@ from torch import Tensor
 from ganforge import Dataset, Sample, Samples
 
 MODES = 8
-RADIUS = 0.6
-STD = 0.03  # a fifteenth of the way from one mode to the next
+RADIUS = 0.5
+STD = 0.03  # a thirteenth of the way from one mode to the next
 
 Number = Annotated[int, Field(ge=1)]
 
@@ -23,7 +23,7 @@ Number = Annotated[int, Field(ge=1)]
 class Ring(Dataset):
     """Points around 8 places on a circle, for generators that a CPU trains in seconds.
 
-    The places lie at `0.6 * (cos, sin)` of the multiples of 45 degrees; a point is one of them, each as likely, plus a
+    The places lie at `0.5 * (cos, sin)` of the multiples of 45 degrees; a point is one of them, each as likely, plus a
     Gaussian of standard deviation 0.03 in both coordinates. Training points are drawn anew each time. The toy of
     Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, at another scale.
     Fields: `real`, float `[2]`; `label`, the number of its place, int64 `[]` in `[0, 8)`.

@@ -13,14 +13,14 @@ from torch import Tensor
 from ganforge import Dataset, Sample, Samples
 from ganforge_classics.ring import Number, draw_point
 
-WIDTH = 0.1  # the standard deviation of a spot's brightness, in half sides of the picture
+WIDTH = 0.25  # the standard deviation of a spot's brightness, in half sides of the picture
 
 
 class Spots(Dataset):
     """Grey pictures of one soft bright spot on black, centred on a point of `ring`.
 
     Coordinates run from -1 to 1 over the picture, x to the right and y down; the spot is a Gaussian of standard
-    deviation 0.1. `centroid` finds its centre, so that the metric `ring` judges generated pictures too. Training
+    deviation 0.25. `centroid` finds its centre, so that the metric `ring` judges generated pictures too. Training
     pictures are drawn anew each time.
     Fields: `real`, float `[1, size_px, size_px]` in `[-1, 1]`; `label`, the number of its mode, int64 `[]` in `[0, 8)`.
 

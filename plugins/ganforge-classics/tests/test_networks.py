@@ -107,7 +107,7 @@ def test_sngan_of_64_pixels() -> None:
     images = G(torch.randn(2, 8))
     assert images.shape == (2, 3, 64, 64)
     assert D.blocks(images).shape == (2, 8, 2, 2)
-    with pytest.raises(ValueError, match="2 blocks .* cannot halve 3 times"):
+    with pytest.raises(ValueError, match=r"2 blocks .* cannot halve 3 times"):
         SnganDiscriminator(channels=(2, 2), downs=3)
 
 
