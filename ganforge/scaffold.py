@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import keyword
 import re
 import sys
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -79,7 +79,7 @@ def _package(name: str) -> str:
     package = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", package) or keyword.iskeyword(package):
         raise UsageError(f"'{name}' cannot be a package's name; use lower-case letters, digits and hyphens: my-losses")
-    if package in sys.stdlib_module_names or importlib.util.find_spec(package) is not None:
+    if package in sys.stdlib_module_names or PathFinder.find_spec(package) is not None:
         raise UsageError(f"there is a Python module '{package}' already; choose another name")
     return package
 

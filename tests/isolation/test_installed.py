@@ -287,9 +287,10 @@ def test_a_sound_one_is_listed_with_what_it_brings(name: str, listing: subproces
     networks = {"networks": ["painter"]} if name == "smooth" else {}
     assert found["parts"] == {"losses": losses, **networks}
     assert found["hooks"] == ["register_losses", *(["register_networks"] if networks else [])]
-    (note,) = found["notes"] or [""]
-    assert note.startswith(SOUND[name].note)
-    assert bool(note) == bool(SOUND[name].note)
+    # On a busy machine any of them may be slow to load.
+    notes = [note for note in found["notes"] if name == "slow" or not note.startswith(SOUND["slow"].note[:30])]
+    assert len(notes) == bool(SOUND[name].note)
+    assert all(note.startswith(SOUND[name].note) for note in notes)
 
 
 def test_what_a_plugin_prints_does_not_spoil_the_json(listing: subprocess.CompletedProcess[str]) -> None:
