@@ -86,9 +86,7 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
         UsageError: a file that was asked for could not be loaded. An installed plugin that fails is only listed.
         EnvironmentFault: the built-in plugin could not be loaded: without it no recipe can be read.
     """
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    plugins = Plugins(Registry(), [], manager)
+    plugins = _no_plugins()
     for entry, plugin in _installed():
         if not plugin.reason:
             _load(plugins, plugin, functools.partial(_import_entry, entry))
@@ -104,6 +102,20 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
             raise UsageError(f"plugin {path}: {plugin.reason}\n{plugin.traceback}".rstrip())
     plugins.registry.broken = {plugin.name: plugin.reason for plugin in plugins.broken}
     return plugins
+
+
+def load_module(name: str, module: ModuleType) -> Plugins:
+    """Load one module and nothing else, as an installed plugin of this name would be."""
+    plugins = _no_plugins()
+    plugins.found.append(Plugin(name, ""))
+    _load(plugins, plugins.found[0], lambda: module)
+    return plugins
+
+
+def _no_plugins() -> Plugins:
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    return Plugins(Registry(), [], manager)
 
 
 def _wanted() -> set[str] | None:

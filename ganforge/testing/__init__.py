@@ -17,6 +17,7 @@ from ganforge.testing.losses import check_loss
 from ganforge.testing.networks import check_network
 from ganforge.testing.ops import check_op
 from ganforge.testing.parity import Parity
+from ganforge.testing.plugins import parts_of
 from ganforge.testing.recipes import RecipeRun, run_recipe
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "check_loss",
     "check_network",
     "check_op",
+    "parts_of",
     "run_recipe",
 ]

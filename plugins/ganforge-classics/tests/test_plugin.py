@@ -1,25 +1,19 @@
 import inspect
+from typing import Any
 
-import pluggy
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import ganforge_classics
-from ganforge import hookspecs
+from ganforge.testing import parts_of
 from ganforge_classics.acgan import AcganDiscriminator
 from ganforge_classics.sngan import SnganGenerator
 
 KINDS = ("networks", "losses", "ops", "datasets", "metrics")
 
 
-def parts(kind: str) -> dict[str, object]:
-    manager = pluggy.PluginManager("ganforge")
-    manager.add_hookspecs(hookspecs)
-    manager.register(ganforge_classics, "classics")
-    manager.check_pending()
-    found: dict[str, object] = {}
-    getattr(manager.hook, f"register_{kind}")(register=found.__setitem__)
-    return found
+def parts(kind: str) -> dict[str, Any]:
+    return parts_of(ganforge_classics)[kind]
 
 
 @pytest.mark.parametrize("kind", ["networks", "losses"])
@@ -37,7 +31,7 @@ def test_every_part_begins_with_a_sentence(kind: str) -> None:
 def test_every_option_is_explained(kind: str) -> None:
     for part in parts(kind).values():
         doc = inspect.getdoc(part) or ""
-        assert all(f"{option}:" in doc for option in inspect.signature(part).parameters)  # type: ignore[arg-type]
+        assert all(f"{option}:" in doc for option in inspect.signature(part).parameters)
 
 
 @pytest.mark.parametrize(

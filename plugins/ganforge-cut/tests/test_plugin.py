@@ -1,11 +1,11 @@
 import inspect
+from typing import Any
 
-import pluggy
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import ganforge_cut
-from ganforge import hookspecs
+from ganforge.testing import parts_of
 
 NAMES = {
     "networks": {"generator", "patch_sampler"},
@@ -15,14 +15,8 @@ NAMES = {
 }
 
 
-def parts(kind: str) -> dict[str, object]:
-    manager = pluggy.PluginManager("ganforge")
-    manager.add_hookspecs(hookspecs)
-    manager.register(ganforge_cut, "cut")
-    manager.check_pending()
-    found: dict[str, object] = {}
-    getattr(manager.hook, f"register_{kind}")(register=found.__setitem__)
-    return found
+def parts(kind: str) -> dict[str, Any]:
+    return parts_of(ganforge_cut)[kind]
 
 
 @pytest.mark.parametrize("kind", NAMES)

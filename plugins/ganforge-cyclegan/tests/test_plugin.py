@@ -1,24 +1,18 @@
 import inspect
+from typing import Any
 
-import pluggy
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import ganforge_cyclegan
-from ganforge import hookspecs
+from ganforge.testing import parts_of
 from ganforge_cyclegan.generators import ResnetGenerator
 
 
-def parts(kind: str) -> dict[str, object]:
-    manager = pluggy.PluginManager("ganforge")
-    manager.add_hookspecs(hookspecs)
-    manager.register(ganforge_cyclegan, "cyclegan")
-    manager.check_pending()
-    found: dict[str, object] = {}
-    getattr(manager.hook, f"register_{kind}")(register=found.__setitem__)
-    return found
+def parts(kind: str) -> dict[str, Any]:
+    return parts_of(ganforge_cyclegan)[kind]
 
 
 def test_parts() -> None:
@@ -40,7 +34,7 @@ def test_every_part_says_what_it_is_and_where_it_comes_from(kind: str) -> None:
 def test_every_option_of_a_network_is_explained() -> None:
     for network in parts("networks").values():
         doc = inspect.getdoc(network) or ""
-        assert all(f"{option}:" in doc for option in inspect.signature(network).parameters)  # type: ignore[arg-type]
+        assert all(f"{option}:" in doc for option in inspect.signature(network).parameters)
 
 
 @pytest.mark.parametrize(
@@ -56,4 +50,4 @@ def test_options_out_of_range_can_be_told_from_the_signature(option: str, value:
 def test_networks_are_built_and_run_on_fake_tensors() -> None:
     with FakeTensorMode():
         for network in parts("networks").values():
-            assert network(init="orthogonal")(torch.empty(1, 3, 256, 256)).shape[0] == 1  # type: ignore[operator]
+            assert network(init="orthogonal")(torch.empty(1, 3, 256, 256)).shape[0] == 1

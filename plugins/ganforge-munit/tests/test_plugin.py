@@ -1,25 +1,20 @@
 import inspect
+from typing import Any
 
-import pluggy
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import ganforge_munit
-from ganforge import Progress, hookspecs
+from ganforge import Progress
+from ganforge.testing import parts_of
 from ganforge_munit.autoencoder import Autoencoder
 from ganforge_munit.schedules import stepwise_decay
 
 KINDS = ("networks", "schedules")
 
 
-def parts(kind: str) -> dict[str, object]:
-    manager = pluggy.PluginManager("ganforge")
-    manager.add_hookspecs(hookspecs)
-    manager.register(ganforge_munit, "munit")
-    manager.check_pending()
-    found: dict[str, object] = {}
-    getattr(manager.hook, f"register_{kind}")(register=found.__setitem__)
-    return found
+def parts(kind: str) -> dict[str, Any]:
+    return parts_of(ganforge_munit)[kind]
 
 
 def test_parts() -> None:
@@ -35,7 +30,7 @@ def test_every_part_says_where_it_comes_from_and_explains_its_options(kind: str)
     for part in parts(kind).values():
         doc = inspect.getdoc(part) or ""
         assert "https://arxiv.org/abs/1804.04732" in doc
-        assert all(f"{name}:" in doc for name in inspect.signature(part).parameters)  # type: ignore[arg-type]
+        assert all(f"{name}:" in doc for name in inspect.signature(part).parameters)
 
 
 @pytest.mark.parametrize("option", ["style_size", "channels", "downs", "blocks", "mlp_channels", "in_channels"])

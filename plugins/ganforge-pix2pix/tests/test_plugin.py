@@ -1,26 +1,19 @@
 import inspect
 from typing import Any
 
-import pluggy
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import ganforge_pix2pix
-from ganforge import hookspecs
 from ganforge.plugins import load_plugins
 from ganforge.recipe import open_recipe
+from ganforge.testing import parts_of
 from ganforge_pix2pix.discriminator import MultiscaleDiscriminator
 from ganforge_pix2pix.generator import GlobalGenerator
 
 
 def parts(kind: str) -> dict[str, Any]:
-    manager = pluggy.PluginManager("ganforge")
-    manager.add_hookspecs(hookspecs)
-    manager.register(ganforge_pix2pix, "pix2pix")
-    manager.check_pending()
-    found: dict[str, Any] = {}
-    getattr(manager.hook, f"register_{kind}")(register=found.__setitem__)
-    return found
+    return parts_of(ganforge_pix2pix)[kind]
 
 
 def test_parts() -> None:

@@ -1,23 +1,17 @@
 import inspect
 from pathlib import Path
+from typing import Any
 
-import pluggy
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import ganforge_r3gan
-from ganforge import hookspecs
+from ganforge.testing import parts_of
 from ganforge_r3gan.generator import Generator
 
 
-def parts(kind: str) -> dict[str, object]:
-    manager = pluggy.PluginManager("ganforge")
-    manager.add_hookspecs(hookspecs)
-    manager.register(ganforge_r3gan, "r3gan")
-    manager.check_pending()
-    found: dict[str, object] = {}
-    getattr(manager.hook, f"register_{kind}")(register=found.__setitem__)
-    return found
+def parts(kind: str) -> dict[str, Any]:
+    return parts_of(ganforge_r3gan)[kind]
 
 
 def test_parts() -> None:
@@ -35,7 +29,7 @@ def test_every_part_says_where_it_comes_from(kind: str) -> None:
 def test_every_option_of_a_network_is_explained() -> None:
     for network in parts("networks").values():
         doc = inspect.getdoc(network) or ""
-        assert all(f"    {option}: " in doc for option in inspect.signature(network).parameters)  # type: ignore[arg-type]
+        assert all(f"    {option}: " in doc for option in inspect.signature(network).parameters)
 
 
 def test_the_readme_names_every_part_and_recipe() -> None:

@@ -1,24 +1,18 @@
 import inspect
+from typing import Any
 
-import pluggy
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import ganforge_stargan
-from ganforge import hookspecs
+from ganforge.testing import parts_of
 from ganforge_stargan.generator import Generator
 
 KINDS = ("networks", "losses")
 
 
-def parts(kind: str) -> dict[str, object]:
-    manager = pluggy.PluginManager("ganforge")
-    manager.add_hookspecs(hookspecs)
-    manager.register(ganforge_stargan, "stargan")
-    manager.check_pending()
-    found: dict[str, object] = {}
-    getattr(manager.hook, f"register_{kind}")(register=found.__setitem__)
-    return found
+def parts(kind: str) -> dict[str, Any]:
+    return parts_of(ganforge_stargan)[kind]
 
 
 def test_parts() -> None:
@@ -34,7 +28,7 @@ def test_every_part_says_where_it_comes_from_and_explains_its_parameters(kind: s
     for part in parts(kind).values():
         doc = inspect.getdoc(part) or ""
         assert "https://arxiv.org/abs/1711.09020" in doc
-        assert all(f"{name}:" in doc for name in inspect.signature(part).parameters)  # type: ignore[arg-type]
+        assert all(f"{name}:" in doc for name in inspect.signature(part).parameters)
 
 
 @pytest.mark.parametrize(("option", "value"), [("classes", 0), ("channels", 0), ("blocks", -1), ("in_channels", 0)])

@@ -1,23 +1,16 @@
 import inspect
+from typing import Any
 
-import pluggy
 import pytest
 import torch
 
 import ganforge_stylegan2
-from ganforge import hookspecs
-from ganforge.testing import check_loss, check_network, check_op
+from ganforge.testing import check_loss, check_network, check_op, parts_of
 from ganforge_stylegan2.lazy_adam import lazy_adam
 
 
-def parts(kind: str) -> dict[str, object]:
-    manager = pluggy.PluginManager("ganforge")
-    manager.add_hookspecs(hookspecs)
-    manager.register(ganforge_stylegan2, "stylegan2")
-    manager.check_pending()
-    found: dict[str, object] = {}
-    getattr(manager.hook, f"register_{kind}")(register=found.__setitem__)
-    return found
+def parts(kind: str) -> dict[str, Any]:
+    return parts_of(ganforge_stylegan2)[kind]
 
 
 PARTS = {
@@ -39,7 +32,7 @@ def test_every_part_says_where_it_comes_from_and_explains_its_options(kind: str)
     for part in parts(kind).values():
         doc = inspect.getdoc(part) or ""
         assert "https://arxiv.org/abs/" in doc
-        assert all(f"{option}:" in doc for option in inspect.signature(part).parameters)  # type: ignore[arg-type]
+        assert all(f"{option}:" in doc for option in inspect.signature(part).parameters)
 
 
 def test_networks_keep_what_the_engine_relies_on() -> None:
@@ -47,19 +40,19 @@ def test_networks_keep_what_the_engine_relies_on() -> None:
     labels = torch.tensor([2, 0])
     small = {"size_px": 16, "channels": 4}
     mapping = {"size_px": 16, "latent_size": 6, "style_size": 8}
-    check_network(found["mapping"], (2, 6), **mapping)  # type: ignore[arg-type]
-    check_network(found["mapping"], (2, 6), labels, classes=3, **mapping)  # type: ignore[arg-type]
-    check_network(found["synthesis"], (2, 6, 8), style_size=8, **small)  # type: ignore[arg-type]
-    check_network(found["discriminator"], (2, 3, 16, 16), **small)  # type: ignore[arg-type]
-    check_network(found["discriminator"], (2, 3, 16, 16), labels, classes=3, **small)  # type: ignore[arg-type]
+    check_network(found["mapping"], (2, 6), **mapping)
+    check_network(found["mapping"], (2, 6), labels, classes=3, **mapping)
+    check_network(found["synthesis"], (2, 6, 8), style_size=8, **small)
+    check_network(found["discriminator"], (2, 3, 16, 16), **small)
+    check_network(found["discriminator"], (2, 3, 16, 16), labels, classes=3, **small)
 
 
 def test_ops_keep_what_the_engine_relies_on() -> None:
     found = parts("ops")
-    check_op(found["ada"], (3, 3, 8, 8), start=0.7)  # type: ignore[arg-type]
-    check_op(found["ada"], (3, 3, 8, 8), method="watch", start=0.3, interval=2, kimg=0.02)  # type: ignore[arg-type]
-    check_op(found["diff_augment"], (3, 3, 8, 8))  # type: ignore[arg-type]
-    check_op(found["mix_styles"], (3, 6, 8), (3, 6, 8))  # type: ignore[arg-type]
+    check_op(found["ada"], (3, 3, 8, 8), start=0.7)
+    check_op(found["ada"], (3, 3, 8, 8), method="watch", start=0.3, interval=2, kimg=0.02)
+    check_op(found["diff_augment"], (3, 3, 8, 8))
+    check_op(found["mix_styles"], (3, 6, 8), (3, 6, 8))
 
 
 def test_path_length_keeps_what_the_engine_relies_on() -> None:
@@ -69,7 +62,7 @@ def test_path_length_keeps_what_the_engine_relies_on() -> None:
         mapped = (latents.sum(1) @ mixing.to(latents.dtype)).unflatten(1, (3, 4, 4))
         return mapped + mapped.tanh()
 
-    check_loss(parts("losses")["path_length"], latents=torch.randn(4, 2, 5), images=images)  # type: ignore[arg-type]
+    check_loss(parts("losses")["path_length"], latents=torch.randn(4, 2, 5), images=images)
 
 
 def test_lazy_adam_corrects_for_the_steps_in_between() -> None:
