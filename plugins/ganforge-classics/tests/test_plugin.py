@@ -27,6 +27,13 @@ def test_every_part_begins_with_a_sentence(kind: str) -> None:
         assert (inspect.getdoc(part) or "").partition("\n")[0].endswith((".", ":", "`."))
 
 
+def test_recipes() -> None:
+    assert set(parts("recipes")) == {
+        *("dcgan_spots", "dcgan_folder", "lsgan_spots", "sngan_spots", "projection_spots", "acgan_spots"),
+        *("wgan_ring", "wgan_gp_ring", "dragan_ring", "r1_ring"),
+    }
+
+
 @pytest.mark.parametrize("kind", ["networks", "datasets"])
 def test_every_option_is_explained(kind: str) -> None:
     for part in parts(kind).values():
