@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganforge.testing import check_loss
 from ganforge_classics import adversarial
 
 REAL = [-2.5, -0.3, 0.0, 0.7, 1.4, 22.0]
@@ -71,3 +72,8 @@ def test_cross_entropy_keeps_its_value_and_gradient_at_hopeless_logits() -> None
 def test_losses_can_be_differentiated_twice(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
     real, fake = logits(REAL[:5], 5).requires_grad_(), logits(FAKE[1:], 3).requires_grad_()
     assert torch.autograd.gradgradcheck(lambda real, fake: loss(real**2, fake**2), (real, fake))
+
+
+@pytest.mark.parametrize("loss", [formula[0] for formula in (*FORMULAS_G, *FORMULAS_D)])
+def test_losses_keep_what_the_engine_relies_on(loss: Callable[..., Tensor]) -> None:
+    check_loss(loss)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganforge.testing import check_loss
+from ganforge.testing import check_loss, check_op
 from ganforge_classics import ops, penalties
 
 SLOPE = torch.tensor([[2.0, -1.0, 0.5]], dtype=torch.float64)
@@ -70,6 +70,11 @@ def test_perturb_moves_each_value_up_to_half_a_standard_deviation() -> None:
     # A uniform share of a uniform number has the mean 1/4; both values of a sample have one share in common.
     assert moved.mean().item() == pytest.approx(0.5 / 4, rel=0.03)
     assert torch.corrcoef(moved.T)[0, 1] > 0.3
+
+
+def test_ops_keep_what_the_engine_relies_on() -> None:
+    check_op(ops.interpolate, (4, 3, 8, 8), (4, 3, 8, 8))
+    check_op(ops.perturb, (4, 3, 8, 8))
 
 
 def test_perturb_scales() -> None:
