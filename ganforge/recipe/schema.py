@@ -191,6 +191,11 @@ class _Generator(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        # Python takes choices in another order for the same type, and remembers whichever came first.
+        written = super().literal_schema(schema)
+        return written | ({"enum": sorted(written["enum"], key=str)} if "enum" in written else {})
+
     def tuple_schema(self, schema: core_schema.TupleSchema) -> JsonSchemaValue:
         written = super().tuple_schema(schema)
         if "prefixItems" in written:
