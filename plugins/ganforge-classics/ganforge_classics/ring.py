@@ -21,7 +21,7 @@ Number = Annotated[int, Field(ge=1)]
 
 
 class Ring(Dataset):
-    """Points around 8 places on a circle, for generators that a CPU trains in seconds.
+    """Points around 8 places on a circle, for generators that a CPU trains in a minute or two.
 
     The places lie at `0.5 * (cos, sin)` of the multiples of 45 degrees; a point is one of them, each as likely, plus a
     Gaussian of standard deviation 0.03 in both coordinates. Training points are drawn anew each time. The toy of

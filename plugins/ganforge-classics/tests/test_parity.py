@@ -241,7 +241,7 @@ def test_sngans_learn_by_hinges_and_average_their_generator(recipe: str) -> None
 
 
 def test_acgan_tells_the_classes_of_real_and_of_generated_pictures() -> None:
-    parity = Parity("acgan_spots", *SMALL_DCGAN)
+    parity = Parity("acgan_spots", *SMALL_DCGAN, "networks.D.dropout=0.5")
     batches = parity.batches(5, classes=CLASSES)
     parity.train(batches)
     G, D = parity["G"], parity["D"]
