@@ -12,17 +12,33 @@ from ganforge import Context
 
 
 def noise(size: int, *, context: Context) -> Tensor:
-    """Latent vectors `[N, size]` from a standard normal distribution, as many as the batch has samples."""
+    """Latent vectors `[N, size]` from a standard normal distribution, as many as the batch has samples.
+
+    Args:
+        size: numbers of a vector.
+        context: filled in by the engine.
+    """
     return torch.randn(context.batch_size, size, device=context.device, dtype=context.dtype)
 
 
 def one_hot(labels: Tensor, classes: Annotated[int, Field(ge=1)], *, context: Context) -> Tensor:
-    """Class numbers `[N]` as vectors `[N, classes]`, 1 at the class and 0 elsewhere."""
+    """Class numbers `[N]` as vectors `[N, classes]`, 1 at the class and 0 elsewhere.
+
+    Args:
+        labels: int64 in `[0, classes)`.
+        classes: how many there are.
+        context: filled in by the engine.
+    """
     return (labels[:, None] == torch.arange(classes, device=labels.device)).to(context.dtype)
 
 
 def random_labels(classes: Annotated[int, Field(ge=1)], *, context: Context) -> Tensor:
-    """Class numbers `[N]`, int64 in `[0, classes)`, as many as the batch has samples, each class as likely."""
+    """Class numbers `[N]`, int64 in `[0, classes)`, as many as the batch has samples, each class as likely.
+
+    Args:
+        classes: how many there are.
+        context: filled in by the engine.
+    """
     return torch.randint(classes, (context.batch_size,), device=context.device)
 
 

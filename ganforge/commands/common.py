@@ -42,7 +42,8 @@ def plugins_with_warnings(files: Iterable[Path] = ()) -> Plugins:
     plugins = load_plugins(list(files))
     for plugin in plugins.broken:
         warn(f"plugin '{plugin.name}' ({plugin.origin}) could not be loaded: {plugin.reason}")
-        click.echo("  `ganforge plugins` shows where it failed", err=True)
+        if plugin.traceback:
+            click.echo("  `ganforge plugins` shows where it failed", err=True)
     return plugins
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands.common import plugin_option
+from ganforge.commands.common import paragraph, plugin_option
 
 if TYPE_CHECKING:
     from ganforge.plugins import Plugin
@@ -47,25 +45,11 @@ def _show(plugin: Plugin, width: int) -> None:
     click.secho(plugin.state, fg="red" if plugin.reason else "green")
     for hook in plugin.hooks:
         names = plugin.parts.get(hook.removeprefix("register_"), ["nothing"])
-        click.echo(_paragraph(f"  {hook:{width}}  ", ", ".join(names)))
+        click.echo(paragraph(f"  {hook:{width}}  ", ", ".join(names)))
     if plugin.reason:
-        click.echo(_paragraph("  ", plugin.reason))
+        click.echo(paragraph("  ", plugin.reason))
     for file, line in re.findall(r'File "(.+)", line (\d+)', plugin.traceback)[-1:]:
         click.echo(f"  in {file}, line {line}\n  `ganforge plugins --json` has the traceback")
     for note in plugin.notes:
         click.secho("  note: ", fg="yellow", nl=False)
-        click.echo(_paragraph("        ", note).lstrip())
-
-
-def _paragraph(head: str, text: str) -> str:
-    """A text behind a head, wrapped at the width of the terminal; where there is none, one line to search in."""
-    columns = shutil.get_terminal_size(fallback=(10_000, 24)).columns
-    indent = " " * len(head)
-    return textwrap.fill(
-        text,
-        max(columns, len(head) + 30),
-        initial_indent=head,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+        click.echo(paragraph("        ", note).lstrip())

@@ -209,7 +209,11 @@ class _Reader(PartReader):
                 return Node(0.5, child.mark) if written else self.settled(child, place, schedules, moving)
             moving[place] = use
             (progress,) = use.part.signature.injected
-            return Node(use.part.factory(**{progress: Progress(0, 1, 1)}, **use.options), child.mark)
+            try:
+                return Node(use.part.factory(**{progress: Progress(0, 1, 1)}, **use.options), child.mark)
+            except Exception as error:
+                self.fault(f"{use.part.name}: {error}", use.mark)
+                return Node(0.5, child.mark)
 
         match node.value:
             case dict() as entries:

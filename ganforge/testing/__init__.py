@@ -7,8 +7,8 @@ def test_charbonnier():
     check_loss(charbonnier, epsilon=1e-2)
 ```
 
-Each check raises `CheckFailed`, an AssertionError that says what is wrong and what to do. With pytest they are also
-fixtures of the same names: nothing needs to be imported.
+Each check raises `CheckFailed`, an AssertionError that says what is wrong and what to do. With pytest the checks and
+`run_recipe` are also fixtures of the same names: nothing needs to be imported.
 """
 
 from ganforge.testing.checking import CheckFailed

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ganforge.engine.scene import map_tensors
 from ganforge.engine.state import join, split
+from ganforge.recipe.scope import takes_module
 from ganforge.signature import is_sequence
 from ganforge.testing.checking import (
     CheckFailed,
@@ -87,17 +88,13 @@ def _case(loss: Callable[..., Any], given: Mapping[str, Any]) -> _Case:
             inputs[parameter.name] = given[parameter.name]
         elif not parameter.required:
             continue
-        elif _wants_module(parameter.annotation):
+        elif takes_module(parameter.annotation):
             raise CheckFailed(f"{name_of(loss)}: give the network '{parameter.name}' that it takes")
         elif is_sequence(parameter.annotation):
             inputs[parameter.name] = [torch.randn(IMAGES), torch.randn(IMAGES)]
         else:
             inputs[parameter.name] = torch.randn(IMAGES)
     return _Case(loss, options, inputs)
-
-
-def _wants_module(annotation: Any) -> bool:
-    return inspect.isclass(annotation) and issubclass(annotation, nn.Module)
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,6 @@ class _Case:
                 return False  # it draws noise: two draws cannot be compared
             last = len(tensors_of(self.inputs)[0]) - 1
             alone = self.outputs(network, map_tensors(lambda t: t[last:], list(self.inputs)))
-        network.train()
         pairs = zip(together, alone, strict=True)
         return not all(torch.allclose(a[last:].double(), b.double(), rtol=1e-3, atol=1e-4) for a, b in pairs)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ganforge import Dataset, EnvironmentFault, Sample, Samples, UsageError, images
-from ganforge.builtin.datasets import ImageFolder, PairedFolders, UnpairedFolders, caching
+from ganforge.builtin.datasets import ClassFolders, ImageFolder, PairedFolders, UnpairedFolders, caching
 from ganforge.engine.device import Precision
 from ganforge.engine.loader import Loader
 
@@ -302,3 +302,18 @@ def test_facades_are_photo_and_labels() -> None:
     labels, photo = draw(validation, 0)["real_a"], draw(validation, 0)["real_b"]
     # Labels are flat: most neighbours are equal, but for JPEG's noise.
     assert (labels.diff(dim=-1).abs() < 0.05).float().mean() > 0.7 > (photo.diff(dim=-1).abs() < 0.05).float().mean()
+
+
+def test_folders_of_classes_are_numbered_and_counted(class_folders: Path) -> None:
+    (class_folders / ".cache").mkdir(exist_ok=True)  # such as a notebook leaves: no class
+    data = ClassFolders(class_folders, classes=3, crop_px=16)
+    data.prepare()
+    samples = data.train()
+    labels = [int(samples.sample(index, random.Random(0))["label"]) for index in range(len(samples))]
+    assert labels == [0] * 3 + [1] * 4 + [2] * 3
+    with pytest.raises(EnvironmentFault) as raised:
+        ClassFolders(class_folders, classes=4).prepare()
+    assert str(raised.value) == (
+        f"{class_folders} should have 4 folders, one a class, and has 3: ant, bee, cat\n"
+        f"  correct `root` (now {class_folders.resolve()}) or `classes`"
+    )

@@ -69,7 +69,7 @@ class ClassFolders(Dataset):
         return _Labelled(Pictured(pictures(paths, read, self.cache), self.framing), labels)
 
     def _folders(self) -> list[Path]:
-        folders = sorted((path for path in self.root.glob("*") if path.is_dir()), key=images.natural_order)
+        folders = sorted((path for path in self.root.glob("[!.]*") if path.is_dir()), key=images.natural_order)
         if len(folders) != self.classes:
             named = ", ".join(folder.name for folder in folders[:5]) + ", ..." * (len(folders) > 5)
             raise EnvironmentFault(

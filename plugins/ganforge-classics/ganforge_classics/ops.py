@@ -23,6 +23,10 @@ def perturb(real: Tensor, scale: Annotated[float, Field(gt=0)] = 0.5) -> Tensor:
     `uniform` is drawn from `[0, 1)` for every value and `share` from `[0, 1)` for every sample; `std` is that of all
     values of the batch. So does the authors' code of DRAGAN (Kodali et al. 2017, https://arxiv.org/abs/1705.07215); the
     paper writes Gaussian noise instead.
+
+    Args:
+        real: samples, of pictures or of points.
+        scale: how far the noise reaches, in standard deviations.
     """
     noise = torch.rand_like(real)
     return real + _share(real) * scale * real.std(correction=0) * noise

@@ -19,6 +19,11 @@ def gradient_penalty(logits: Tensor, images: Tensor, target: Annotated[float, Fi
 
     WGAN-GP (Gulrajani et al. 2017, algorithm 1, https://arxiv.org/abs/1704.00028) takes it at `interpolate(real, fake)`
     with a weight of 10, DRAGAN (Kodali et al. 2017, https://arxiv.org/abs/1705.07215) at `perturb(real)`.
+
+    Args:
+        logits: verdicts on `images`, `[N, ...]`.
+        images: where the slope is taken.
+        target: the slope to be held.
     """
     return (_slope(logits, images).norm(2, dim=1) - target).square().mean()
 

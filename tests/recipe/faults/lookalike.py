@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from ganforge import Register, hookimpl
+from ganforge import Progress, Register, hookimpl
 
 
 def l1(input: Tensor, target: Tensor) -> Tensor:
@@ -30,6 +30,11 @@ class Memory:
 
     def watch(self, images: Tensor) -> Tensor:
         return images
+
+
+def failing(progress: Progress) -> float:
+    """A schedule that raises."""
+    raise ValueError("no tide tables for this year; bring some")
 
 
 def number(input: Tensor, target: Tensor) -> float:
@@ -79,3 +84,8 @@ def register_networks(register: Register) -> None:
 def register_ops(register: Register) -> None:
     register("jitter", jitter)
     register("memory", Memory)
+
+
+@hookimpl
+def register_schedules(register: Register) -> None:
+    register("failing", failing)
