@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import random
 import re
 from collections.abc import Sequence
 from io import BytesIO
@@ -152,8 +151,17 @@ def to_float(image: Tensor) -> Tensor:
     return image.to(torch.float32).div_(127.5).sub_(1)
 
 
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on the device, without waiting for it: a GPU fetches pinned memory while the host goes on."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def to_uint8(image: Tensor) -> Tensor:
-    """Float in `[-1, 1]` to uint8 in 0..255, rounded; values outside are clamped."""
+    """Float in `[-1, 1]` to uint8 in 0..255, rounded; values outside are clamped. What is uint8 already stays."""
+    if image.dtype == torch.uint8:
+        return image
     return image.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -173,18 +181,6 @@ def centre_square(image: Tensor) -> Tensor:
     """The largest centred square of `[..., H, W]`."""
     side = min(image.shape[-2:])
     return _transforms().center_crop(image, [side])
-
-
-def random_crop(image: Tensor, size_px: int, rng: random.Random) -> Tensor:
-    """A square of `size_px` at a place of `[..., H, W]` drawn from `rng`, every place alike."""
-    top = rng.randint(0, image.shape[-2] - size_px)
-    left = rng.randint(0, image.shape[-1] - size_px)
-    return image[..., top : top + size_px, left : left + size_px]
-
-
-def random_flip(image: Tensor, rng: random.Random) -> Tensor:
-    """`[..., H, W]`, mirrored left to right with probability 1/2."""
-    return image.flip(-1) if rng.random() < 0.5 else image
 
 
 def label_grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str]) -> Tensor:

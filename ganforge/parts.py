@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 if TYPE_CHECKING:
     from ganforge.engine.run import Run
@@ -80,7 +81,7 @@ def traits(
 
 
 class Samples(ABC):
-    """A split of a dataset: so many samples, each a dict of uint8 or float tensors without the batch dimension."""
+    """A split of a dataset: so many samples, each a dict of tensors without the batch dimension."""
 
     in_workers: bool = True
     """Whether worker processes may make the samples: not where these lie on a GPU."""
@@ -93,9 +94,17 @@ class Samples(ABC):
     def sample(self, index: int, rng: random.Random) -> Sample:
         """Sample `index` in `[0, len)`.
 
-        Images are float `[C, H, W]` in `[-1, 1]`. All randomness (crops, flips, pairings) must come from `rng`, which
-        the engine seeds by (seed, epoch, index): then the number of workers changes nothing.
+        Images are `[C, H, W]`: float in `[-1, 1]`, or uint8 in 0..255, which the engine turns into float on the device
+        (a quarter of the bytes travels there). All randomness (crops, flips, pairings) must come from `rng`, which the
+        engine seeds by (seed, epoch, index): then the number of workers changes nothing.
         """
+
+    def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
+        """The samples of these indices, each drawn from its own generator: fields `[N, ...]`.
+
+        Override it where many at once are quicker than one by one; the values must be the same.
+        """
+        return default_collate([self.sample(index, rng) for index, rng in zip(indices, rngs, strict=True)])
 
 
 class Dataset(ABC):
@@ -110,7 +119,7 @@ class Dataset(ABC):
         """The batch fields of a training sample and their shapes without the batch dimension."""
 
     def dtypes(self) -> Mapping[str, torch.dtype]:
-        """The types of the fields that hold no floats, such as `torch.int64` of labels."""
+        """The types of the fields that hold no floats, such as `torch.int64` of labels; uint8 is always a picture."""
         return {}
 
     def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:

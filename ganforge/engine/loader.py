@@ -6,19 +6,21 @@ import random
 import signal
 import time
 from collections.abc import Generator, Iterator
-from typing import Any
+from contextlib import closing
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset
 
+from ganforge import images
 from ganforge.engine.cast import derive_seed
 from ganforge.engine.device import Precision
 from ganforge.errors import EnvironmentFault, GanforgeError, UsageError
 from ganforge.parts import Sample, Samples
 from ganforge.recipe.model import Recipe
 
-Place = tuple[int, int]
+Place = tuple[int, list[int]]
+"""An epoch, and the indices of a batch in it."""
 
 
 class Loader:
@@ -37,38 +39,53 @@ class Loader:
                 "the data lies on the GPU (cache: device), where workers cannot reach it; set data.workers=0"
             )
         self.wait_s = 0.0
-        """Seconds that the latest batch was waited for."""
+        """Seconds that the step waited for the latest batch."""
 
     def batches(self, position: int) -> Generator[dict[str, Tensor], None, None]:
         """All batches from number `position` of the run on."""
-        pinned = self.precision.device.type == "cuda" and self.samples.in_workers
-        loader = DataLoader(
-            _Seeded(self.samples, self.seed),
-            batch_sampler=_Order(len(self.samples), self.batch_size, self.batches_per_epoch, self.seed, position),
-            num_workers=self.workers,
-            pin_memory=pinned,
-            worker_init_fn=_ignore_stop if self.workers else None,
-            # Otherwise making the iterator would draw from the run's own generator.
-            generator=torch.Generator(),
-            collate_fn=_collate,
-            prefetch_factor=4 if self.workers else None,
-        )
-        iterator = iter(loader)
-        try:
+        with closing(self.made(position)) as made:
             while True:
                 start = time.perf_counter()
-                batch = next(iterator)
+                batch = to_device(next(made), self.precision)
                 self.wait_s = time.perf_counter() - start
+                yield batch
+
+    def made(self, position: int) -> Generator[Sample, None, None]:
+        """The same as the dataset makes them: not yet on the device, pictures mostly as uint8."""
+        seeded = _Seeded(self.samples, self.seed)
+        places = _places(len(self.samples), self.batch_size, self.seed, position)
+        batches = self._from_workers(seeded, places) if self.workers else map(seeded.__getitem__, places)
+        try:
+            for batch in batches:
                 if isinstance(batch, GanforgeError):
                     raise batch
-                yield to_device(batch, self.precision, pinned)
+                yield batch
         finally:
-            del iterator  # and its workers with it, now: at exit Python would wait for them for ever, deaf to SIGTERM
+            del batches  # and its workers with it, now: at exit Python would wait for them for ever, deaf to SIGTERM
+
+    def _from_workers(self, seeded: _Seeded, places: Iterator[Place]) -> Iterator[Sample | GanforgeError]:
+        return iter(
+            DataLoader(
+                seeded,
+                sampler=places,  # type: ignore[arg-type]  # any iterable will do
+                batch_size=None,
+                num_workers=self.workers,
+                pin_memory=self.precision.device.type == "cuda",
+                worker_init_fn=_ignore_stop,
+                # Otherwise making the iterator would draw from the run's own generator.
+                generator=torch.Generator(),
+                prefetch_factor=4,
+            )
+        )
 
 
-def to_device(batch: Sample, precision: Precision, pinned: bool = False) -> dict[str, Tensor]:
-    """A batch on the device, its floats in the weights' type."""
-    return {name: precision.widen(tensor.to(precision.device, non_blocking=pinned)) for name, tensor in batch.items()}
+def to_device(batch: Sample, precision: Precision) -> dict[str, Tensor]:
+    """A batch on the device: floats in the weights' type, pictures of uint8 as floats in `[-1, 1]`."""
+    return {name: _widened(images.upload(tensor, precision.device), precision) for name, tensor in batch.items()}
+
+
+def _widened(tensor: Tensor, precision: Precision) -> Tensor:
+    return precision.widen(images.to_float(tensor) if tensor.dtype == torch.uint8 else tensor)
 
 
 def blank_batch(recipe: Recipe, precision: Precision, validation: bool = False) -> dict[str, Tensor]:
@@ -83,43 +100,33 @@ def blank_batch(recipe: Recipe, precision: Precision, validation: bool = False) 
 
 
 class _Seeded(Dataset[Sample | GanforgeError]):
-    """Samples by (epoch, index), their randomness drawn from nothing else."""
+    """Batches by (epoch, indices), the randomness of each sample drawn from nothing else."""
 
     def __init__(self, samples: Samples, seed: int) -> None:
         self.samples, self.seed = samples, seed
 
     def __getitem__(self, place: Place) -> Sample | GanforgeError:
-        epoch, index = place
+        epoch, indices = place
+        rngs = [random.Random(derive_seed(self.seed, "sample", epoch, index)) for index in indices]
         try:
-            return self.samples.sample(index, random.Random(derive_seed(self.seed, "sample", epoch, index)))
+            return self.samples.batch(indices, rngs)
         except GanforgeError as error:  # raised in a worker, it would come out wrapped in a traceback
             return error
 
 
-class _Order(Sampler[list[Place]]):
+def _places(count: int, batch_size: int, seed: int, position: int) -> Iterator[Place]:
     """Each epoch's own shuffle, in batches, from a position on. What does not fill a batch waits for another epoch."""
-
-    def __init__(self, count: int, batch_size: int, batches_per_epoch: int, seed: int, position: int) -> None:
-        self.count, self.batch_size, self.batches_per_epoch = count, batch_size, batches_per_epoch
-        self.seed, self.position = seed, position
-
-    def __iter__(self) -> Iterator[list[Place]]:
-        epoch, first = divmod(self.position, self.batches_per_epoch)
-        while True:
-            order = list(range(self.count))
-            random.Random(derive_seed(self.seed, "order", epoch)).shuffle(order)
-            for batch in range(first, self.batches_per_epoch):
-                start = batch * self.batch_size
-                yield [(epoch, index) for index in order[start : start + self.batch_size]]
-            epoch, first = epoch + 1, 0
+    batches_per_epoch = count // batch_size
+    epoch, first = divmod(position, batches_per_epoch)
+    while True:
+        order = list(range(count))
+        random.Random(derive_seed(seed, "order", epoch)).shuffle(order)
+        for start in range(first * batch_size, batches_per_epoch * batch_size, batch_size):
+            yield epoch, order[start : start + batch_size]
+        epoch, first = epoch + 1, 0
 
 
 def _ignore_stop(_worker: int) -> None:
     """Ctrl-C, and a scheduler's SIGTERM, reach the whole process group; the run itself decides when its workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _collate(samples: list[Sample | GanforgeError]) -> Any:
-    """A batch, or the first error among its samples."""
-    return next((sample for sample in samples if isinstance(sample, GanforgeError)), None) or default_collate(samples)

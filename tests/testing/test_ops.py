@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -151,8 +151,8 @@ FAULTS: dict[str, tuple[Callable[[int, random.Random], Sample], str]] = {
     ),
     "shape": (lambda i, r: {"real": torch.zeros(3, 4, 5)}, r"\[shapes\]: 'real' of a training sample is \[3, 4, 5\]"),
     "type": (
-        lambda i, r: {"real": torch.zeros(3, 4, 4, dtype=torch.uint8)},
-        r"'real' is torch.uint8, not torch.float32",
+        lambda i, r: {"real": torch.zeros(3, 4, 4, dtype=torch.int64)},
+        r"'real' is torch.int64, not torch.float32",
     ),
     "range": (lambda i, r: {"real": torch.full((3, 4, 4), 255.0)}, r"\[range\]: 'real' leaves \[-1, 1\]"),
     "random": (lambda i, r: {"real": torch.rand(3, 4, 4)}, r"\[repeat\]: one rng gives two samples"),
@@ -164,3 +164,32 @@ def test_a_faulty_dataset_is_told(name: str) -> None:
     sample, message = FAULTS[name]
     with pytest.raises(CheckFailed, match=message):
         check_dataset(dataset(sample))
+
+
+class Reversed(Samples):
+    """Pictures of bytes, whose batches come out in the wrong order."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def sample(self, index: int, rng: random.Random) -> Sample:
+        return {"real": torch.full((3, 4, 4), index + rng.randrange(100), dtype=torch.uint8)}
+
+    def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
+        return super().batch(indices[::-1], rngs[::-1])
+
+
+def test_a_batch_must_be_its_samples() -> None:
+    one_by_one = dataset(Reversed().sample)
+    check_dataset(one_by_one)
+    faulty = one_by_one()
+    faulty.train = Reversed  # type: ignore[method-assign]
+    with pytest.raises(CheckFailed, match=r"\[batch\]: batch\(\) of the training samples gives other values"):
+        check_dataset(lambda: faulty)
+
+
+def test_uint8_is_no_type_for_numbers() -> None:
+    numbered = dataset(Reversed().sample)()
+    numbered.dtypes = lambda: {"real": torch.uint8}  # type: ignore[method-assign]
+    with pytest.raises(CheckFailed, match=r"\[shapes\]: dtypes\(\) says that 'real' is uint8, which the engine takes"):
+        check_dataset(lambda: numbered)

@@ -46,7 +46,7 @@ class Files(Generic[Item]):
 
 def pictures(items: Sequence[Item], read: Callable[[Item], Tensor], cache: Cache) -> Pictures:
     """The items' pictures, all of one shape; `memory` reads them at once, if there is room, and `device` keeps them on
-    the GPU, where crops and flips then happen too.
+    the GPU, which then crops and flips them too.
 
     The tensor of a memory cache is complete before it is returned and never written again. So forked workers share
     its pages, spawned workers get it through torch's shared memory, and neither needs a lock.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -93,3 +93,6 @@ class _Labelled(Samples):
 
     def sample(self, index: int, rng: random.Random) -> Sample:
         return {**self.real.sample(index, rng), "label": torch.tensor(self.labels[index])}
+
+    def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
+        return {**self.real.batch(indices, rngs), "label": torch.tensor([self.labels[index] for index in indices])}

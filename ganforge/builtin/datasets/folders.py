@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -106,3 +106,6 @@ class Pictured(Samples):
 
     def sample(self, index: int, rng: random.Random) -> Sample:
         return {"real": self.framing.augment(self.real[index], rng)}
+
+    def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
+        return {"real": self.framing.batch(self.real, indices, rngs)}

@@ -1,13 +1,17 @@
-"""How a picture becomes a training sample: resized, cropped at random, mirrored at random."""
+"""How pictures become training samples: resized, cropped at random, mirrored at random."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from ganforge import images
+from ganforge.builtin.datasets.caching import Pictures
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,29 @@ class Framing:
             )
 
     def augment(self, picture: Tensor, rng: random.Random) -> Tensor:
-        """uint8 `[C, load_px, load_px]` to float `[C, crop_px, crop_px]` in `[-1, 1]`."""
-        picture = images.random_crop(picture, self.crop_px, rng)
-        if self.flip:
-            picture = images.random_flip(picture, rng)
-        return images.to_float(picture)
+        """uint8 `[C, load_px, load_px]` to `[C, crop_px, crop_px]`."""
+        top, left, mirrored = self._draw(rng)
+        crop = picture[:, top : top + self.crop_px, left : left + self.crop_px]
+        return crop.flip(-1) if mirrored else crop
+
+    def batch(self, held: Pictures, indices: Sequence[int], rngs: Sequence[random.Random]) -> Tensor:
+        """`augment` of each of these pictures: uint8 `[N, C, crop_px, crop_px]`."""
+        if isinstance(held, Tensor) and held.device.type != "cpu":
+            return self.gather(held, indices, rngs)
+        return default_collate([self.augment(held[index], rng) for index, rng in zip(indices, rngs, strict=True)])
+
+    def gather(self, held: Tensor, indices: Sequence[int], rngs: Sequence[random.Random]) -> Tensor:
+        """`batch` as one kernel: the host sends the places of rows and columns, and waits for nothing."""
+        drawn = [(index, *self._draw(rng)) for index, rng in zip(indices, rngs, strict=True)]
+        last = self.crop_px - 1
+        numbers = [(i, top, left + last if mirrored else left, 1 - 2 * mirrored) for i, top, left, mirrored in drawn]
+        picks, tops, starts, strides = torch.tensor(numbers).T[..., None]
+        channels, steps = held.shape[1], torch.arange(self.crop_px)
+        places = torch.cat((picks * channels + torch.arange(channels), tops + steps, starts + strides * steps), 1)
+        planes, rows, columns = images.upload(places, held.device).split((channels, self.crop_px, self.crop_px), 1)
+        return held.flatten(0, 1)[planes[:, :, None, None], rows[:, None, :, None], columns[:, None, None, :]]
+
+    def _draw(self, rng: random.Random) -> tuple[int, int, bool]:
+        """Top, left, and whether to mirror."""
+        room = self.load_px - self.crop_px
+        return rng.randint(0, room), rng.randint(0, room), self.flip and rng.random() < 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -152,6 +152,9 @@ class _Training(Samples):
     def sample(self, index: int, rng: random.Random) -> Sample:
         return _fields(self.framing.augment(self.pairs[index], rng), self.channels_a)
 
+    def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
+        return _fields(self.framing.batch(self.pairs, indices, rngs), self.channels_a)
+
 
 class _Validation(Samples):
     def __init__(self, pairs: Pictures, channels_a: int) -> None:
@@ -161,8 +164,10 @@ class _Validation(Samples):
         return len(self.pairs)
 
     def sample(self, index: int, rng: random.Random) -> Sample:
-        return _fields(images.to_float(self.pairs[index]), self.channels_a)
+        return _fields(self.pairs[index], self.channels_a)
 
 
-def _fields(pair: Tensor, channels_a: int) -> Sample:
-    return {"real_a": pair[:channels_a], "real_b": pair[channels_a:]}
+def _fields(pairs: Tensor, channels_a: int) -> Sample:
+    """The two pictures of `[..., channels_a + channels_b, H, W]`."""
+    a, b = pairs.tensor_split([channels_a], -3)
+    return {"real_a": a, "real_b": b}

@@ -13,7 +13,6 @@ from pydantic import Field
 from torch import Tensor
 
 from ganforge import Dataset, Sample, Samples
-from ganforge.images import to_float
 
 # A narrow palette, and a change that the neighbourhood tells: a small CycleGAN learns this on a CPU. Instance norm
 # erases absolute colour, so grounds of any colour, or stripes of an ambiguous phase, it could not learn.
@@ -72,7 +71,7 @@ class _Training(Samples):
         return len(self.a)
 
     def sample(self, index: int, rng: random.Random) -> Sample:
-        return {"real_a": to_float(self.a[index]), "real_b": to_float(self.b[rng.randrange(len(self.b))])}
+        return {"real_a": self.a[index], "real_b": self.b[rng.randrange(len(self.b))]}
 
 
 class _Validation(Samples):
@@ -84,8 +83,7 @@ class _Validation(Samples):
 
     def sample(self, index: int, rng: random.Random) -> Sample:
         (real_a, true_b), (true_a, real_b) = self.a[index], self.b[index]
-        fields = {"real_a": real_a, "real_b": real_b, "true_a": true_a, "true_b": true_b}
-        return {name: to_float(image) for name, image in fields.items()}
+        return {"real_a": real_a, "real_b": real_b, "true_a": true_a, "true_b": true_b}
 
 
 @dataclass(frozen=True)

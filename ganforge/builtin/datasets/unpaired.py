@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictu
 from ganforge.builtin.datasets.download import fetch
 from ganforge.builtin.datasets.folders import Channels, Pixels, cure_by_download, existing_images, read_square
 from ganforge.builtin.datasets.framing import Framing
-from ganforge.images import to_float
 
 
 class UnpairedFolders(Dataset):
@@ -103,6 +102,13 @@ class _Training(Samples):
             "real_b": self.framing.augment(self.b[partner], rng),
         }
 
+    def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
+        partners = [rng.randrange(len(self.b)) for rng in rngs]
+        return {
+            "real_a": self.framing.batch(self.a, [index % len(self.a) for index in indices], rngs),
+            "real_b": self.framing.batch(self.b, partners, rngs),
+        }
+
 
 class _Validation(Samples):
     def __init__(self, a: Pictures, b: Pictures) -> None:
@@ -112,4 +118,4 @@ class _Validation(Samples):
         return max(len(self.a), len(self.b))
 
     def sample(self, index: int, rng: random.Random) -> Sample:
-        return {"real_a": to_float(self.a[index % len(self.a)]), "real_b": to_float(self.b[index % len(self.b)])}
+        return {"real_a": self.a[index % len(self.a)], "real_b": self.b[index % len(self.b)]}

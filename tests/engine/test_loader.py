@@ -1,0 +1,99 @@
+"""Batches: what they are a function of, and what the device makes of them."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from contextlib import closing
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganforge import EnvironmentFault, Sample, Samples, images
+from ganforge.engine.cast import derive_seed
+from ganforge.engine.device import Precision
+from ganforge.engine.loader import Loader, to_device
+
+CPU = Precision("fp32", torch.device("cpu"))
+
+
+class Noise(Samples):
+    """Bytes, floats and numbers; it also tells how many threads it was made with."""
+
+    def __init__(self, broken: int = -1) -> None:
+        self.broken = broken
+
+    def __len__(self) -> int:
+        return 7
+
+    def sample(self, index: int, rng: random.Random) -> Sample:
+        if index == self.broken:
+            raise EnvironmentFault("cannot read the picture 3")
+        picture = torch.tensor([rng.randrange(256) for _ in range(12)], dtype=torch.uint8).view(3, 2, 2)
+        threads = torch.tensor(torch.get_num_threads())
+        return {"real": picture, "score": torch.tensor(rng.random()), "index": torch.tensor(index), "threads": threads}
+
+
+def taken(count: int, position: int = 0, workers: int = 0, precision: Precision = CPU) -> list[dict[str, Tensor]]:
+    with closing(Loader(Noise(), 2, workers, 5, precision).batches(position)) as batches:
+        return list(itertools.islice(batches, count))
+
+
+def equal(left: list[dict[str, Tensor]], right: list[dict[str, Tensor]]) -> bool:
+    return all(
+        a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def test_a_batch_is_a_function_of_seed_and_position() -> None:
+    expected = []
+    for epoch in range(2):
+        order = list(range(7))
+        random.Random(derive_seed(5, "order", epoch)).shuffle(order)
+        for first in (0, 2, 4):
+            drawn = [
+                Noise().sample(index, random.Random(derive_seed(5, "sample", epoch, index)))
+                for index in order[first : first + 2]
+            ]
+            fields = {name: torch.stack([sample[name] for sample in drawn]) for name in drawn[0]}
+            expected.append(fields | {"real": torch.stack([images.to_float(sample["real"]) for sample in drawn])})
+    assert equal(taken(6), expected)
+    assert equal(taken(2, position=4), expected[4:])
+
+
+def test_workers_change_nothing_and_take_one_thread_each() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        alone, helped = taken(6), taken(6, workers=2)
+    finally:
+        torch.set_num_threads(threads)
+    assert {int(count) for batch in alone for count in batch.pop("threads")} == {2}
+    assert {int(count) for batch in helped for count in batch.pop("threads")} == {1}
+    assert equal(alone, helped)
+
+
+def test_bytes_become_floats_on_the_device() -> None:
+    batch = Noise().batch([1, 2], [random.Random(1), random.Random(2)])
+    floats = to_device(batch, CPU)
+    assert torch.equal(floats["real"], torch.stack([images.to_float(picture) for picture in batch["real"]]))
+    assert (floats["score"].dtype, floats["index"].dtype) == (torch.float32, torch.int64)
+    wide = to_device(batch, Precision("fp64", torch.device("cpu")))
+    assert torch.equal(wide["real"], floats["real"].double())
+    assert wide["index"].dtype == torch.int64
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_fault_of_a_sample_is_told_as_it_is(workers: int) -> None:
+    with (
+        closing(Loader(Noise(broken=3), 7, workers, 0, CPU).batches(0)) as batches,
+        pytest.raises(EnvironmentFault, match=r"^cannot read the picture 3$"),
+    ):
+        next(batches)
+
+
+def test_too_few_samples_are_told() -> None:
+    with pytest.raises(EnvironmentFault, match=r"7 training samples, fewer than data\.batch_size=8"):
+        Loader(Noise(), 8, 0, 0, CPU)
