@@ -16,6 +16,7 @@ from ganforge.errors import GanforgeError
 COMMANDS = {
     "run": "Train a recipe, or go on with a run.",
     "check": "Check a recipe without running it.",
+    "bench": "Measure how fast a recipe trains here.",
     "show": "Show a recipe resolved, or its dataflow.",
     "ls": "List the recipes at hand.",
     "cp": "Copy a recipe to make it yours.",
