@@ -86,7 +86,9 @@ def test_the_length_is_that_of_the_whole_recipe(bench: Callable) -> None:
 
 
 @pytest.mark.parametrize("every", [2, 3, 5])
-def test_extras_are_counted_as_a_run_has_them(bench: Callable, tmp_path: Path, every: int) -> None:
+def test_extras_are_counted_as_a_run_has_them(
+    bench: Callable, tmp_path_factory: pytest.TempPathFactory, every: int
+) -> None:
     changes = [f"run.{name}_every={every}" for name in ("images", "metrics", "checkpoint")]
     recipe = open_recipe(str(TINY), changes, load_plugins().registry)
     counted: Counter[str] = Counter()
@@ -101,7 +103,7 @@ def test_extras_are_counted_as_a_run_has_them(bench: Callable, tmp_path: Path, e
         def checkpoint_saved(self, *_: Any) -> None:
             counted["checkpoints"] += 1
 
-    run = Run(recipe, RunFolder(tmp_path), load_plugins().registry)
+    run = Run(recipe, RunFolder(tmp_path_factory.mktemp("run")), load_plugins().registry)
     run.callbacks = [Count()]
     run.train()
     length = bench(TINY, "--steps", "1", "--warm-up", "1", *changes)["length"]
@@ -221,13 +223,13 @@ def test_an_interruption_shows_what_was_measured(ganforge: Callable, plugin: str
     outcome = ganforge("bench", TINY, "--warm-up", "1", "-p", plugin, change)
     assert outcome.code == 130
     assert outcome.out.splitlines()[1] == "interrupted: 3 steps of 2 images, after 1 to warm up"
-    assert "; without checkpoints, panels and metrics" in outcome.out
+    assert "; without checkpoints, panels, metrics" in outcome.out
 
 
 def test_an_interruption_before_anything_was_measured(ganforge: Callable, plugin: str) -> None:
     change = f"{CYCLE}={{type: interrupting, input: rec_a, target: real_a, at: 2}}"
     outcome = ganforge("bench", TINY, "-p", plugin, change)
-    assert (outcome.code, outcome.out, outcome.err) == (130, "", "interrupted\n")
+    assert (outcome.code, outcome.out, outcome.err.strip()) == (130, "", "interrupted")
 
 
 def test_a_part_that_raises_is_told_without_a_folder_that_is_gone(ganforge: Callable, plugin: str) -> None:

@@ -6,7 +6,8 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,32 +61,41 @@ def command(
     It trains a few steps in a temporary folder and leaves nothing behind. Ctrl-C ends it with what was measured.
     """
     began = time.perf_counter()
-    from rich.console import Console
-
     from ganforge.engine.bench import bench
     from ganforge.recipe import open_recipe
 
     plugins = plugins_with_warnings(files)
     checked = open_recipe(recipe, overrides, plugins.registry)
     warn_of(checked.warnings)
-    console = Console(stderr=True)
-    status = console.status("", refresh_per_second=1)  # seldom: it should not slow down what is measured
-
-    def tell(text: str) -> None:
-        status.update(text)
-        if console.is_terminal:
-            status.start()  # not before: a download has a bar of its own
-
-    try:
+    with _telling() as tell:
         measured = bench(checked, plugins.registry, steps, warm_up, no_data, began, tell)
-    finally:
-        status.stop()
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(measured), indent=2))
     else:
         _show(measured)
     if measured.stop_signal is not None:
         sys.exit(128 + measured.stop_signal)
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what is being measured."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    status = console.status("", refresh_per_second=1)  # seldom: it should not slow down what is measured
+
+    def tell(text: str) -> None:
+        status.update(text)
+        status.start()  # not before: a download has a bar of its own
+
+    try:
+        yield tell
+    finally:
+        status.stop()
 
 
 def _show(measured: Bench) -> None:
