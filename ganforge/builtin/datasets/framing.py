@@ -41,8 +41,8 @@ class Framing:
 
     def batch(self, held: Pictures, indices: Sequence[int], rngs: Sequence[random.Random]) -> Tensor:
         """`augment` of each of these pictures: uint8 `[N, C, crop_px, crop_px]`."""
-        if isinstance(held, Tensor) and held.device.type != "cpu":
-            return self.gather(held, indices, rngs)
+        if isinstance(held, Tensor) and held.device.type != "cpu" and len(indices) > 1:
+            return self.gather(held, indices, rngs)  # one alone is a view, quicker than sending places
         return default_collate([self.augment(held[index], rng) for index, rng in zip(indices, rngs, strict=True)])
 
     def gather(self, held: Tensor, indices: Sequence[int], rngs: Sequence[random.Random]) -> Tensor:
