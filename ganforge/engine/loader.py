@@ -67,7 +67,7 @@ class Loader:
         return iter(
             DataLoader(
                 seeded,
-                sampler=places,  # type: ignore[arg-type]  # any iterable will do
+                sampler=places,
                 batch_size=None,
                 num_workers=self.workers,
                 pin_memory=self.precision.device.type == "cuda",

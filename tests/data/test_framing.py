@@ -106,4 +106,4 @@ def test_batches_are_samples_bit_for_bit(
         for field, value in ours.items():
             assert value.dtype == theirs[field].dtype
             assert torch.equal(value, theirs[field])
-            assert torch.equal(images.to_float(value), images.to_float(theirs[field]))
+            assert images.to_float(value).is_contiguous()  # one layout, whatever made it: convolutions round by it
