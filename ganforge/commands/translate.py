@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 )
 @click.option("--raw", is_flag=True, help="Use the raw weights though the run has averaged ones (EMA).")
 @click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="What the networks compute in; bf16 is faster where the hardware has it.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Generate code first: pays for many pictures of one size.")
 @plugin_option
 def command(
     run: Path,
@@ -43,6 +51,8 @@ def command(
     size: int | None,
     raw: bool,
     device: str,
+    precision: str,
+    compiled: bool,
     files: tuple[Path, ...],
 ) -> None:
     """Translate pictures with RUN, a run's folder or one of its checkpoints. INPUTS are pictures and folders of them.
@@ -52,11 +62,20 @@ def command(
       ganforge translate runs/cyclegan_horse2zebra/0001 horses/ -o zebras
       ganforge translate runs/cyclegan_horse2zebra/0001 zebra.jpg -o horses --signal fake_a
       ganforge translate runs/x/0001/checkpoints/step_0100000 photo.png -o out --size 512
+      ganforge translate runs/x/0001 horses/ -o zebras --precision bf16 --compile
     """
     from ganforge.engine.translation import Translator
 
     plugins = plugins_with_warnings(files)
-    translator = Translator.open(run, plugins.registry, signal=signal, device=device, averaged=not raw)
+    translator = Translator.open(
+        run,
+        plugins.registry,
+        signal=signal,
+        device=device,
+        averaged=not raw,
+        precision=precision,
+        compiled=compiled,
+    )
     click.echo(f"{translator.signal} = {translator.text}, {translator.weights}")
     pictures = _pictures(inputs, output)
     failed = _translate_all(translator, pictures, size)

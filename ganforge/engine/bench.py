@@ -185,7 +185,7 @@ class _Report:
             device=where["device"],
             precision=self.recipe.run.precision,
             threads=where["threads"],
-            levers=str(getattr(self.run, "levers", "")),
+            levers=str(self.run.levers),
             images_per_step=self.run.images_per_step,
             steps=len(self.readings),
             warm_up=self.meter.warm_up,

@@ -44,6 +44,8 @@ class Precision:
 
     name: str
     device: torch.device
+    channels_last: bool = False
+    """Whether images, and the weights of their convolutions, have their channels innermost in memory."""
 
     @property
     def weights(self) -> torch.dtype:
@@ -69,7 +71,13 @@ class Precision:
 
     def place(self, module: nn.Module) -> nn.Module:
         """Move a module to the device, in the weights' type."""
-        return module.to(device=self.device, dtype=self.weights)
+        module = module.to(device=self.device, dtype=self.weights)
+        return module.to(memory_format=torch.channels_last) if self.channels_last else module
+
+    def arrange(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A batch's tensor in the layout that networks want of images."""
+        images = self.channels_last and tensor.ndim == 4
+        return tensor.contiguous(memory_format=torch.channels_last) if images else tensor
 
     def set_up(self, deterministic: bool = False) -> None:
         """Let float32 matrix products use TensorFloat-32, or not, on GPUs that have it; choose kernels.

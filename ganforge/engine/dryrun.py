@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ganforge.engine.cast import Cast, build_cast
+from ganforge.engine.coupling import couples_samples
 from ganforge.engine.device import Precision
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.loader import blank_batch
-from ganforge.engine.scene import Program, Scene, map_tensors
+from ganforge.engine.nested import map_tensors
+from ganforge.engine.scene import Program, Scene, Turn
 from ganforge.engine.state import random_state, restore_random_state
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
@@ -51,6 +53,12 @@ class DryRun:
     """Whether a network creates parameters in its first forward."""
     unchecked: tuple[str, ...] = ()
     """Expressions and losses that look at values, which fake tensors have not."""
+    quiet: frozenset[str] = frozenset()
+    """Networks, ops and methods of them, as they are called, that draw nothing from the global random generators."""
+    changing: frozenset[str] = frozenset()
+    """Networks whose forwards change them: running statistics, the vectors of a spectral norm."""
+    mergeable: frozenset[str] = frozenset()
+    """Networks, and methods of them, that treat the samples of a batch as if each were alone."""
 
 
 def dry_run(recipe: Recipe) -> DryRun:
@@ -83,17 +91,53 @@ def _build(recipe: Recipe, fake: FakeTensorMode) -> tuple[Cast, bool]:
     return cast, lazy
 
 
-class _Flops(TorchDispatchMode):
-    """Counts floating-point operations. Torch's own counter follows modules too, and fails where a loss differentiates
-    with respect to its inputs."""
+class _Watch(TorchDispatchMode):
+    """Counts floating-point operations, and notices random numbers. Torch's own counter follows modules too, and fails
+    where a loss differentiates with respect to its inputs."""
 
-    total = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+        self.drawn = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if formula := flop_registry.get(func.overloadpacket):
-            self.total += formula(*args, **(kwargs or {}), out_val=out)
+            self.flops += formula(*args, **(kwargs or {}), out_val=out)
+        self.drawn = self.drawn or torch.Tag.nondeterministic_seeded in func.tags
         return out
+
+
+class _WatchedScene(Scene):
+    """A scene that notes what its calls do besides giving a value."""
+
+    def __init__(self, program: Program, batch: Mapping[str, Tensor], plan: Sequence[Turn], watch: _Watch) -> None:
+        super().__init__(program, batch, plan, Progress(0, 1, 1))
+        self.watch = watch
+        self.called: set[str] = set()
+        self.drawing: set[str] = set()
+        self.changing: set[str] = set()
+
+    def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        with self._noting(call):
+            return super()._operate(call, arguments, keywords)
+
+    def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
+        buffers = list(self.program.cast.networks[call.name].buffers())
+        before = [buffer._version for buffer in buffers]
+        with self._noting(call):
+            value = super()._forward(call, arguments, keywords, count)
+        if before != [buffer._version for buffer in buffers]:
+            self.changing.add(call.name)
+        return value
+
+    @contextmanager
+    def _noting(self, call: Call) -> Iterator[None]:
+        self.watch.drawn = False
+        yield
+        self.called.add(call.function)
+        if self.watch.drawn:
+            self.drawing.add(call.function)
 
 
 class _Failed(Exception):
@@ -115,15 +159,17 @@ class _Rehearsal:
 
     def run(self) -> DryRun:
         recipe = self.recipe
-        batch = blank_batch(recipe, CPU)
-        scene = Scene(self.program, batch, recipe.phases, Progress(0, 1, 1))
+        batch, watch = blank_batch(recipe, CPU), _Watch()
+        turns = [Turn(phase, phase.losses) for phase in recipe.phases]
+        scene = _WatchedScene(self.program, batch, turns, watch)
         forwards, flops = {}, {}
         for position, phase in enumerate(recipe.phases):
-            self.program.forwards.clear()
-            with _Flops() as counter:
+            self.program.calls.forwards.clear()
+            watch.flops = 0
+            with watch:
                 self._phase(scene, position)
-            forwards[phase.name] = Counter(self.program.forwards)
-            flops[phase.name] = counter.total
+            forwards[phase.name] = Counter(self.program.calls.forwards)
+            flops[phase.name] = watch.flops
         signals = {name: self._shape(scene, name) for name in recipe.signals}
         self._validation()
         self._optimizers()
@@ -136,7 +182,17 @@ class _Rehearsal:
             parameters={name: sum(p.numel() for p in net.parameters()) for name, net in self.cast.networks.items()},
             lazy=self.lazy,
             unchecked=tuple(self.unchecked),
+            quiet=frozenset(scene.called - scene.drawing),
+            changing=frozenset(scene.changing),
+            mergeable=frozenset(self._mergeable(scene)),
         )
+
+    def _mergeable(self, scene: _WatchedScene) -> Iterator[str]:
+        for function in scene.called - scene.drawing:
+            network = function.partition(".")[0]
+            alone = network in self.cast.networks and network not in scene.changing
+            if alone and not couples_samples(self.cast.networks[network]):
+                yield function
 
     def _optimizers(self) -> None:
         """Build them as the run will: some refuse values that their types allow."""
@@ -150,13 +206,7 @@ class _Rehearsal:
 
     def _phase(self, scene: Scene, position: int) -> None:
         phase = self.recipe.phases[position]
-        leaves = {
-            written.text
-            for loss in phase.losses
-            for name in loss.use.part.trait("wrt")
-            for written in _each(loss.inputs.get(name, ()))
-        }
-        scene.begin(position, leaves)
+        scene.begin(position)
         total: Any = 0
         for loss in phase.losses:
             try:

@@ -29,11 +29,7 @@ class Loader:
     def __init__(self, samples: Samples, batch_size: int, workers: int, seed: int, precision: Precision) -> None:
         self.samples, self.batch_size, self.workers = samples, batch_size, workers
         self.seed, self.precision = seed, precision
-        self.batches_per_epoch = len(samples) // batch_size
-        if not self.batches_per_epoch:
-            raise EnvironmentFault(
-                f"the dataset has {len(samples)} training samples, fewer than data.batch_size={batch_size}; lower it"
-            )
+        self.batches_per_epoch = count_batches(samples, batch_size)
         if workers and not samples.in_workers:
             raise UsageError(
                 "the data lies on the GPU (cache: device), where workers cannot reach it; set data.workers=0"
@@ -79,13 +75,26 @@ class Loader:
         )
 
 
+def count_batches(samples: Samples, batch_size: int) -> int:
+    """Batches of an epoch.
+
+    Raises:
+        EnvironmentFault: the samples fill none.
+    """
+    if len(samples) < batch_size:
+        raise EnvironmentFault(
+            f"the dataset has {len(samples)} training samples, fewer than data.batch_size={batch_size}; lower it"
+        )
+    return len(samples) // batch_size
+
+
 def to_device(batch: Sample, precision: Precision) -> dict[str, Tensor]:
     """A batch on the device: floats in the weights' type, pictures of uint8 as floats in `[-1, 1]`."""
     return {name: _widened(images.upload(tensor, precision.device), precision) for name, tensor in batch.items()}
 
 
 def _widened(tensor: Tensor, precision: Precision) -> Tensor:
-    return precision.widen(images.to_float(tensor) if tensor.dtype == torch.uint8 else tensor)
+    return precision.arrange(precision.widen(images.to_float(tensor) if tensor.dtype == torch.uint8 else tensor))
 
 
 def blank_batch(recipe: Recipe, precision: Precision, validation: bool = False) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,12 +20,12 @@ from ganforge.recipe.model import PlayerUse
 class Player:
     """Who learns. Built when all parameters exist."""
 
-    def __init__(self, use: PlayerUse, cast: Cast, precision: Precision) -> None:
+    def __init__(self, use: PlayerUse, cast: Cast, precision: Precision, fused: bool = False) -> None:
         self.name = use.name
         self.clip_norm, self.clip_weights = use.settings.clip_norm, use.settings.clip_weights
         self.networks: dict[str, nn.Module] = {name: cast.networks[name] for name in use.networks}
         self.parameters = [p for net in self.networks.values() for p in net.parameters() if p.requires_grad]
-        self.optimizer = _optimizer(use, self.parameters)
+        self.optimizer = _optimizer(use, self.parameters, {"fused": True} if fused else {})
         self.schedules = [bind_schedule(schedule) for schedule in use.schedules]
         self.moving = {path: bind_schedule(schedule) for path, schedule in use.moving.items()}
         self.base_rates: list[float] = [group["lr"] for group in self.optimizer.param_groups]
@@ -121,10 +121,10 @@ class Player:
             average.updates = state["averaged"][name]
 
 
-def _optimizer(use: PlayerUse, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+def _optimizer(use: PlayerUse, parameters: Sequence[nn.Parameter], more: Mapping[str, Any]) -> torch.optim.Optimizer:
     factory: Callable[..., torch.optim.Optimizer] = use.optimizer.part.factory
     try:
-        return factory(parameters, **use.optimizer.options)
+        return factory(parameters, **use.optimizer.options, **more)
     except Exception as error:
         cure = f"it takes: {use.optimizer.part.signature}"
         raise RecipeError([Problem(f"{use.optimizer.part.name}: {error}", use.optimizer.mark, cure)]) from error

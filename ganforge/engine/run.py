@@ -23,11 +23,13 @@ from ganforge.engine.checkpoints import (
     step_of,
     write_text,
 )
+from ganforge.engine.choosing import choose_levers, settle
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.folder import RunFolder, machine, now, versions
 from ganforge.engine.lazy import create_lazy_parameters
-from ganforge.engine.loader import Loader
+from ganforge.engine.loader import Loader, count_batches
+from ganforge.engine.recording import CudaGraphs
 from ganforge.engine.state import random_state, restore_random_state, seed_all, split
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
@@ -51,15 +53,22 @@ class Run:
         """Shapes, forwards and costs of one step, from fake tensors."""
         self.device = choose_device(recipe.run.device)
         """Where it computes."""
-        precision = Precision(recipe.run.precision, self.device)
-        precision.set_up(recipe.run.deterministic)
         recipe.dataset.prepare()
         samples = recipe.dataset.train()
+        beginning = self._beginning(count_batches(samples, recipe.loader.batch_size))
+        self.settled = settle(recipe.run, self.device, self._flops(beginning), folder.record.get("levers", {}))
+        """The levers that make it fast, each true or false."""
+        self.levers = choose_levers(recipe, self.plan, self.device, self.settled)
+        """What they come to for this recipe."""
+        precision = Precision(recipe.run.precision, self.device, self.levers.channels_last)
+        precision.set_up(recipe.run.deterministic)
         self.loader = Loader(samples, recipe.loader.batch_size, recipe.loader.workers, recipe.run.seed, precision)
         cast = build_cast(recipe, precision.place)
         if self.plan.lazy:
             create_lazy_parameters(recipe, cast, precision)
-        self.trainer = Trainer(recipe, cast, precision, self._beginning())
+        self.trainer = Trainer(recipe, cast, precision, beginning, self.levers)
+        if self.levers.graphs:
+            self.trainer.record(CudaGraphs())
         self.validation = Validation(self.trainer, recipe.dataset.validation() or samples)
         seed_all(recipe.run.seed)
         self.resumed_at: int | None = None
@@ -97,12 +106,16 @@ class Run:
         """What `run.json` says."""
         return self._record.record
 
-    def _beginning(self) -> Progress:
+    def _beginning(self, batches_per_epoch: int) -> Progress:
         settings = self.recipe.run
-        steps_per_epoch = max(1, self.loader.batches_per_epoch // settings.accumulate)
-        passes = settings.epochs and settings.epochs * self.loader.batches_per_epoch // settings.accumulate
+        steps_per_epoch = max(1, batches_per_epoch // settings.accumulate)
+        passes = settings.epochs and settings.epochs * batches_per_epoch // settings.accumulate
         limits = [settings.steps, passes and max(1, passes)]
         return Progress(0, steps_per_epoch, min(limit for limit in limits if limit))
+
+    def _flops(self, beginning: Progress) -> float:
+        """Of the whole training."""
+        return float(sum(self.plan.flops.values())) * self.recipe.run.accumulate * beginning.total_steps
 
     # Training
 
@@ -115,6 +128,7 @@ class Run:
             step=0,
             samples=len(self.loader.samples),
             total_steps=self.total_steps,
+            levers=self.settled,
             **self._circumstances(distributions),
         )
 
@@ -150,7 +164,7 @@ class Run:
         # Sums over another number of threads would differ in their last bits.
         torch.set_num_threads(self.record.get("machine", {}).get("threads", torch.get_num_threads()))
         write_text(self._record.recipe, dump(self.recipe.node))  # a new length holds for the next resume too
-        self._record.note(total_steps=self.total_steps, **self._circumstances(distributions))
+        self._record.note(total_steps=self.total_steps, levers=self.settled, **self._circumstances(distributions))
         return True
 
     def _circumstances(self, distributions: Sequence[str]) -> dict[str, Any]:
@@ -256,6 +270,8 @@ class Run:
             scalars["memory/reserved_GiB"] = torch.cuda.max_memory_reserved(self.device) / 2**30
         else:
             scalars["memory/resident_GiB"] = _resident_gib()
+        if self.levers.compiled:
+            scalars["speed/compilations"] = float(self.trainer.program.calls.compiler.graphs)
         if self.trainer.bad_losses.skip:
             scalars["losses/skipped_phases"] = float(self.trainer.bad_losses.skipped)
         self._record.note(step=self.step, images_per_second=round(scalars["speed/images_per_second"], 2))

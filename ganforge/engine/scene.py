@@ -10,8 +10,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,26 +19,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ganforge.engine.calls import Calls
 from ganforge.engine.cast import Cast
+from ganforge.engine.merging import Companion, Merging, merged
+from ganforge.engine.nested import detach, map_tensors, split
 from ganforge.parts import Context, Progress
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
-from ganforge.recipe.model import PhaseUse, Recipe
+from ganforge.recipe.model import LossUse, PhaseUse, Recipe
 from ganforge.recipe.scope import dependencies
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """A phase of a step, and those of its losses that are due."""
+
+    phase: PhaseUse
+    losses: tuple[LossUse, ...]
+
+    @functools.cached_property
+    def leaves(self) -> frozenset[str]:
+        """The texts of what the losses differentiate with respect to."""
+        return frozenset[str]().union(*(loss.leaves for loss in self.losses))
 
 
 class Program:
     """What does not change from step to step: the recipe, its cast, and who depends on whom."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        cast: Cast,
-        forward: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
-    ) -> None:
-        self.recipe, self.cast, self.forward = recipe, cast, forward
+    def __init__(self, recipe: Recipe, cast: Cast, calls: Calls | None = None) -> None:
+        self.recipe, self.cast = recipe, cast
+        self.calls = calls or Calls(cast)
+        self.merging = Merging(self, self.calls.levers)
         self.trained = {phase.name: frozenset(recipe.players[phase.train].networks) for phase in recipe.phases}
-        self.forwards: Counter[str] = Counter()
-        """How often each network was called, methods as `G.encode`."""
         self._paths: dict[str, frozenset[str]] = {}
         self.gradients = Gradients(cast.networks)
 
@@ -104,13 +115,15 @@ class Scene:
         self,
         program: Program,
         batch: Mapping[str, Tensor],
-        plan: Sequence[PhaseUse],
+        plan: Sequence[Turn],
         progress: Progress,
     ) -> None:
         self.program, self.batch, self.plan, self.progress = program, batch, plan, progress
         self.context = _context(batch)
         self.held: dict[str, Held] = {}
         self.local: dict[str, Any] = {}
+        self.of_phase = self.local
+        """The inline values of the phase; in a signal's own room, `local` is another."""
         self.leaves: frozenset[str] = frozenset()
         self.audience: frozenset[str] = frozenset()
         """The networks whose training the values are computed for."""
@@ -118,18 +131,24 @@ class Scene:
 
     # The phases of a step
 
-    def begin(self, position: int, leaves: Iterable[str] = ()) -> None:
-        """Enter a phase; `leaves` are the texts of what its losses differentiate with respect to."""
-        self.position, self.local, self.leaves = position, {}, frozenset(leaves)
-        self.audience = self.program.trained[self.plan[position].name]
+    def begin(self, position: int) -> None:
+        """Enter a phase."""
+        self.position, self.leaves = position, self.plan[position].leaves
+        self.local = self.of_phase = {}
+        self.audience = self.program.trained[self.plan[position].phase.name]
         self.program.gradients.only(self.audience)
+
+    @property
+    def turn(self) -> Turn:
+        """The phase that it is in, and the losses that are due."""
+        return self.plan[self.position]
 
     def end(self) -> None:
         """Leave the phase, whose player has stepped: its graphs are stale (rule 3)."""
         for name, held in self.held.items():
             if held.live & self.audience:
                 self.held[name] = Held(detach(held.value), frozenset())
-        self.local = {}
+        self.local = self.of_phase = {}
 
     # Values
 
@@ -167,19 +186,27 @@ class Scene:
 
     def _named(self, name: str, signal: Expression) -> Any:
         """A named signal, computed once a step (rule 1) unless a graph is wanted that is stale (rule 3)."""
-        wanted = self.audience & self.program.path(signal)
+        if not self.has(name):
+            self.held[name] = self._compute(signal)
+        held = self.held[name].value
+        return held if self.audience & self.program.path(signal) else detach(held)
+
+    def has(self, name: str) -> bool:
+        """Whether a named signal has been computed, with the graph that is wanted here."""
         held = self.held.get(name)
-        if held is None or (wanted and not held.live & wanted):
-            held = self.held[name] = self._compute(signal)
-        return held.value if wanted else detach(held.value)
+        wanted = self.audience & self.program.path(self.program.recipe.signals[name].expression)
+        return held is not None and (not wanted or bool(held.live & wanted))
+
+    def audience_of(self, signal: Expression) -> frozenset[str]:
+        """The networks of the next player that trains one on a signal's path (rule 2)."""
+        path = self.program.path(signal)
+        players = (self.program.trained[turn.phase.name] for turn in self.plan[self.position :])
+        return next((networks for networks in players if networks & path), frozenset())
 
     def _compute(self, signal: Expression) -> Held:
-        """Compute a signal for the next player that trains a network on its path (rule 2)."""
-        path = self.program.path(signal)
-        players = (self.program.trained[phase.name] for phase in self.plan[self.position :])
-        audience = next((networks for networks in players if networks & path), frozenset[str]())
+        audience = self.audience_of(signal)
         with self._room(audience):
-            return Held(self.value(signal), audience & path)
+            return Held(self.value(signal), audience & self.program.path(signal))
 
     @contextlib.contextmanager
     def _room(self, audience: frozenset[str]) -> Iterator[None]:
@@ -204,36 +231,52 @@ class Scene:
 
         return map_tensors(leaf, value)
 
+    # Calls
+
     def _call(self, call: Call) -> Any:
-        arguments = [self.value(argument) for argument in call.arguments]
-        keywords = {name: self.value(value) for name, value in call.keywords}
-        cast = self.program.cast
-        if call.name in cast.networks:
-            self.program.forwards[call.function] += 1
-            network = cast.networks[call.name]
-            with self.program.forward():
-                return (getattr(network, call.method) if call.method else network)(*arguments, **keywords)
-        if parameter := cast.contexts.get(call.function):
+        arguments, keywords = self._given(call)
+        if call.name not in self.program.cast.networks:
+            return self._operate(call, arguments, keywords)
+        companions = self.program.merging.companions(self, call)
+        if companions and (results := self._together(call, arguments, companions)):
+            for companion, value in zip(companions, results[1:], strict=True):
+                self._keep(companion, value)
+            return results[0]
+        return self._forward(call, arguments, keywords)
+
+    def _given(self, call: Call) -> tuple[list[Any], dict[str, Any]]:
+        return [self.value(argument) for argument in call.arguments], {n: self.value(v) for n, v in call.keywords}
+
+    def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        if parameter := self.program.cast.contexts.get(call.function):
             keywords[parameter] = self.context
-        return cast.operation(call)(*arguments, **keywords)
+        return self.program.cast.operation(call)(*arguments, **keywords)
 
+    def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
+        # What a loss differentiates with respect to is differentiated twice.
+        twice = bool(self.plan) and bool(self.turn.leaves & self.program.path(call))
+        return self.program.calls(call, arguments, keywords, learning=bool(self.plan), twice=twice, count=count)
 
-def detach(value: Any) -> Any:
-    """The value without its graph, whatever tensors it is made of."""
-    return map_tensors(torch.Tensor.detach, value)
+    def _together(self, call: Call, arguments: list[Any], companions: Sequence[Companion]) -> list[Any] | None:
+        """The values of a call and its companions from one batch; None if they make none."""
+        rows = [arguments, *(self._given(companion.call)[0] for companion in companions)]
+        if (batch := merged(rows)) is None:
+            return None
+        columns, sizes = batch
+        value = self._forward(call, columns, {}, count=len(rows))
+        try:
+            return split(value, sizes)
+        except ValueError:  # it returns something that belongs to no sample
+            self.program.merging.forget(call.function)
+            self.program.calls.forwards[call.function] -= len(rows)
+            return None
 
-
-def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """Apply a function to every tensor of a nested value of lists, tuples, named tuples and dicts."""
-    if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, dict):
-        return {key: map_tensors(function, item) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_make"):
-        return value._make(map_tensors(function, item) for item in value)
-    if isinstance(value, list | tuple):
-        return type(value)(map_tensors(function, item) for item in value)
-    return value
+    def _keep(self, companion: Companion, value: Any) -> None:
+        if companion.signal is None:
+            self.of_phase[companion.call.text] = value
+        else:
+            live = self.audience & self.program.path(companion.call)
+            self.held[companion.signal] = Held(value, live)
 
 
 def _context(batch: Mapping[str, Tensor]) -> Context:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,29 +16,31 @@ class Statistics:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
+        self.wide = torch.float64 if device.type == "cpu" else torch.float32
+        self.sums: dict[tuple[str, ...], Tensor] = {}
+        self.counts: dict[tuple[str, ...], int] = {}
 
     def add(self, name: str, value: Tensor | float) -> None:
         """Count a value into the mean of this name; never waits for the device."""
-        if not isinstance(value, Tensor):
-            value = torch.tensor(value, dtype=torch.float64 if self.device.type == "cpu" else torch.float32)
-        elif self.device.type == "cpu":
-            value = value.detach().double()
-        else:
-            value = value.detach().float()
-        self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.counts[name] = self.counts.get(name, 0) + 1
+        value = value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=self.wide)
+        self.add_all((name,), value.reshape(1))
+
+    def add_all(self, names: tuple[str, ...], values: Tensor) -> None:
+        """Count the values `[len(names)]` into the means of these names, all in one go."""
+        values = values.to(self.wide)
+        self.sums[names] = self.sums[names] + values if names in self.sums else values.clone()
+        self.counts[names] = self.counts.get(names, 0) + 1
 
     def read(self) -> dict[str, float]:
         """The means, in the order in which the names first came; starts anew."""
-        on_device = [name for name, value in self.sums.items() if value.device.type == self.device.type]
-        values = torch.stack([self.sums[name] for name in on_device]).tolist() if on_device else []  # one transfer
-        sums = {name: float(value) for name, value in self.sums.items() if name not in on_device}
-        sums |= dict(zip(on_device, values, strict=True))
-        means = {name: sums[name] / self.counts[name] for name in self.sums}
+        sums: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for names, values in zip(self.sums, _read(self.sums.values()), strict=True):
+            for name, value in zip(names, values, strict=True):
+                sums[name] = sums.get(name, 0.0) + value
+                counts[name] = counts.get(name, 0) + self.counts[names]
         self.sums, self.counts = {}, {}
-        return means
+        return {name: total / counts[name] for name, total in sums.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """The sums that have not been read: a resumed run logs what an uninterrupted one does."""
@@ -46,8 +48,20 @@ class Statistics:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
-        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self.sums = {names: values.to(self.device) for names, values in state["sums"].items()}
         self.counts = dict(state["counts"])
+
+
+def _read(sums: Iterable[Tensor]) -> list[list[float]]:
+    """The values of vectors, in one transfer from each device."""
+    sums = list(sums)
+    values: dict[int, list[float]] = {}
+    for device in dict.fromkeys(vector.device for vector in sums):
+        here = [number for number, vector in enumerate(sums) if vector.device == device]
+        flat = torch.cat([sums[number] for number in here]).tolist()
+        for number in here:
+            values[number], flat = flat[: len(sums[number])], flat[len(sums[number]) :]
+    return [values[number] for number in range(len(sums))]
 
 
 class Stopwatch:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ganforge.engine.bad_losses import BadLosses
+from ganforge.engine.calls import Calls
 from ganforge.engine.cast import Cast, bind_schedule
 from ganforge.engine.device import Precision
+from ganforge.engine.levers import NONE, Levers
+from ganforge.engine.nested import map_tensors
 from ganforge.engine.players import Player
-from ganforge.engine.scene import Program, Scene, map_tensors
+from ganforge.engine.recording import Record, Recorder
+from ganforge.engine.scene import Program, Scene, Turn
 from ganforge.engine.statistics import Statistics, Stopwatch
 from ganforge.errors import TrainingFailed
 from ganforge.parts import Progress
@@ -22,19 +28,61 @@ from ganforge.recipe.model import Bound, LossUse, PartUse, PhaseUse, Recipe
 Batch = Mapping[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a pass tells of itself, on the device."""
+
+    tags: tuple[str, ...]
+    """What the figures are: `losses/cycle_a`, `scores/D_b/real`."""
+    figures: Tensor
+    losses: Tensor
+    """Those of the figures that are losses."""
+
+
+class Passes:
+    """The forward and backward passes of one step, phase by phase."""
+
+    def __init__(self, trainer: Trainer, plan: Sequence[Turn], batches: Sequence[Batch]) -> None:
+        self.trainer = trainer
+        self.scenes = [Scene(trainer.program, batch, plan, trainer.progress) for batch in batches]
+
+    def __call__(self, position: int) -> Sequence[Verdict]:
+        """The passes of a phase over all micro-batches; gradients are added up in the parameters."""
+        for scene in self.scenes:
+            scene.begin(position)
+        return [self.trainer.learn(scene, 1 / len(self.scenes)) for scene in self.scenes]
+
+    def end(self, position: int) -> None:
+        """The phase's player has stepped."""
+        for scene in self.scenes:
+            scene.end()
+
+
 class Trainer:
     """The players and the phases of a recipe, at work."""
 
-    def __init__(self, recipe: Recipe, cast: Cast, precision: Precision, progress: Progress) -> None:
+    def __init__(
+        self, recipe: Recipe, cast: Cast, precision: Precision, progress: Progress, levers: Levers = NONE
+    ) -> None:
         self.recipe, self.cast, self.precision, self.progress = recipe, cast, precision, progress
-        self.program = Program(recipe, cast, precision.forward())
-        self.players = {use.name: Player(use, cast, precision) for use in recipe.players.values()}
+        self.levers = levers
+        self.program = Program(recipe, cast, Calls(cast, precision.forward(), levers))
+        self.players = {
+            name: Player(use, cast, precision, name in levers.fused) for name, use in recipe.players.items()
+        }
         self.statistics = Statistics(precision.device)
         self.stopwatch = Stopwatch(precision.device)
+        self.recorder: Recorder | None = None
+        """Replays passes instead of launching them anew; `record` starts it."""
         self.bad_losses = BadLosses(recipe, precision.device)
-        self.weights = {
+        self._plans: dict[tuple[tuple[str, ...], ...], tuple[Turn, ...]] = {}
+        self.weights: dict[tuple[str, str], float | Tensor | Callable[[Progress], float]] = {
             (phase.name, loss.name): _weight(loss.weight) for phase in recipe.phases for loss in phase.losses
         }
+
+    def record(self, record: Record[Any]) -> None:
+        """From now on, record passes and replay them: `record` says how."""
+        self.recorder = Recorder(self, record)
 
     def step(self, batches: Sequence[Batch], log: bool = False) -> None:
         """Take the next step on these micro-batches, whose gradients are averaged.
@@ -48,13 +96,14 @@ class Trainer:
                 noticed when `bad_losses.check` is called.
         """
         step = self.progress.step
-        plan = [phase for phase in self.recipe.phases if step % phase.every == 0 and _due(phase, step)]
-        scenes = [Scene(self.program, batch, plan, self.progress) for batch in batches]
+        plan = self._plan(step)
+        passes = (self.recorder and self.recorder.passes(plan, batches)) or Passes(self, plan, batches)
         learnt: dict[str, None] = {}
-        for position, phase in enumerate(plan):
-            with self.stopwatch.measure(f"seconds/{phase.name}"):
-                if self._phase(position, phase, scenes, log):
-                    learnt[phase.train] = None
+        for position, turn in enumerate(plan):
+            with self.stopwatch.measure(f"seconds/{turn.phase.name}"):
+                if self._phase(turn, passes(position), log):
+                    learnt[turn.phase.train] = None
+                passes.end(position)
         for name in learnt:
             self.players[name].follow()
         if log:
@@ -62,51 +111,63 @@ class Trainer:
         self.program.gradients.restore()
         self.progress = Progress(step + 1, self.progress.steps_per_epoch, self.progress.total_steps)
 
-    def _phase(self, position: int, phase: PhaseUse, scenes: Sequence[Scene], log: bool) -> bool:
-        """Take a phase's optimizer step; whether it was taken."""
-        player = self.players[phase.train]
-        losses = _due(phase, self.progress.step)
-        leaves = {text for loss in losses for text in _leaves(loss)}
+    def _plan(self, step: int) -> tuple[Turn, ...]:
+        """The phases of a step whose turn it is; the same object for every step with the same ones."""
+        turns = (Turn(phase, _due(phase, step)) for phase in self.recipe.phases if step % phase.every == 0)
+        plan = tuple(turn for turn in turns if turn.losses)
+        return self._plans.setdefault(tuple((t.phase.name, *(loss.name for loss in t.losses)) for t in plan), plan)
+
+    def _phase(self, turn: Turn, verdicts: Sequence[Verdict], log: bool) -> bool:
+        """Take a phase's optimizer step, whose gradients are there; whether it was taken."""
+        player, step = self.players[turn.phase.train], self.progress.step
         player.follow_schedules(self.progress)
-        fine = True
-        for scene in scenes:
-            scene.begin(position, leaves)
-            values = {loss.name: self._loss(phase, loss, scene) for loss in losses}
-            fine = self.bad_losses.note(phase, values, self.progress.step) and fine
-            if fine:
-                self._note_losses(values)
-                self._learn(phase, losses, values, 1 / len(scenes))
+        names = [loss.name for loss in turn.losses]
+        judged = [self.bad_losses.note(player.name, names, verdict.losses, step) for verdict in verdicts]
+        fine = all(judged)
         if fine:
+            for verdict in verdicts:
+                self.statistics.add_all(verdict.tags, verdict.figures)
             norm = player.gradient_norm() if log else None
             if norm is not None:
-                self.statistics.add(f"gradients/{phase.name}", norm)
+                self.statistics.add(f"gradients/{turn.phase.name}", norm)
             player.step(norm)
         else:
             self.bad_losses.skipped += 1
         player.clear()
-        for scene in scenes:
-            scene.end()
         return fine
 
-    def _learn(self, phase: PhaseUse, losses: Sequence[LossUse], values: Mapping[str, Tensor], share: float) -> None:
-        """Add this share of the losses' gradients."""
+    def learn(self, scene: Scene, share: float) -> Verdict:
+        """The forward and backward pass of a scene's phase: add this share of the losses' gradients."""
+        turn = scene.turn
+        scores: list[tuple[str, Tensor]] = []
+        values = [self._loss(turn.phase, loss, scene, scores) for loss in turn.losses]
         # A loss that runs every n-th time stands for n times (lazy regularisation, Karras et al. 2020, appendix B).
         first, *others = (
-            self.weights[phase.name, loss.name](self.progress) * loss.every * values[loss.name] for loss in losses
+            self._weight(turn.phase, loss) * loss.every * value for loss, value in zip(turn.losses, values, strict=True)
         )
         total = sum(others, first)
-        with _noting(f"the gradients of player '{phase.train}' cannot be computed"):
-            self.players[phase.train].backward(total * share, inputs_only=any(map(_leaves, losses)))
+        with _noting(f"the gradients of player '{turn.phase.train}' cannot be computed"):
+            self.players[turn.phase.train].backward(total * share, inputs_only=bool(turn.leaves))
+        figures = torch.stack([value.detach() for value in (*values, *(score for _, score in scores))])
+        tags = [*(f"losses/{loss.name}" for loss in turn.losses), *(tag for tag, _ in scores)]
+        return Verdict(tuple(tags), figures, figures[: len(values)])
 
-    def _loss(self, phase: PhaseUse, loss: LossUse, scene: Scene) -> Tensor:
+    def _weight(self, phase: PhaseUse, loss: LossUse) -> float | Tensor:
+        weight = self.weights[phase.name, loss.name]
+        return weight if isinstance(weight, float | int | Tensor) else weight(self.progress)
+
+    def _loss(self, phase: PhaseUse, loss: LossUse, scene: Scene, scores: list[tuple[str, Tensor]]) -> Tensor:
         with _noting(f"the loss '{loss.name}' of player '{phase.train}' cannot be computed"):
             inputs = {name: self._input(scene, bound) for name, bound in loss.inputs.items()}
             value = self.cast.losses[phase.name, loss.name](**inputs)
         _check_loss(value, phase, loss, self.progress.step)
-        value = value.reshape(())
-        for name in loss.use.part.trait("scores"):
-            self._note_scores(loss, name, inputs.get(name))
-        return value
+        found = {name: _score(inputs.get(name)) for name in loss.use.part.trait("scores")}
+        scores += [
+            (f"scores/{self._judge(loss, name)}/{name}", score.to(value.dtype))
+            for name, score in found.items()
+            if score is not None
+        ]
+        return value.reshape(())
 
     def _input(self, scene: Scene, bound: Bound) -> Any:
         if isinstance(bound, tuple):
@@ -114,18 +175,11 @@ class Trainer:
         value = scene.value(bound.expression)
         return value if isinstance(value, nn.Module) else map_tensors(self.precision.widen, value)
 
-    def _note_losses(self, values: Mapping[str, Tensor]) -> None:
-        for name, value in values.items():
-            self.statistics.add(f"losses/{name}", value)
-
-    def _note_scores(self, loss: LossUse, name: str, value: Any) -> None:
-        bound = loss.inputs.get(name)
-        if bound is None or isinstance(bound, tuple):
-            return
-        values = [value] if isinstance(value, Tensor) else value
-        if isinstance(values, list | tuple) and values:  # a judge may look at several sizes
-            mean = torch.stack([each.detach().mean() for each in values]).mean()
-            self.statistics.add(f"scores/{_judge(self.recipe, bound.expression) or loss.name}/{name}", mean)
+    def _judge(self, loss: LossUse, name: str) -> str:
+        """Whose verdict an input of a loss is."""
+        bound = loss.inputs[name]
+        judge = None if isinstance(bound, tuple) else _judge(self.recipe, bound.expression)
+        return judge or loss.name
 
     def _note_ops(self) -> None:
         """What ops tell of themselves."""
@@ -166,65 +220,6 @@ class Trainer:
         self.bad_losses.skipped = state["skipped"]
 
 
-class BadLosses:
-    """Watches for losses that are NaN or infinite; on a GPU without waiting for it."""
-
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.skip = recipe.run.on_bad_loss == "skip"
-        # Looking at a value makes the host wait for a GPU; on a CPU it is there already. Skipping must look.
-        self.eager = self.skip or device.type == "cpu"
-        self.device = device
-        self.first: dict[tuple[str, ...], Tensor] = {}
-        """For each set of losses that ran together, under its player: the first step at which each was not finite."""
-        self.skipped = 0
-        """Phases that were left out."""
-
-    def note(self, phase: PhaseUse, values: Mapping[str, Tensor], step: int) -> bool:
-        """Whether the phase may go on.
-
-        Raises:
-            TrainingFailed: a loss is not finite, and the policy is to stop.
-        """
-        finite = torch.isfinite(torch.stack([value.detach() for value in values.values()]))
-        if self.eager:
-            if bool(finite.all()):
-                return True
-            if not self.skip:
-                bad = [name for name, good in zip(values, finite.tolist(), strict=True) if not good]
-                raise _not_finite(phase.train, bad[0], f"{float(values[bad[0]].detach())}", step)
-            return False
-        now = torch.where(finite, -1, step)
-        key = (phase.train, *values)
-        before = self.first.get(key)
-        self.first[key] = now if before is None else torch.where(before < 0, now, before)
-        return True
-
-    def check(self) -> None:
-        """Look at what was noted; call it where the device is synchronised anyway, and before anything is saved.
-
-        Raises:
-            TrainingFailed: a loss was not finite at some step since the last check.
-        """
-        bad = [
-            (step, player, name)
-            for (player, *names), first in self.first.items()
-            for name, step in zip(names, first.tolist(), strict=True)
-            if step >= 0
-        ]
-        if bad:
-            step, player, name = min(bad, key=lambda place: place[0])
-            raise _not_finite(player, name, "NaN or infinite", step)
-
-
-def _not_finite(player: str, loss: str, what: str, step: int) -> TrainingFailed:
-    return TrainingFailed(
-        f"step {step}: the loss '{loss}' of player '{player}' is {what}\n"
-        "  look at its inputs in the panels and at gradients/* in TensorBoard; a lower learning rate, clip_norm on\n"
-        "  the player, or run.precision=fp32 are the usual cures. The last checkpoint is from before it;\n"
-        "  run.on_bad_loss=skip leaves such phases out instead of stopping"
-    )
-
-
 def _check_loss(value: Any, phase: PhaseUse, loss: LossUse, step: int) -> None:
     """A loss must return a scalar with a graph."""
     where = f"step {step}: the loss '{loss.name}' ({loss.use.part.full_name}) of player '{phase.train}'"
@@ -239,9 +234,18 @@ def _check_loss(value: Any, phase: PhaseUse, loss: LossUse, step: int) -> None:
         )
 
 
-def _due(phase: PhaseUse, step: int) -> list[LossUse]:
+def _score(value: Any) -> Tensor | None:
+    """The mean verdict; a judge may look at several sizes."""
+    values = [value] if isinstance(value, Tensor) else value
+    if not (isinstance(values, list | tuple) and values):
+        return None
+    means = [each.detach().mean() for each in values]
+    return means[0] if len(means) == 1 else torch.stack(means).mean()
+
+
+def _due(phase: PhaseUse, step: int) -> tuple[LossUse, ...]:
     """The losses whose turn it is; their `every` counts the times that the phase runs."""
-    return [loss for loss in phase.losses if step // phase.every % loss.every == 0]
+    return tuple(loss for loss in phase.losses if step // phase.every % loss.every == 0)
 
 
 @contextmanager
@@ -254,12 +258,6 @@ def _noting(what: str) -> Iterator[None]:
         raise
 
 
-def _leaves(loss: LossUse) -> list[str]:
-    """The texts of what a loss differentiates with respect to."""
-    bounds = [loss.inputs[name] for name in loss.use.part.trait("wrt") if name in loss.inputs]
-    return [written.text for bound in bounds for written in (bound if isinstance(bound, tuple) else (bound,))]
-
-
 def _judge(recipe: Recipe, expression: Expression) -> str | None:
     """The network whose verdict an expression is: `D_b` of `D_b(x).logits`, through signals and ops."""
     if isinstance(expression, Call) and expression.name in recipe.networks:
@@ -269,5 +267,5 @@ def _judge(recipe: Recipe, expression: Expression) -> str | None:
     return next((judge for child in expression.children if (judge := _judge(recipe, child))), None)
 
 
-def _weight(weight: float | PartUse) -> Any:
-    return bind_schedule(weight) if isinstance(weight, PartUse) else lambda _progress: weight
+def _weight(weight: float | PartUse) -> float | Tensor | Callable[[Progress], float]:
+    return bind_schedule(weight) if isinstance(weight, PartUse) else weight

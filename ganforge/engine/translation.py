@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from ganforge import images
+from ganforge.engine.calls import Calls
 from ganforge.engine.cast import build_cast
 from ganforge.engine.checkpoints import checkpoints, load_checkpoint
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.lazy import create_lazy_parameters
+from ganforge.engine.levers import Levers
+from ganforge.engine.loader import to_device
 from ganforge.engine.scene import Program, Scene
 from ganforge.errors import UsageError
 from ganforge.parts import Progress
@@ -39,9 +42,26 @@ class Translator:
 
     @classmethod
     def open(
-        cls, run: Path, registry: Registry, *, signal: str | None = None, device: str = "auto", averaged: bool = True
+        cls,
+        run: Path,
+        registry: Registry,
+        *,
+        signal: str | None = None,
+        device: str = "auto",
+        averaged: bool = True,
+        precision: str = "fp32",
+        compiled: bool = False,
     ) -> Translator:
         """Load a run's newest checkpoint, or a given one.
+
+        Args:
+            run: the run's folder, or a checkpoint's.
+            registry: where parts are found.
+            signal: which one to compute; by default the first with one network and one picture.
+            device: as `run.device`.
+            averaged: use the moving average where there is one.
+            precision: what the networks compute in, as `run.precision`.
+            compiled: generate code for each size of picture: it takes a while, and pays for many pictures of one size.
 
         Raises:
             UsageError: the run has no checkpoint, or no such signal.
@@ -50,18 +70,19 @@ class Translator:
         recipe = open_recipe(str(folder), (), registry)
         plan = dry_run(recipe)
         name, field = _choose(recipe, plan, signal)
-        precision = Precision("fp32", choose_device(device))
-        precision.set_up()
-        cast = build_cast(recipe, precision.place)
+        how = Precision(precision, choose_device(device))
+        how.set_up()
+        cast = build_cast(recipe, how.place)
         if plan.lazy:
-            create_lazy_parameters(recipe, cast, precision)
+            create_lazy_parameters(recipe, cast, how)
         loaded = load_checkpoint(checkpoint)
         use_average = averaged and bool(loaded.ema)
         cast.networks.load_state_dict(loaded.networks | (loaded.ema if use_average else {}))
         cast.networks.eval()
         kind = "averaged weights" if use_average else "raw weights" if loaded.ema else "weights"
         channels = recipe.dataset.shapes()[field][0]
-        return cls(Program(recipe, cast), name, field, channels, f"{kind} of {checkpoint.name}", precision)
+        calls = Calls(cast, how.forward(), Levers(compiled=frozenset(recipe.networks) if compiled else frozenset()))
+        return cls(Program(recipe, cast, calls), name, field, channels, f"{kind} of {checkpoint.name}", how)
 
     @property
     def text(self) -> str:
@@ -77,7 +98,7 @@ class Translator:
         if size_px is not None:
             picture = images.resize(picture, size_px, size_px)
         height, width = picture.shape[-2:]
-        batch = {self.field: images.to_float(picture)[None].to(self.precision.device)}
+        batch = to_device({self.field: picture[None]}, self.precision)
         scene = Scene(self.program, batch, (), Progress(0, 1, 1))
         try:
             with torch.inference_mode():

@@ -14,7 +14,8 @@ from torch.utils.data import default_collate
 from ganforge import images
 from ganforge.engine.cast import build_metric, derive_seed, evaluating
 from ganforge.engine.loader import to_device
-from ganforge.engine.scene import Scene, map_tensors
+from ganforge.engine.nested import map_tensors
+from ganforge.engine.scene import Scene
 from ganforge.engine.state import random_state, restore_random_state, seed_all
 from ganforge.engine.training import Trainer
 from ganforge.parts import Sample, Samples

@@ -37,6 +37,10 @@ def _device(name: str) -> str:
 Device = Annotated[str, AfterValidator(_device), WithJsonSchema({"type": "string", "pattern": f"^({DEVICE})$"})]
 
 
+Lever = Literal["auto"] | bool
+"""`auto` where it is known to help, or true or false."""
+
+
 class RunSettings(Settings):
     """`run:`: how long, how precisely, on what, and how often things are written."""
 
@@ -52,6 +56,18 @@ class RunSettings(Settings):
     """What the networks compute in; losses compute in fp32 at least."""
     deterministic: bool = False
     """On a GPU, take kernels that give the same bits each time, where torch has them; slower."""
+    merge: Lever = "auto"
+    """Run forwards of one network that are ready together as one batch, where samples do not depend on each other."""
+    compile: Lever = "auto"
+    """Generate code for the networks of players with `torch.compile`; gradients of gradients stay uncompiled."""
+    cuda_graphs: Lever = "auto"
+    """On a CUDA GPU, record the forward and backward passes of each phase once, and replay them."""
+    channels_last: Lever = "auto"
+    """Keep images with their channels innermost, as tensor cores want them."""
+    fused: Lever = "auto"
+    """Let optimizers that can update all weights in one kernel."""
+    recompute: bool | tuple[str, ...] = False
+    """Networks, or true for all, that keep no activations but compute them again in the backward pass: less memory."""
     accumulate: Count = 1
     """Batches whose gradients are averaged into one step."""
     on_bad_loss: Literal["stop", "skip"] = "stop"
@@ -155,6 +171,12 @@ class LossUse:
 
     def expressions(self) -> Iterator[Written]:
         yield from written(self.inputs)
+
+    @property
+    def leaves(self) -> frozenset[str]:
+        """The texts of what it differentiates with respect to."""
+        named = {name: self.inputs[name] for name in self.use.part.trait("wrt") if name in self.inputs}
+        return frozenset(item.text for item in written(named))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ganforge.engine.scene import map_tensors
+from ganforge.engine.nested import map_tensors
 from ganforge.signature import Signature, SignatureError, read_signature
 
 aten = torch.ops.aten

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.engine.scene import map_tensors
+from ganforge.engine.nested import map_tensors
 from ganforge.engine.state import join, split
 from ganforge.recipe.scope import takes_module
 from ganforge.signature import is_sequence

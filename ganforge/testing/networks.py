@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import is_lazy
 
 from ganforge.engine.coupling import couples_samples
-from ganforge.engine.scene import map_tensors
+from ganforge.engine.nested import map_tensors
 from ganforge.engine.state import join, split
 from ganforge.testing.checking import (
     CheckFailed,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.engine.cast import build_cast
+from ganforge.engine.choosing import choose_levers, settle
 from ganforge.engine.device import Precision
 from ganforge.engine.dryrun import dry_run
 from ganforge.engine.lazy import create_lazy_parameters
@@ -61,9 +62,12 @@ class Parity:
         self.recipe = recipe
         precision = Precision(recipe.run.precision, torch.device("cpu"))
         cast = build_cast(recipe, precision.place)
-        if dry_run(recipe).lazy:
+        plan = dry_run(recipe)
+        if plan.lazy:
             create_lazy_parameters(recipe, cast, precision)
-        self.trainer = Trainer(recipe, cast, precision, Progress(0, steps_per_epoch, 10 * steps_per_epoch))
+        levers = choose_levers(recipe, plan, precision.device, settle(recipe.run, precision.device, 0, {}))
+        progress = Progress(0, steps_per_epoch, 10 * steps_per_epoch)
+        self.trainer = Trainer(recipe, cast, precision, progress, levers)
         self.networks: dict[str, nn.Module] = {name: copy.deepcopy(net) for name, net in cast.networks.items()}
         """Copies, as they were before the training."""
         self.forwards: Counter[str] = Counter()
@@ -85,10 +89,10 @@ class Parity:
         """Let the engine take a step on each batch (on each `run.accumulate` batches); torch is seeded before."""
         torch.manual_seed(seed)
         share = self.recipe.run.accumulate
-        self.trainer.program.forwards.clear()
+        self.trainer.program.calls.forwards.clear()
         for start in range(0, len(batches), share):
             self.trainer.step(batches[start : start + share])
-        methods = {name: count for name, count in self.trainer.program.forwards.items() if "." in name}
+        methods = {name: count for name, count in self.trainer.program.calls.forwards.items() if "." in name}
         self.forwards.update(methods)
 
     def difference(self, but: str = "(?!)") -> float:

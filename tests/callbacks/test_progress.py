@@ -8,6 +8,7 @@ import pytest
 
 from ganforge.builtin.callbacks import Progress
 from ganforge.builtin.callbacks.progress import figure_rows, introduction
+from ganforge.engine.levers import Levers
 
 SCALARS = {
     "losses/adversarial": 0.25,
@@ -26,6 +27,7 @@ def run(tmp_path):
         recipe=SimpleNamespace(name="horses", run=SimpleNamespace(precision="bf16")),
         folder=tmp_path,
         record={"machine": {"device": "NVIDIA H200"}},
+        levers=Levers(merged=frozenset({"G_ab", "D_b"}), graphs=True),
         plan=SimpleNamespace(
             parameters={"G_ab": 11_378_179, "D_b": 2_764_737, "tiny": 84},
             forwards={"generators": Counter(G_ab=3, D_b=1), "discriminators": Counter(D_b=2)},
@@ -50,6 +52,7 @@ def test_the_beginning_says_what_will_run(run):
     assert list(introduction(run)) == [
         f"horses  {run.folder}",
         "  device                   NVIDIA H200, bf16",
+        "  levers                   merged D_b G_ab, CUDA graphs",
         "  parameters               G_ab 11.4 M, D_b 2.76 M, tiny 84",
         "  step of generators       forwards G_ab 3, D_b 1",
         "  step of discriminators   forwards D_b 2",

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ganforge import cli
+from ganforge.engine.bad_losses import BadLosses
 from ganforge.engine.run import Run
-from ganforge.engine.training import BadLosses
 from ganforge.errors import EnvironmentFault, TrainingFailed
 
 HERE = Path(__file__).parent
@@ -126,14 +126,13 @@ def test_a_device_that_is_not_waited_for_tells_the_first_bad_step(read: Callable
     recipe = read((HERE / "toy_cyclegan.yaml").read_text())
     watch = BadLosses(recipe, torch.device("cpu"))
     watch.eager = False
-    one, nan = torch.tensor(1.0), torch.tensor(float("nan"))
-    generators, discriminators = recipe.phases
-    assert watch.note(discriminators, {"judge": one, "r/1": one}, 1)
+    nan = float("nan")
+    assert watch.note("discriminators", ["judge", "r/1"], torch.tensor([1.0, 1.0]), 1)
     watch.check()
-    assert watch.note(generators, {"adv": one}, 2)
-    assert watch.note(discriminators, {"judge": one, "r/1": nan}, 2)
-    assert watch.note(generators, {"adv": nan}, 3)
-    assert watch.note(discriminators, {"judge": nan}, 3)
+    assert watch.note("generators", ["adv"], torch.tensor([1.0]), 2)
+    assert watch.note("discriminators", ["judge", "r/1"], torch.tensor([1.0, nan]), 2)
+    assert watch.note("generators", ["adv"], torch.tensor([nan]), 3)
+    assert watch.note("discriminators", ["judge"], torch.tensor([nan]), 3)
     with pytest.raises(TrainingFailed, match=r"^step 2: the loss 'r/1' of player 'discriminators' is NaN or infinite"):
         watch.check()
 

@@ -101,6 +101,34 @@ class Critic(nn.Module):
         return self.last(F.leaky_relu(self.first(x), 0.2))
 
 
+class Spectral(Critic):
+    """Its first convolution has a norm of 1, which each forward approaches by a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn.utils.parametrizations.spectral_norm(self.first)
+
+
+class Dropping(Translator):
+    """Leaves activations out at random."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(super().forward(x))
+
+
+class Total(NamedTuple):
+    image: Tensor
+    total: Tensor
+
+
+class Summing(Translator):
+    """Also gives one number for the whole batch."""
+
+    def forward(self, x: Tensor) -> Total:  # type: ignore[override]
+        image = super().forward(x)
+        return Total(image, image.square().mean())
+
+
 class Verdict(NamedTuple):
     logits: Tensor
     features: list[Tensor]
@@ -298,6 +326,9 @@ def register_networks(register: Callable[..., None]) -> None:
         "mapping": Mapping,
         "self_frozen": SelfFrozen,
         "labelled": Labelled,
+        "spectral": Spectral,
+        "dropping": Dropping,
+        "summing": Summing,
     }.items():
         register(name, network)
 

@@ -108,6 +108,7 @@ def introduction(run: Run) -> Iterator[str]:
     yield f"{run.recipe.name}  {run.folder}"
     rows = [
         ("device", f"{run.record['machine']['device']}, {run.recipe.run.precision}"),
+        ("levers", str(run.levers)),
         ("parameters", ", ".join(f"{name} {_count(number)}" for name, number in run.plan.parameters.items())),
         *((f"step of {phase}", _forwards(counts)) for phase, counts in run.plan.forwards.items()),
         ("length", f"{run.total_steps} steps of {run.images_per_step} images, {_total_epochs(run)} epochs"),

@@ -1,0 +1,110 @@
+"""Which levers to pull: what the recipe says, and where it says `auto`, what helps on the device."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from ganforge.engine.compiling import missing_compiler
+from ganforge.engine.dryrun import DryRun
+from ganforge.engine.levers import Levers
+from ganforge.errors import Problem, RecipeError
+from ganforge.recipe.model import Recipe, RunSettings
+
+LEVERS = ("merge", "compile", "cuda_graphs", "channels_last", "fused")
+"""Those that `auto` decides."""
+
+WORTH_COMPILING = {"cpu": 1e15, "cuda": 1e16}
+"""Floating-point operations of a whole training from which the minute of compiling is soon paid back."""
+
+
+def settle(settings: RunSettings, device: torch.device, flops: float, before: Mapping[str, bool]) -> dict[str, bool]:
+    """Each lever, true or false.
+
+    Args:
+        settings: what the recipe says.
+        device: where the run computes.
+        flops: of the whole training.
+        before: what an interrupted run had settled: it goes on with the same, or its last bits would differ.
+    """
+    gpu = device.type == "cuda"
+    auto = {
+        "merge": gpu,  # a GPU is filled better by larger batches; a CPU is full already
+        "compile": flops >= WORTH_COMPILING.get(device.type, float("inf")) and not _slow_compiled(settings, device),
+        "cuda_graphs": gpu,
+        "channels_last": False,
+        "fused": gpu,
+    }
+    wanted = {name: getattr(settings, name) for name in LEVERS}
+    return {name: before.get(name, auto[name]) if lever == "auto" else lever for name, lever in wanted.items()}
+
+
+def _slow_compiled(settings: RunSettings, device: torch.device) -> bool:
+    """Compiled bf16 on a CPU is no faster than eager, and was seen to give NaN (torch 2.15, without AMX)."""
+    return device.type == "cpu" and settings.precision in ("bf16", "fp16")
+
+
+def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: Mapping[str, bool]) -> Levers:
+    """The levers of a run, where they are settled.
+
+    Raises:
+        RecipeError: `run.recompute` names what cannot be recomputed.
+    """
+    trained = frozenset(name for player in recipe.players.values() for name in player.networks)
+    notes: list[str] = []
+    if settled["compile"] and (missing := missing_compiler(device.type)):
+        notes.append(f"nothing is compiled: {missing}")
+    graphs = settled["cuda_graphs"] and device.type == "cuda"
+    if graphs and (reason := _not_replayable(recipe)):
+        graphs = False
+        notes.append(f"no CUDA graphs: {reason}")
+    if recipe.run.precision == "bf16" and device.type == "cpu" and not torch.cpu._is_amx_tile_supported():
+        notes.append("this CPU has no AMX: run.precision=fp32 would be faster than bf16")
+    return Levers(
+        merged=plan.mergeable if settled["merge"] else frozenset(),
+        quiet=plan.quiet,
+        compiled=trained if settled["compile"] and not missing_compiler(device.type) else frozenset(),
+        recomputed=_recomputed(recipe, plan, trained),
+        fused=frozenset(_fusible(recipe)) if settled["fused"] else frozenset(),
+        channels_last=settled["channels_last"],
+        graphs=graphs,
+        notes=tuple(notes),
+    )
+
+
+def _not_replayable(recipe: Recipe) -> str | None:
+    """Why no pass of a recipe can be replayed, where that is known beforehand."""
+    if recipe.run.on_bad_loss == "skip":
+        return "run.on_bad_loss=skip looks at each loss"
+    if recipe.run.precision == "fp16":
+        return "fp16 scales gradients by what it finds"
+    return None
+
+
+def _recomputed(recipe: Recipe, plan: DryRun, trained: frozenset[str]) -> frozenset[str]:
+    wanted = recipe.run.recompute
+    if isinstance(wanted, bool):
+        return trained - plan.changing if wanted else frozenset()
+    problems = []
+    node = recipe.node.at(("run", "recompute"))
+    for number, name in enumerate(wanted):
+        mark = node.at((number,)).mark
+        if name not in trained:
+            cure = f"the players' networks are: {', '.join(sorted(trained))}"
+            problems.append(Problem(f"run.recompute: no player trains a network '{name}'", mark, cure))
+        elif name in plan.changing:
+            message = f"'{name}' cannot be recomputed: each forward changes it (running statistics, spectral norm)"
+            problems.append(Problem(message, mark))
+    if problems:
+        raise RecipeError(problems)
+    return frozenset(wanted)
+
+
+def _fusible(recipe: Recipe) -> Iterator[str]:
+    """Players whose optimizer can update all weights in one kernel, and was not told otherwise."""
+    for player in recipe.players.values():
+        use = player.optimizer
+        if "fused" in inspect.signature(use.part.factory).parameters and not {"fused", "foreach"} & set(use.options):
+            yield player.name

@@ -1,0 +1,46 @@
+"""What makes a step fast without changing its mathematics: which of it is in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Levers:
+    """Which levers are pulled; by default none."""
+
+    merged: frozenset[str] = frozenset()
+    """Networks, and methods of networks, whose forwards may run as one batch."""
+    quiet: frozenset[str] = frozenset()
+    """Ops that may be called before their turn: they draw nothing from the global random generators."""
+    compiled: frozenset[str] = frozenset()
+    """Networks that are compiled."""
+    recomputed: frozenset[str] = frozenset()
+    """Networks whose activations are computed again in the backward pass."""
+    fused: frozenset[str] = frozenset()
+    """Players whose optimizer updates all weights in one kernel."""
+    channels_last: bool = False
+    """Whether images have their channels innermost."""
+    graphs: bool = False
+    """Whether the passes of each phase are replayed from CUDA graphs."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """Why one that might be expected is not in use."""
+
+    def __str__(self) -> str:
+        return "; ".join((", ".join(self._words()) or "none", *self.notes))
+
+    def _words(self) -> Iterator[str]:
+        for verb, names in (("merged", self.merged), ("compiled", self.compiled), ("recomputed", self.recomputed)):
+            if names:
+                yield f"{verb} {' '.join(sorted(names))}"
+        words = {"channels last": self.channels_last, "CUDA graphs": self.graphs, "fused optimizers": self.fused}
+        yield from (word for word, used in words.items() if used)
+
+    def without_merging(self, function: str) -> Levers:
+        """These, but for the forwards of one network."""
+        return replace(self, merged=self.merged - {function})
+
+
+NONE = Levers()
+"""A step as it is written, call by call."""

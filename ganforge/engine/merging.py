@@ -1,0 +1,152 @@
+"""Forwards of one network that are ready together, as one batch: fewer and fuller kernels, the same mathematics.
+
+While the network runs for one expression, others of the same phase that only wait for their turn run along: the
+identity pass of a generator beside its translation, a discriminator's real images beside its fakes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganforge.engine.levers import Levers
+from ganforge.engine.nested import tensors
+from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
+
+if TYPE_CHECKING:
+    from ganforge.engine.scene import Program, Scene, Turn
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A call that can run along, and the signal whose whole expression it is."""
+
+    call: Call
+    signal: str | None
+
+
+class Merging:
+    """Finds the calls that can run along, once for each call of each plan."""
+
+    def __init__(self, program: Program, levers: Levers) -> None:
+        self.program, self.levers = program, levers
+        self._found: dict[tuple[int, int, frozenset[str], str], tuple[Companion, ...]] = {}
+        self._plans: dict[int, Sequence[Turn]] = {}
+
+    def companions(self, scene: Scene, call: Call) -> tuple[Companion, ...]:
+        """What can run along with a call that is about to run. What is ready when depends on the plan alone."""
+        if call.function not in self.levers.merged or not scene.plan:
+            return ()
+        self._plans[id(scene.plan)] = scene.plan  # alive: its number is not given to another
+        key = (id(scene.plan), scene.position, scene.audience, call.text)
+        if key not in self._found:
+            self._found[key] = tuple(self._search(scene, call))
+        return self._found[key]
+
+    def forget(self, function: str) -> None:
+        """Merge this network's forwards no more."""
+        self.levers = self.levers.without_merging(function)
+
+    def _search(self, scene: Scene, call: Call) -> Iterator[Companion]:
+        if not self._simple(scene, call):
+            return
+        waiting = list(pending(scene))
+        readiness = _Readiness(scene, self.levers.quiet, waiting)
+        for signal, expression in waiting:
+            if not isinstance(expression, Call) or expression.text == call.text:
+                continue
+            fits = expression.function == call.function and self._alike(scene, call, expression)
+            if fits and self._same_audience(scene, signal, expression) and all(map(readiness, expression.arguments)):
+                yield Companion(expression, signal)
+
+    def _simple(self, scene: Scene, call: Call) -> bool:
+        """Whether it has nothing but arguments, and nothing is differentiated twice: a batch would do so for all."""
+        leaves = scene.turn.leaves
+        return not call.keywords and not leaves & self.program.path(call)
+
+    def _alike(self, scene: Scene, one: Call, other: Call) -> bool:
+        """Whether both want a graph, or neither: what wants none would be differentiated for nothing."""
+        graphs = {bool(scene.audience & self.program.path(each)) for each in (one, other)}
+        return len(graphs) == 1 and self._simple(scene, other) and len(one.arguments) == len(other.arguments)
+
+    def _same_audience(self, scene: Scene, signal: str | None, expression: Call) -> bool:
+        if signal is None:  # an inline expression lives in its phase, not in the room of a signal
+            return scene.local is scene.of_phase
+        return scene.audience_of(expression) == scene.audience
+
+
+def pending(scene: Scene) -> Iterator[tuple[str | None, Expression]]:
+    """What this phase has yet to compute: named signals with their names, and inline expressions."""
+    seen: set[str] = set()
+
+    def visit(expression: Expression, inline: bool) -> Iterator[tuple[str | None, Expression]]:
+        if (inline and expression.text in scene.of_phase) or expression.text in seen:
+            return
+        signals = scene.program.recipe.signals
+        if isinstance(expression, Name):
+            if expression.name in signals and expression.text not in seen and not scene.has(expression.name):
+                seen.add(expression.text)
+                yield expression.name, signals[expression.name].expression
+                for child in signals[expression.name].expression.children:
+                    yield from visit(child, inline=False)
+            return
+        if inline:
+            seen.add(expression.text)
+            yield None, expression
+        for child in expression.children:
+            yield from visit(child, inline)
+
+    for loss in scene.turn.losses:
+        for written in loss.expressions():
+            yield from visit(written.expression, inline=True)
+
+
+class _Readiness:
+    """Whether an expression can be computed now: without running a network, and no random number changes."""
+
+    def __init__(self, scene: Scene, quiet: frozenset[str], waiting: Sequence[tuple[str | None, Expression]]) -> None:
+        self.scene, self.quiet = scene, quiet
+        calls = {piece.text: piece.name for _, each in waiting for piece in each.walk() if isinstance(piece, Call)}
+        self.calls = Counter(calls.values())
+
+    def __call__(self, expression: Expression) -> bool:
+        scene, recipe = self.scene, self.scene.program.recipe
+        if expression.text in scene.local:
+            return True
+        match expression:
+            case Constant():
+                return True
+            case Negative() | Attribute():
+                return all(map(self, expression.children))
+            case Name(name=name) if name in recipe.signals:
+                return scene.has(name) or self(recipe.signals[name].expression)
+            case Name(name=name):
+                return name in scene.batch
+            case Call(name=name, function=function):
+                # Of two calls of one op, such as a replay buffer, the order matters.
+                first = name not in recipe.ops or self.calls[name] == 1
+                alone = function in self.quiet and name not in scene.program.cast.networks
+                return alone and first and all(map(self, expression.children))
+        return False
+
+
+def merged(rows: Sequence[Sequence[Any]]) -> tuple[list[Any], list[int]] | None:
+    """The arguments of several calls as those of one, and how many samples each had; None if they do not fit."""
+    sizes = [next((len(value) for value in row if isinstance(value, Tensor) and value.ndim), 0) for row in rows]
+    columns = []
+    for column in zip(*rows, strict=True):
+        if all(isinstance(value, Tensor) for value in column):
+            kinds = {(value.shape[1:], value.dtype, value.ndim > 0) for value in column}
+            if len(kinds) > 1 or [len(value) if value.ndim else 0 for value in column] != sizes:
+                return None
+            columns.append(torch.cat(column))
+        elif any(True for value in column for _ in tensors(value)) or any(value != column[0] for value in column):
+            return None
+        else:
+            columns.append(column[0])
+    return (columns, sizes) if 0 not in sizes else None

@@ -1,0 +1,80 @@
+"""What only a CUDA GPU can show; skipped where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganforge.engine.cast import build_cast
+from ganforge.engine.choosing import choose_levers, settle
+from ganforge.engine.device import Precision
+from ganforge.engine.dryrun import dry_run
+from ganforge.engine.recording import WARM_UP, CudaGraphs
+from ganforge.engine.training import Trainer
+from ganforge.parts import Progress
+from ganforge.plugins import load_plugins
+from ganforge.recipe import open_recipe
+from ganforge.testing.datasets import random_batch
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+TINY = Path(__file__).parents[2] / "recipes" / "tiny"
+RECIPES = sorted(path.stem for path in TINY.glob("*.yaml"))
+OFF = ("run.merge=false", "run.compile=false", "run.cuda_graphs=false", "run.fused=false")
+
+
+def trained(name: str, *overrides: str, steps: int = WARM_UP + 4) -> Trainer:
+    """A recipe after a few steps on batches of noise, which no step waits for."""
+    recipe = open_recipe(str(TINY / f"{name}.yaml"), overrides, load_plugins(()).registry)
+    device, plan = torch.device("cuda"), dry_run(recipe)
+    if plan.lazy:
+        pytest.skip("creates its parameters in the first forward")
+    levers = choose_levers(recipe, plan, device, settle(recipe.run, device, 0, {}))
+    precision = Precision(recipe.run.precision, device, levers.channels_last)
+    precision.set_up()
+    trainer = Trainer(recipe, build_cast(recipe, precision.place), precision, Progress(0, 100, 1000), levers)
+    if levers.graphs:
+        trainer.record(CudaGraphs())
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(1)
+    for step in range(steps * recipe.run.accumulate):
+        made = [random_batch(recipe.dataset, recipe.loader.batch_size, generator, 2) for _ in range(recipe.run.accumulate)]
+        batches = [
+            {key: precision.arrange(precision.widen(value.to(device))) for key, value in batch.items()} for batch in made
+        ]
+        recording = trainer.recorder is not None and step == WARM_UP  # which waits, once
+        torch.cuda.set_sync_debug_mode("default" if recording else "error")
+        try:
+            trainer.step(batches)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    trainer.bad_losses.check()
+    return trainer
+
+
+def weights(trainer: Trainer) -> Tensor:
+    return torch.cat([p.detach().flatten().double() for p in trainer.cast.networks.parameters()])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_step_waits_for_the_device(name: str) -> None:
+    trained(name, *OFF, steps=2)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("lever", ["merge", "cuda_graphs", "channels_last", "fused"])
+def test_levers_train_alike(name: str, lever: str) -> None:
+    exact = "run.precision=fp64"
+    plain, pulled = trained(name, exact, *OFF), trained(name, exact, *OFF, f"run.{lever}=true")
+    assert float((weights(plain) - weights(pulled)).abs().max()) < 1e-8
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_everything_at_once_follows_full_precision(precision: str) -> None:
+    plain = trained("cyclegan_shapes", "run.precision=fp64", *OFF)
+    fast = trained("cyclegan_shapes", f"run.precision={precision}", "run.compile=true", "run.channels_last=true")
+    assert fast.recorder is not None
+    assert float((weights(plain) - weights(fast)).abs().max()) < 5e-3

@@ -1,0 +1,238 @@
+"""Levers change how fast a step is, not what it computes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganforge.engine import choosing
+from ganforge.engine.choosing import settle
+from ganforge.engine.dryrun import dry_run
+from ganforge.engine.levers import NONE, Levers
+from ganforge.engine.run import Run
+from ganforge.errors import RecipeError
+from ganforge.recipe.model import RunSettings
+from ganforge.testing import Parity
+
+TINY = Path(__file__).parents[2] / "recipes" / "tiny"
+RECIPES = sorted(path.stem for path in TINY.glob("*.yaml"))
+# Adam amplifies the rounding of gradients that a norm cancels; a mistake is larger by orders of magnitude.
+ROUNDING = 1e-7
+HEAD = "data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}\n"
+ADAM = "{type: adam, lr: 1e-3}"
+TAIL = "\nrun: {steps: 10, precision: fp64, device: cpu, merge: true}\n"
+
+
+def trained(recipe: str | Path, *overrides: str, steps: int = 4) -> Parity:
+    parity = Parity(str(recipe), *overrides)
+    parity.train(parity.batches(steps * parity.recipe.run.accumulate))
+    return parity
+
+
+def distance(one: Parity, other: Parity) -> float:
+    """The largest difference between what two trainings made of the same networks."""
+    ours, theirs = (parity.trainer.cast.networks.state_dict() for parity in (one, other))
+    return max(float((ours[key] - theirs[key]).abs().max()) for key in ours)
+
+
+# Merged forwards
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_merged_forwards_train_alike(name: str) -> None:
+    plain, merged = (trained(TINY / f"{name}.yaml", f"run.merge={merge}") for merge in ("false", "true"))
+    assert distance(plain, merged) < ROUNDING
+    assert plain.trainer.program.calls.forwards == merged.trainer.program.calls.forwards
+    left, right = (parity.trainer.statistics.read() for parity in (plain, merged))
+    assert left.keys() == right.keys()
+    assert all(right[tag] == pytest.approx(left[tag], rel=1e-6, abs=1e-9) for tag in left)
+
+
+def test_a_cyclegan_needs_three_generator_calls_instead_of_six_and_two_of_each_discriminator() -> None:
+    plain, merged = (
+        trained(TINY / "cyclegan_shapes.yaml", f"run.merge={merge}", steps=1) for merge in ("false", "true")
+    )
+    assert plain.forwards == {"G_ab": 3, "G_ba": 3, "D_a": 3, "D_b": 3}
+    assert merged.forwards["G_ab"] + merged.forwards["G_ba"] == 3
+    assert (merged.forwards["D_a"], merged.forwards["D_b"]) == (2, 2)
+
+
+def mergeable(networks: str, expression: str, read: Callable[[str], Any]) -> frozenset[str]:
+    recipe = read(
+        HEAD
+        + f"networks: {{{networks}}}\n"
+        + f"players: {{p: {{networks: [N], optimizer: {ADAM}}}}}\n"
+        + f"phases:\n  - train: p\n    losses: {{a: {{type: lsgan_g, fake: {expression}}}}}\n"
+        + TAIL
+    )
+    return dry_run(recipe).mergeable
+
+
+@pytest.mark.parametrize(
+    ("network", "merges"),
+    [
+        ("{type: toys.translator}", True),
+        ("{type: toys.translator, batch_norm: true}", False),  # its samples share their statistics
+        ("{type: toys.spectral}", False),  # each forward is a step of the power iteration
+        ("{type: toys.dropping}", False),  # other calls would draw other masks
+    ],
+)
+def test_what_may_be_merged_is_found_out(network: str, merges: bool, read: Callable[[str], Any]) -> None:
+    assert mergeable(f"N: {network}", "N(x)", read) == (frozenset({"N"}) if merges else frozenset())
+
+
+def test_a_result_that_belongs_to_no_sample_ends_the_merging_of_its_network(bench: Callable[..., Any]) -> None:
+    text = (
+        HEAD
+        + "networks: {N: {type: toys.summing}}\n"
+        + f"players: {{p: {{networks: [N], optimizer: {ADAM}}}}}\n"
+        + """phases:
+  - train: p
+    losses:
+      a: {type: l1, input: N(x).image, target: y}
+      b: {type: l1, input: N(y).image, target: x}
+      c: {type: l2, input: N(x).total, target: N(y).total}
+"""
+    )
+    plain, merged = bench(text + TAIL.replace("true", "false")), bench(text + TAIL)
+    for parity in (plain, merged):
+        parity.train(parity.batches(3))
+    assert distance(plain, merged) == 0
+    assert merged.trainer.program.calls.forwards == {"N": 2 * 3}
+    assert merged.forwards == {"N": 1 + 2 * 3}  # the one that could not be taken apart
+
+
+def test_a_replay_buffer_asked_twice_is_asked_in_order(bench: Callable[..., Any]) -> None:
+    text = (
+        HEAD
+        + "networks: {N: {type: toys.critic}}\n"
+        + "ops: {past: {type: cyclegan.replay_buffer, size: 3}}\n"
+        + f"players: {{p: {{networks: [N], optimizer: {ADAM}}}}}\n"
+        + """phases:
+  - train: p
+    losses:
+      a: {type: lsgan_d, real: N(x), fake: N(past(y))}
+      b: {type: lsgan_d, real: N(y), fake: N(past(x))}
+"""
+    )
+    plain, merged = bench(text + TAIL.replace("true", "false")), bench(text + TAIL)
+    for parity in (plain, merged):
+        parity.train(parity.batches(6))
+    assert distance(plain, merged) < ROUNDING
+    assert merged.forwards["N"] < plain.forwards["N"]
+
+
+# The others
+
+
+@pytest.mark.parametrize("name", ["cyclegan_shapes", "pix2pix_facades", "r1_ring", "stylegan2_folder", "cut_shapes"])
+@pytest.mark.parametrize("lever", ["channels_last", "fused", "recompute"])
+def test_other_levers_train_alike(name: str, lever: str) -> None:
+    plain, pulled = trained(TINY / f"{name}.yaml"), trained(TINY / f"{name}.yaml", f"run.{lever}=true")
+    assert plain.trainer.levers == NONE or not getattr(plain.trainer.levers, lever, None)
+    assert distance(plain, pulled) < ROUNDING
+
+
+def test_recomputed_networks_keep_their_inputs_only() -> None:
+    kept = []
+    for recompute in ("false", "true"):
+        parity = Parity(str(TINY / "cyclegan_shapes.yaml"), f"run.recompute={recompute}", "networks.G_ab.blocks=3")
+        held: list[int] = []
+
+        def keep(tensor: Tensor, held: list[int] = held) -> Tensor:
+            held.append(tensor.nbytes)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            parity.train(parity.batches(1))
+        kept.append(sum(held))
+    assert kept[1] < kept[0] / 4
+
+
+@pytest.mark.parametrize(
+    ("network", "named", "message"),
+    [
+        ("{type: toys.spectral}", "N", "'N' cannot be recomputed: each forward changes it"),
+        ("{type: toys.translator}", "M", "run.recompute: no player trains a network 'M'"),
+    ],
+)
+def test_what_cannot_be_recomputed_is_told(network: str, named: str, message: str, bench: Callable[..., Any]) -> None:
+    text = (
+        HEAD
+        + f"networks: {{N: {network}}}\n"
+        + f"players: {{p: {{networks: [N], optimizer: {ADAM}}}}}\n"
+        + "phases:\n  - train: p\n    losses: {a: {type: lsgan_g, fake: N(x)}}\n"
+        + f"run: {{steps: 10, precision: fp64, device: cpu, recompute: [{named}]}}\n"
+    )
+    with pytest.raises(RecipeError) as refused:
+        bench(text)
+    assert message in str(refused.value)
+    assert "test.yaml:7:" in str(refused.value)
+
+
+# Compiling
+
+
+@pytest.mark.parametrize("name", ["cyclegan_shapes", "r1_ring"])
+def test_compiled_networks_train_alike_and_are_compiled_once(name: str) -> None:
+    plain, compiled = trained(TINY / f"{name}.yaml"), trained(TINY / f"{name}.yaml", "run.compile=true")
+    assert distance(plain, compiled) < ROUNDING
+    compiler = compiled.trainer.program.calls.compiler
+    assert compiler.graphs
+    before = compiler.graphs
+    compiled.train(compiled.batches(3))
+    assert compiler.graphs == before
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no code for this")
+
+    plain = trained(TINY / "wgan_ring.yaml")
+    monkeypatch.setattr(torch._dynamo, "lookup_backend", lambda _: refuse)
+    with pytest.warns(UserWarning, match="cannot be compiled and runs as it is: no code for this"):
+        compiled = trained(TINY / "wgan_ring.yaml", "run.compile=true")
+    assert distance(plain, compiled) < ROUNDING
+
+
+# Choosing
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def test_auto_takes_what_helps_on_the_device() -> None:
+    settings = RunSettings(steps=1)
+    on_cpu, on_gpu = (settle(settings, device, 1e18, {}) for device in (CPU, CUDA))
+    assert on_cpu == {"merge": False, "compile": True, "cuda_graphs": False, "channels_last": False, "fused": False}
+    assert on_gpu == {"merge": True, "compile": True, "cuda_graphs": True, "channels_last": False, "fused": True}
+    assert not settle(settings, CPU, 1e12, {})["compile"]
+    assert not settle(RunSettings(steps=1, precision="bf16"), CPU, 1e18, {})["compile"]
+    assert settle(RunSettings(steps=1, merge=True, fused=False), CUDA, 0, {})["fused"] is False
+
+
+def test_a_resumed_run_goes_on_with_the_levers_it_had(start: Callable[..., Run], tmp_path: Path) -> None:
+    first = start("run.steps=4", "run.merge=true")
+    first.train()
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["levers"]["merge"] is True
+    again = start("run.steps=8")
+    assert again.settled["merge"] is True
+    assert start("run.steps=8", "run.merge=false").settled["merge"] is False
+
+
+def test_a_machine_without_a_compiler_says_so(start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "missing_compiler", lambda _: "no C++ compiler (g++ or clang++) was found")
+    run = start("run.compile=true")
+    assert not run.levers.compiled
+    assert str(run.levers) == "none; nothing is compiled: no C++ compiler (g++ or clang++) was found"
+
+
+def test_levers_in_words() -> None:
+    levers = Levers(frozenset({"G", "D"}), compiled=frozenset({"G"}), fused=frozenset({"p"}), graphs=True)
+    assert str(levers) == "merged D G, compiled G, CUDA graphs, fused optimizers"
