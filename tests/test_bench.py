@@ -168,6 +168,12 @@ def test_a_minute_is_enough(bench: Callable, monkeypatch: pytest.MonkeyPatch) ->
     assert set(measured["length"]["extras"]) == {"panels", "metrics", "checkpoints"}
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of a parallel test run have a width of their own."""
+    monkeypatch.setenv("COLUMNS", "10000")
+
+
 def test_the_table_reads_well(ganforge: Callable, in_tmp: Path) -> None:
     out = ganforge("bench", TINY, "--steps", "2").out
     lines = out.splitlines()
