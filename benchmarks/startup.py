@@ -1,6 +1,6 @@
 """Start-up: how long a command takes until something happens.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations

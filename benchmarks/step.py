@@ -11,6 +11,7 @@ does both. `--tiny` makes the networks so small that nothing but the overhead of
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import click
 import torch
@@ -18,10 +19,10 @@ from textbook import Textbook
 from timing import show, side_by_side
 
 from ganforge.engine.cast import build_cast
-from ganforge.engine.choosing import choose_levers, settle
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.dryrun import dry_run
-from ganforge.engine.recording import CudaGraphs
+from ganforge.engine.levers.choosing import choose_levers, settle
+from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.training import Trainer
 from ganforge.parts import Progress
 from ganforge.plugins import load_plugins
@@ -38,19 +39,38 @@ ON = {
 ENDLESS = Progress(0, 1_000, 1_000_000)
 
 
-def engine(
-    recipe: str, precision: str, device: torch.device, batch: dict[str, torch.Tensor], *overrides: str
-) -> Trainer:
-    """A recipe's trainer, with levers as overrides say; `auto` decides as for a long training."""
-    checked = open_recipe(recipe, (*overrides, f"run.precision={precision}"), load_plugins(()).registry)
-    plan = dry_run(checked)
-    levers = choose_levers(checked, plan, device, settle(checked.run, device, 1e18, {}))
-    how = Precision(precision, device, levers.channels_last)
+@dataclass(frozen=True)
+class Setting:
+    """What all contenders train."""
+
+    size: int
+    batch: int
+    channels: int
+    blocks: int
+    layers: int
+
+    @property
+    def overrides(self) -> list[str]:
+        """The same for the recipe."""
+        shape = [f"data.batch_size={self.batch}", f"data.crop_px={self.size}", f"data.load_px={self.size}"]
+        for name in ("G_ab", "G_ba"):
+            shape += [f"networks.{name}.channels={self.channels}", f"networks.{name}.blocks={self.blocks}"]
+        for name in ("D_a", "D_b"):
+            shape += [f"networks.{name}.channels={self.channels}", f"networks.{name}.layers={self.layers}"]
+        return shape
+
+
+def engine(setting: Setting, precision: str, device: torch.device, *levers: str) -> Trainer:
+    """The recipe's trainer, with levers as overrides say; `auto` decides as for a long training."""
+    overrides = (*setting.overrides, f"run.precision={precision}", *levers)
+    recipe = open_recipe("cyclegan_horse2zebra", overrides, load_plugins(()).registry)
+    plan = dry_run(recipe)
+    chosen = choose_levers(recipe, plan, device, settle(recipe.run, device, 1e18, {}))
+    how = Precision(precision, device, chosen.channels_last)
     how.set_up()
-    trainer = Trainer(checked, build_cast(checked, how.place), how, ENDLESS, levers)
-    if levers.graphs:
+    trainer = Trainer(recipe, build_cast(recipe, how.place), how, ENDLESS, chosen)
+    if chosen.graphs:
         trainer.record(CudaGraphs())
-    print(f"{' '.join(overrides[len(OFF) :]) or 'auto'}, {precision}: {levers}")
     return trainer
 
 
@@ -68,40 +88,29 @@ def main(
 ) -> None:
     """Print a table: milliseconds a step, and how many times faster than the textbook."""
     where = choose_device(device)
-    channels, blocks, layers = (4, 1, 2) if tiny else (64, 9, 3)
-    size, repeats = (32, 20) if tiny else (size, repeats)
-    fields = {name: (torch.rand(batch, 3, size, size, device=where) * 2 - 1) for name in ("real_a", "real_b")}
-    textbook = Textbook(channels, blocks, layers, where)
-    shape = [
-        f"networks.{n}.{key}={value}"
-        for n, more in (
-            ("G_ab", {"blocks": blocks}),
-            ("G_ba", {"blocks": blocks}),
-            ("D_a", {"layers": layers}),
-            ("D_b", {"layers": layers}),
-        )
-        for key, value in ({"channels": channels} | more).items()
-    ]
-    shape += [f"data.batch_size={batch}", f"data.crop_px={size}", f"data.load_px={size}"]
-    contenders: dict[str, Callable[[], object]] = {
-        "textbook, fp32": lambda: textbook.step(fields["real_a"], fields["real_b"])
+    setting = Setting(32, batch, 4, 1, 2) if tiny else Setting(size, batch, 64, 9, 3)
+    textbook = Textbook(setting.channels, setting.blocks, setting.layers, where)
+    real = {
+        name: torch.rand(batch, 3, setting.size, setting.size, device=where) * 2 - 1 for name in ("real_a", "real_b")
     }
+    contenders: dict[str, Callable[[], object]] = {"textbook, fp32": lambda: textbook.step(**real)}
+    notes: dict[str, str] = {}
 
-    def add(name: str, precision: str, *overrides: str) -> None:
-        trainer = engine("cyclegan_horse2zebra", precision, where, fields, *overrides, *shape)
-        contenders[f"{name}, {precision}"] = lambda: trainer.step([trainer_batch(trainer)])
-
-    def trainer_batch(trainer: Trainer) -> dict[str, torch.Tensor]:
-        return {name: trainer.precision.arrange(tensor) for name, tensor in fields.items()}
+    def add(name: str, precision: str, *levers: str) -> None:
+        trainer = engine(setting, precision, where, *levers)
+        batch = {name: trainer.precision.arrange(tensor) for name, tensor in real.items()}
+        contenders[f"{name}, {precision}"] = lambda: trainer.step([batch])
+        notes[f"{name}, {precision}"] = str(trainer.levers)
 
     for precision in precisions.split(","):
         add("levers off", precision, *OFF)
         for lever, words in ON.items() if each else ():
             if lever != "cuda_graphs" or where.type == "cuda":
                 add(words, precision, *OFF, f"run.{lever}=true")
-        add("as chosen (auto)", precision)
-    what = "tiny networks" if tiny else f"{size} x {size}, batch {batch}"
-    show(f"a step, {what}", side_by_side(contenders, rounds, repeats, warm_up=5 if where.type == "cuda" or tiny else 2))
+        add("auto", precision)
+    warm_up = 6 if tiny or where.type == "cuda" else 2  # code is compiled, kernels are chosen, graphs recorded
+    times = side_by_side(contenders, rounds, 20 if tiny else repeats, warm_up)
+    show(f"{setting.size} x {setting.size}, batch {batch}" + ", tiny networks" * tiny, times, notes)
 
 
 if __name__ == "__main__":

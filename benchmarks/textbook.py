@@ -37,11 +37,9 @@ class Pool:
 
 
 class Textbook:
-    """Networks, optimizers and one step, with `autocast` to a lower precision if asked."""
+    """Networks, optimizers and one step."""
 
-    def __init__(
-        self, channels: int, blocks: int, layers: int, device: torch.device, low: torch.dtype | None = None
-    ) -> None:
+    def __init__(self, channels: int, blocks: int, layers: int, device: torch.device) -> None:
         torch.manual_seed(0)
         self.G_ab, self.G_ba = (ResnetGenerator(channels, blocks).to(device) for _ in range(2))
         self.D_a, self.D_b = (PatchDiscriminator(layers, channels).to(device) for _ in range(2))
@@ -50,25 +48,22 @@ class Textbook:
         self.g = torch.optim.Adam(self.generators.parameters(), 2e-4, (0.5, 0.999))
         self.d = torch.optim.Adam(self.discriminators.parameters(), 2e-4, (0.5, 0.999))
         self.pool_a, self.pool_b = Pool(), Pool()
-        self.autocast = lambda: torch.autocast(device.type, low or torch.bfloat16, enabled=low is not None)
 
-    def step(self, a: Tensor, b: Tensor) -> None:
+    def step(self, real_a: Tensor, real_b: Tensor) -> None:
+        a, b = real_a, real_b
         self.discriminators.requires_grad_(False)
-        with self.autocast():
-            fake_b, fake_a = self.G_ab(a), self.G_ba(b)
-            rec_a, rec_b = self.G_ba(fake_b), self.G_ab(fake_a)
-            same_a, same_b = self.G_ba(a), self.G_ab(b)
-            judged = self.D_b(fake_b).float(), self.D_a(fake_a).float()
-        loss = sum(F.mse_loss(x, torch.ones_like(x)) for x in judged)
-        loss = loss + 10 * (F.l1_loss(rec_a.float(), a) + F.l1_loss(rec_b.float(), b))
-        loss = loss + 5 * (F.l1_loss(same_a.float(), a) + F.l1_loss(same_b.float(), b))
+        fake_b, fake_a = self.G_ab(a), self.G_ba(b)
+        rec_a, rec_b = self.G_ba(fake_b), self.G_ab(fake_a)
+        same_a, same_b = self.G_ba(a), self.G_ab(b)
+        loss = sum(F.mse_loss(x, torch.ones_like(x)) for x in (self.D_b(fake_b), self.D_a(fake_a)))
+        loss = loss + 10 * (F.l1_loss(rec_a, a) + F.l1_loss(rec_b, b))
+        loss = loss + 5 * (F.l1_loss(same_a, a) + F.l1_loss(same_b, b))
         self.g.zero_grad()
         loss.backward()
         self.g.step()
         self.discriminators.requires_grad_(True)
         self.d.zero_grad()
         for D, real, fake, pool in ((self.D_a, a, fake_a, self.pool_a), (self.D_b, b, fake_b, self.pool_b)):
-            with self.autocast():
-                yes, no = D(real).float(), D(pool.query(fake)).float()
+            yes, no = D(real), D(pool.query(fake))
             (0.5 * (F.mse_loss(yes, torch.ones_like(yes)) + F.mse_loss(no, torch.zeros_like(no)))).backward()
         self.d.step()

@@ -44,6 +44,11 @@ def show(title: str, times: list[dict[str, float]], notes: Mapping[str, str] | N
     for name in times[0]:
         ratios = [each[first] / each[name] for each in times]
         median = statistics.median(each[name] for each in times) * 1e3
-        row = [name, f"{median:,.4g}", f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"]
+        row = [
+            name,
+            f"{median:,.0f}" if median >= 100 else f"{median:.3g}",
+            f"{statistics.median(ratios):.2f}",
+            f"{min(ratios):.2f} to {max(ratios):.2f}",
+        ]
         table.add_row(*row, *([notes.get(name, "")] if notes else []))
     Console(width=None if Console().is_terminal else 140).print(table)

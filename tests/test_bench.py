@@ -15,8 +15,7 @@ import pytest
 import torch
 
 from ganforge import Callback
-from ganforge.engine import peak
-from ganforge.engine.bench import verdict
+from ganforge.engine.bench import peak, verdict
 from ganforge.engine.device import Precision
 from ganforge.engine.dryrun import dry_run
 from ganforge.engine.folder import RunFolder

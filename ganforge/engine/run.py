@@ -23,13 +23,13 @@ from ganforge.engine.checkpoints import (
     step_of,
     write_text,
 )
-from ganforge.engine.choosing import choose_levers, settle
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.folder import RunFolder, machine, now, versions
 from ganforge.engine.lazy import create_lazy_parameters
+from ganforge.engine.levers.choosing import choose_levers, settle
+from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.loader import Loader, count_batches
-from ganforge.engine.recording import CudaGraphs
 from ganforge.engine.state import random_state, restore_random_state, seed_all, split
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ganforge.engine.calls import Calls
 from ganforge.engine.cast import Cast
-from ganforge.engine.merging import Companion, Merging, merged
+from ganforge.engine.levers.calls import Calls
+from ganforge.engine.levers.merging import Companion, Merging, merged
 from ganforge.engine.nested import detach, map_tensors, split
 from ganforge.parts import Context, Progress
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative

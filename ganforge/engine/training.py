@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.engine.bad_losses import BadLosses
-from ganforge.engine.calls import Calls
 from ganforge.engine.cast import Cast, bind_schedule
 from ganforge.engine.device import Precision
 from ganforge.engine.levers import NONE, Levers
+from ganforge.engine.levers.calls import Calls
+from ganforge.engine.levers.recording import Record, Recorder
 from ganforge.engine.nested import map_tensors
 from ganforge.engine.players import Player
-from ganforge.engine.recording import Record, Recorder
 from ganforge.engine.scene import Program, Scene, Turn
 from ganforge.engine.statistics import Statistics, Stopwatch
 from ganforge.errors import TrainingFailed

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ganforge import images
-from ganforge.engine.calls import Calls
 from ganforge.engine.cast import build_cast
 from ganforge.engine.checkpoints import checkpoints, load_checkpoint
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers import Levers
+from ganforge.engine.levers.calls import Calls
 from ganforge.engine.loader import to_device
 from ganforge.engine.scene import Program, Scene
 from ganforge.errors import UsageError

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.engine.cast import build_cast
-from ganforge.engine.choosing import choose_levers, settle
 from ganforge.engine.device import Precision
 from ganforge.engine.dryrun import dry_run
 from ganforge.engine.lazy import create_lazy_parameters
+from ganforge.engine.levers.choosing import choose_levers, settle
 from ganforge.engine.training import Trainer
 from ganforge.parts import Progress
 from ganforge.plugins import load_plugins

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ganforge.engine.cast import build_cast
-from ganforge.engine.choosing import choose_levers, settle
 from ganforge.engine.device import Precision
 from ganforge.engine.dryrun import dry_run
-from ganforge.engine.recording import WARM_UP, CudaGraphs
+from ganforge.engine.levers.choosing import choose_levers, settle
+from ganforge.engine.levers.recording import WARM_UP, CudaGraphs
 from ganforge.engine.training import Trainer
 from ganforge.parts import Progress
 from ganforge.plugins import load_plugins
@@ -41,9 +41,12 @@ def trained(name: str, *overrides: str, steps: int = WARM_UP + 4) -> Trainer:
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(1)
     for step in range(steps * recipe.run.accumulate):
-        made = [random_batch(recipe.dataset, recipe.loader.batch_size, generator, 2) for _ in range(recipe.run.accumulate)]
+        made = [
+            random_batch(recipe.dataset, recipe.loader.batch_size, generator, 2) for _ in range(recipe.run.accumulate)
+        ]
         batches = [
-            {key: precision.arrange(precision.widen(value.to(device))) for key, value in batch.items()} for batch in made
+            {key: precision.arrange(precision.widen(value.to(device))) for key, value in batch.items()}
+            for batch in made
         ]
         recording = trainer.recorder is not None and step == WARM_UP  # which waits, once
         torch.cuda.set_sync_debug_mode("default" if recording else "error")

@@ -11,10 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganforge.engine import choosing
-from ganforge.engine.choosing import settle
 from ganforge.engine.dryrun import dry_run
-from ganforge.engine.levers import NONE, Levers
+from ganforge.engine.levers import NONE, Levers, choosing
+from ganforge.engine.levers.choosing import settle
 from ganforge.engine.run import Run
 from ganforge.errors import RecipeError
 from ganforge.recipe.model import RunSettings
@@ -177,6 +176,12 @@ def test_what_cannot_be_recomputed_is_told(network: str, named: str, message: st
 
 
 # Compiling
+
+
+def test_compiled_bf16_is_refused_on_a_cpu_where_its_gradients_are_wrong(start: Callable[..., Run]) -> None:
+    run = start("run.compile=true", "run.precision=bf16")
+    assert not run.levers.compiled
+    assert "nothing is compiled: on a CPU, bf16 gradients would be wrong" in str(run.levers)
 
 
 @pytest.mark.parametrize("name", ["cyclegan_shapes", "r1_ring"])

@@ -9,7 +9,7 @@ import torch
 from replaying import recorder
 from torch import Tensor
 
-from ganforge.engine.recording import WARM_UP
+from ganforge.engine.levers.recording import WARM_UP
 from ganforge.testing import Parity
 
 TINY = Path(__file__).parents[2] / "recipes" / "tiny"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from ganforge.engine.cast import build_cast
 from ganforge.engine.device import Precision
 from ganforge.engine.training import Trainer
 from ganforge.parts import Progress
-from ganforge.testing import CheckFailed
+from ganforge.testing import CheckFailed, Parity
 from ganforge.testing.checking import never_waiting
 
+TINY = Path(__file__).parents[2] / "recipes" / "tiny"
+RECIPES = sorted(path.stem for path in TINY.glob("*.yaml"))
 RECIPE = """
 data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}
 networks: {G: {type: toys.translator, batch_norm: true}, D: {type: toys.critic}}
@@ -48,6 +51,18 @@ def test_a_step_never_waits_for_the_device(read: Callable[..., Any]) -> None:
         for reading in (trainer.bad_losses.check, trainer.statistics.read, lambda: bool(torch.ones(()))):
             with pytest.raises(CheckFailed):
                 reading()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_recipe_waits_for_the_device(name: str) -> None:
+    for levers in ((), ("run.merge=true", "run.fused=true", "run.recompute=true")):
+        parity = Parity(str(TINY / f"{name}.yaml"), *levers)
+        parity.trainer.bad_losses.eager = False  # as on a GPU
+        for player in parity.trainer.players.values():  # torch's own read counters, which lie on the CPU
+            player.optimizer.step = lambda: None
+        batches = parity.batches(3 * parity.recipe.run.accumulate)
+        with never_waiting():
+            parity.train(batches)
 
 
 def test_skipping_has_to_look(read: Callable[..., Any]) -> None:

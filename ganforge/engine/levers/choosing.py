@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from ganforge.engine.compiling import missing_compiler
 from ganforge.engine.dryrun import DryRun
 from ganforge.engine.levers import Levers
+from ganforge.engine.levers.compiling import missing_compiler
 from ganforge.errors import Problem, RecipeError
 from ganforge.recipe.model import Recipe, RunSettings
 
@@ -32,7 +32,7 @@ def settle(settings: RunSettings, device: torch.device, flops: float, before: Ma
     gpu = device.type == "cuda"
     auto = {
         "merge": gpu,  # a GPU is filled better by larger batches; a CPU is full already
-        "compile": flops >= WORTH_COMPILING.get(device.type, float("inf")) and not _slow_compiled(settings, device),
+        "compile": flops >= WORTH_COMPILING.get(device.type, float("inf")) and not _miscompiled(settings, device),
         "cuda_graphs": gpu,
         "channels_last": False,
         "fused": gpu,
@@ -41,8 +41,8 @@ def settle(settings: RunSettings, device: torch.device, flops: float, before: Ma
     return {name: before.get(name, auto[name]) if lever == "auto" else lever for name, lever in wanted.items()}
 
 
-def _slow_compiled(settings: RunSettings, device: torch.device) -> bool:
-    """Compiled bf16 on a CPU is no faster than eager, and was seen to give NaN (torch 2.15, without AMX)."""
+def _miscompiled(settings: RunSettings, device: torch.device) -> bool:
+    """On CPUs, compiled gradients of an instance norm behind a bf16 convolution are now and then NaN (torch 2.15)."""
     return device.type == "cpu" and settings.precision in ("bf16", "fp16")
 
 
@@ -54,8 +54,13 @@ def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: M
     """
     trained = frozenset(name for player in recipe.players.values() for name in player.networks)
     notes: list[str] = []
-    if settled["compile"] and (missing := missing_compiler(device.type)):
+    compiling = settled["compile"]
+    if compiling and (missing := missing_compiler(device.type)):
+        compiling = False
         notes.append(f"nothing is compiled: {missing}")
+    if compiling and _miscompiled(recipe.run, device):
+        compiling = False
+        notes.append(f"nothing is compiled: on a CPU, {recipe.run.precision} gradients would be wrong")
     graphs = settled["cuda_graphs"] and device.type == "cuda"
     if graphs and (reason := _not_replayable(recipe)):
         graphs = False
@@ -65,7 +70,7 @@ def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: M
     return Levers(
         merged=plan.mergeable if settled["merge"] else frozenset(),
         quiet=plan.quiet,
-        compiled=trained if settled["compile"] and not missing_compiler(device.type) else frozenset(),
+        compiled=trained if compiling else frozenset(),
         recomputed=_recomputed(recipe, plan, trained),
         fused=frozenset(_fusible(recipe)) if settled["fused"] else frozenset(),
         channels_last=settled["channels_last"],

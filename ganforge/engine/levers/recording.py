@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ganforge.engine.merging import pending
+from ganforge.engine.levers.merging import pending
 from ganforge.engine.nested import map_tensors, tensors
 from ganforge.engine.scene import Scene, Turn
 from ganforge.recipe.expressions import Call, Expression, Name
@@ -44,7 +44,8 @@ class CudaGraphs:
 
     def __call__(self, work: Callable[[], T]) -> tuple[Callable[[], None], T]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
+        # Other threads, such as the loader's that pins memory, may go on.
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             result = work()
         return graph.replay, result
 

@@ -12,8 +12,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ganforge.engine.cast import Cast
-from ganforge.engine.compiling import Compiler
 from ganforge.engine.levers import NONE, Levers
+from ganforge.engine.levers.compiling import Compiler
 from ganforge.recipe.expressions import Call
 
 Context = Callable[[], contextlib.AbstractContextManager[Any]]
