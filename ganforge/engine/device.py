@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ganforge.errors import EnvironmentFault, UsageError
 
@@ -72,7 +73,9 @@ class Precision:
     def place(self, module: nn.Module) -> nn.Module:
         """Move a module to the device, in the weights' type."""
         module = module.to(device=self.device, dtype=self.weights)
-        return module.to(memory_format=torch.channels_last) if self.channels_last else module
+        if self.channels_last and not any(map(is_lazy, module.parameters())):
+            return module.to(memory_format=torch.channels_last)
+        return module
 
     def arrange(self, tensor: torch.Tensor) -> torch.Tensor:
         """A batch's tensor in the layout that networks want of images."""
@@ -88,9 +91,11 @@ class Precision:
         # Read when CUDA starts; without it some matrix products are not deterministic.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(deterministic, warn_only=True)
-        mode = "ieee" if self.name in {"fp32", "fp64"} else "tf32"
-        torch.backends.cuda.matmul.fp32_precision = mode
-        torch.backends.cudnn.conv.fp32_precision = mode  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = self.device.type == "cuda" and not deterministic
+        if self.device.type == "cuda":
+            exact = self.name in {"fp32", "fp64"}
+            # The older of torch's two ways: its compiler still asks by this one, and refuses a mixture.
+            torch.set_float32_matmul_precision("highest" if exact else "high")
+            torch.backends.cudnn.allow_tf32 = not exact
+            torch.backends.cudnn.benchmark = not deterministic
         if self.device.index is not None:
             torch.accelerator.set_device_index(self.device.index)

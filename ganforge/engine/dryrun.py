@@ -28,7 +28,7 @@ from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.loader import blank_batch
 from ganforge.engine.nested import map_tensors
 from ganforge.engine.scene import Program, Scene, Turn
-from ganforge.engine.state import random_state, restore_random_state
+from ganforge.engine.state import host_generators, random_state, restore_random_state
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name
@@ -55,8 +55,9 @@ class DryRun:
     """Expressions and losses that look at values, which fake tensors have not."""
     quiet: frozenset[str] = frozenset()
     """Networks, ops and methods of them, as they are called, that draw nothing from the global random generators."""
-    changing: frozenset[str] = frozenset()
-    """Networks whose forwards change them: running statistics, the vectors of a spectral norm."""
+    repeatable: frozenset[str] = frozenset()
+    """Networks whose forwards leave no trace: no running statistics, no vectors of a spectral norm, no number drawn on
+    the host."""
     mergeable: frozenset[str] = frozenset()
     """Networks, and methods of them, that treat the samples of a batch as if each were alone."""
 
@@ -123,18 +124,21 @@ class _WatchedScene(Scene):
             return super()._operate(call, arguments, keywords)
 
     def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
-        buffers = list(self.program.cast.networks[call.name].buffers())
-        before = [buffer._version for buffer in buffers]
+        network = self.program.cast.networks[call.name]
+        before = _traces(network)
         with self._noting(call):
             value = super()._forward(call, arguments, keywords, count)
-        if before != [buffer._version for buffer in buffers]:
+        if before != _traces(network):
             self.changing.add(call.name)
         return value
 
     @contextmanager
     def _noting(self, call: Call) -> Iterator[None]:
-        self.watch.drawn = False
+        self.watch.drawn, before = False, host_generators()
         yield
+        if host_generators() != before:
+            self.changing.add(call.name)
+            self.watch.drawn = True
         self.called.add(call.function)
         if self.watch.drawn:
             self.drawing.add(call.function)
@@ -142,6 +146,11 @@ class _WatchedScene(Scene):
 
 class _Failed(Exception):
     """An expression could not be computed: its problem has been noted, or it looks at values, which fakes have not."""
+
+
+def _traces(network: nn.Module) -> list[tuple[int, int]]:
+    """What another forward would find: buffers, changed in place or put in place of others."""
+    return [(id(buffer), buffer._version) for buffer in network.buffers()]
 
 
 # A part may well choose by a value, or mask; fake tensors cannot follow it, and what depends on it stays unchecked.
@@ -170,7 +179,8 @@ class _Rehearsal:
                 self._phase(scene, position)
             forwards[phase.name] = Counter(self.program.calls.forwards)
             flops[phase.name] = watch.flops
-        signals = {name: self._shape(scene, name) for name in recipe.signals}
+        with watch:
+            signals = {name: self._shape(scene, name) for name in recipe.signals}
         self._validation()
         self._optimizers()
         if self.problems:
@@ -183,7 +193,7 @@ class _Rehearsal:
             lazy=self.lazy,
             unchecked=tuple(self.unchecked),
             quiet=frozenset(scene.called - scene.drawing),
-            changing=frozenset(scene.changing),
+            repeatable=frozenset(name.partition(".")[0] for name in scene.called) - scene.changing,
             mergeable=frozenset(self._mergeable(scene)),
         )
 

@@ -39,6 +39,13 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield from tensors(item)
 
 
+def made_of_tensors(value: Any) -> bool:
+    """Whether nothing else is in it: no number that could be another the next time."""
+    if isinstance(value, dict):
+        return all(map(made_of_tensors, value.values()))
+    return all(map(made_of_tensors, value)) if isinstance(value, list | tuple) else isinstance(value, Tensor)
+
+
 def split(value: Any, sizes: Sequence[int]) -> list[Any]:
     """The samples of a nested value in groups of these sizes, each a nested value like it.
 

@@ -114,7 +114,11 @@ class Player:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        saved = state["optimizer"]
+        for group, now in zip(saved["param_groups"], self.optimizer.param_groups, strict=True):
+            if "fused" in now:  # how it computes is this run's choice
+                group["fused"] = now["fused"]
+        self.optimizer.load_state_dict(saved)
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
         for name, average in self.ema.items():

@@ -143,6 +143,11 @@ class Scene:
         """The phase that it is in, and the losses that are due."""
         return self.plan[self.position]
 
+    @property
+    def inline(self) -> bool:
+        """Whether what is computed belongs to the phase, and not to a signal in a room of its own."""
+        return self.local is self.of_phase
+
     def end(self) -> None:
         """Leave the phase, whose player has stepped: its graphs are stale (rule 3)."""
         for name, held in self.held.items():
@@ -191,10 +196,11 @@ class Scene:
         held = self.held[name].value
         return held if self.audience & self.program.path(signal) else detach(held)
 
-    def has(self, name: str) -> bool:
-        """Whether a named signal has been computed, with the graph that is wanted here."""
+    def has(self, name: str, of_phase: bool = False) -> bool:
+        """Whether a named signal has been computed, with the graph that is wanted here, or in the phase itself."""
         held = self.held.get(name)
-        wanted = self.audience & self.program.path(self.program.recipe.signals[name].expression)
+        audience = self.program.trained[self.turn.phase.name] if of_phase else self.audience
+        wanted = audience & self.program.path(self.program.recipe.signals[name].expression)
         return held is not None and (not wanted or bool(held.live & wanted))
 
     def audience_of(self, signal: Expression) -> frozenset[str]:
@@ -259,7 +265,7 @@ class Scene:
 
     def _together(self, call: Call, arguments: list[Any], companions: Sequence[Companion]) -> list[Any] | None:
         """The values of a call and its companions from one batch; None if they make none."""
-        rows = [arguments, *(self._given(companion.call)[0] for companion in companions)]
+        rows = [arguments, *map(self._given_to, companions)]
         if (batch := merged(rows)) is None:
             return None
         columns, sizes = batch
@@ -270,6 +276,12 @@ class Scene:
             self.program.merging.forget(call.function)
             self.program.calls.forwards[call.function] -= len(rows)
             return None
+
+    def _given_to(self, companion: Companion) -> list[Any]:
+        if companion.signal is None:
+            return self._given(companion.call)[0]
+        with self._room(self.audience):
+            return self._given(companion.call)[0]
 
     def _keep(self, companion: Companion, value: Any) -> None:
         if companion.signal is None:

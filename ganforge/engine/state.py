@@ -63,6 +63,18 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def host_generators() -> tuple[Any, ...]:
+    """The states of Python's and NumPy's global random generators, to be compared and restored."""
+    kind, keys, *others = np.random.get_state(legacy=True)
+    return random.getstate(), (kind, tuple(map(int, keys)), *others)
+
+
+def restore_host_generators(states: tuple[Any, ...]) -> None:
+    """Put them back to where they were."""
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+
+
 def random_state() -> dict[str, Any]:
     """The state of every global random generator: Python's, NumPy's, and torch's on the CPU and all GPUs."""
     numpy_state = np.random.get_state(legacy=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,14 +43,16 @@ class Passes:
     """The forward and backward passes of one step, phase by phase."""
 
     def __init__(self, trainer: Trainer, plan: Sequence[Turn], batches: Sequence[Batch]) -> None:
-        self.trainer = trainer
+        self.trainer, self.plan = trainer, plan
         self.scenes = [Scene(trainer.program, batch, plan, trainer.progress) for batch in batches]
 
     def __call__(self, position: int) -> Sequence[Verdict]:
         """The passes of a phase over all micro-batches; gradients are added up in the parameters."""
         for scene in self.scenes:
             scene.begin(position)
-        return [self.trainer.learn(scene, 1 / len(self.scenes)) for scene in self.scenes]
+        rehearsal = self.trainer.recorder.rehearsal(self.plan) if self.trainer.recorder else nullcontext()
+        with rehearsal:
+            return [self.trainer.learn(scene, 1 / len(self.scenes)) for scene in self.scenes]
 
     def end(self, position: int) -> None:
         """The phase's player has stepped."""

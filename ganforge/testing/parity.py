@@ -60,12 +60,12 @@ class Parity:
             exact = ("run.precision=fp64", "run.device=cpu")
             recipe = open_recipe(str(recipe), (*overrides, *exact), load_plugins(plugins).registry)
         self.recipe = recipe
-        precision = Precision(recipe.run.precision, torch.device("cpu"))
+        plan, device = dry_run(recipe), torch.device("cpu")
+        levers = choose_levers(recipe, plan, device, settle(recipe.run, device, 0, {}))
+        precision = Precision(recipe.run.precision, device, levers.channels_last)
         cast = build_cast(recipe, precision.place)
-        plan = dry_run(recipe)
         if plan.lazy:
             create_lazy_parameters(recipe, cast, precision)
-        levers = choose_levers(recipe, plan, precision.device, settle(recipe.run, precision.device, 0, {}))
         progress = Progress(0, steps_per_epoch, 10 * steps_per_epoch)
         self.trainer = Trainer(recipe, cast, precision, progress, levers)
         self.networks: dict[str, nn.Module] = {name: copy.deepcopy(net) for name, net in cast.networks.items()}
@@ -91,7 +91,9 @@ class Parity:
         share = self.recipe.run.accumulate
         self.trainer.program.calls.forwards.clear()
         for start in range(0, len(batches), share):
-            self.trainer.step(batches[start : start + share])
+            micro = batches[start : start + share]
+            arrange = self.trainer.precision.arrange
+            self.trainer.step([{name: arrange(field) for name, field in batch.items()} for batch in micro])
         methods = {name: count for name, count in self.trainer.program.calls.forwards.items() if "." in name}
         self.forwards.update(methods)
 

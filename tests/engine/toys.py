@@ -1,6 +1,7 @@
 """A plugin of tiny parts, one for each shape that a GAN family takes; tests load it as a plain file."""
 
 import os
+import random
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -116,6 +117,41 @@ class Dropping(Translator):
         return F.dropout(super().forward(x))
 
 
+class Scaled(Translator):
+    def forward(self, x: Tensor, alpha: float = 1.0) -> Tensor:
+        return alpha * super().forward(x)
+
+
+class Fickle(Translator):
+    """Decides on the host."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if random.random() < 0.5 else -x
+
+
+class Drifting(Translator):
+    """Keeps a mean by putting a new one in place of the old."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.mean = self.mean.lerp(x.mean().detach(), 0.1)
+        return super().forward(x - self.mean)
+
+
+class Keeping:
+    """Shows what it was given three calls ago, and keeps it as it is."""
+
+    def __init__(self) -> None:
+        self.kept: list[Tensor] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.kept.append(x.detach())
+        return self.kept[max(0, len(self.kept) - 4)]
+
+
 class Total(NamedTuple):
     image: Tensor
     total: Tensor
@@ -207,6 +243,16 @@ class Tally:
 
 def grain(image: Tensor) -> Tensor:
     return image + torch.randn_like(image)
+
+
+def left(pair: Tensor) -> Tensor:
+    """The first of two images that were put together."""
+    return pair[:, :3]
+
+
+def wobble(image: Tensor) -> Tensor:
+    """Draws where no GPU sees it."""
+    return image * random.random()
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -327,6 +373,9 @@ def register_networks(register: Callable[..., None]) -> None:
         "self_frozen": SelfFrozen,
         "labelled": Labelled,
         "spectral": Spectral,
+        "scaled": Scaled,
+        "fickle": Fickle,
+        "drifting": Drifting,
         "dropping": Dropping,
         "summing": Summing,
     }.items():
@@ -338,6 +387,9 @@ def register_ops(register: Callable[..., None]) -> None:
     register("tally", Tally)
     register("count", Count)
     register("grain", grain)
+    register("left", left)
+    register("keeping", Keeping)
+    register("wobble", wobble)
 
 
 @hookimpl

@@ -113,6 +113,8 @@ def introduction(run: Run) -> Iterator[str]:
         *((f"step of {phase}", _forwards(counts)) for phase, counts in run.plan.forwards.items()),
         ("length", f"{run.total_steps} steps of {run.images_per_step} images, {_total_epochs(run)} epochs"),
     ]
+    if run.levers.compiled:
+        rows.append(("first steps", "take minutes: code is generated for them"))
     if run.resumed_at is not None:
         rows.append(("resumed at", f"step {run.resumed_at}"))
     yield from (f"  {line}" for line in _aligned(rows))

@@ -55,7 +55,7 @@ class Calls:
         if call.name in self.levers.compiled and not twice and (learning or torch.is_inference_mode_enabled()):
             function = self._compile(call.function, function)
         if learning and torch.is_grad_enabled() and call.name in self.levers.recomputed:
-            function = _recomputing(function)
+            function = _recomputing(function, draws=call.function not in self.levers.quiet)
         with self.context():
             return function(*arguments, **keywords)
 
@@ -65,5 +65,8 @@ class Calls:
         return self._compiled[name]
 
 
-def _recomputing(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments, **keywords: checkpoint(function, *arguments, use_reentrant=False, **keywords)
+def _recomputing(function: Callable[..., Any], draws: bool) -> Callable[..., Any]:
+    """The function, of whose activations none are kept; one that draws random numbers draws the same again."""
+    return lambda *arguments, **keywords: checkpoint(
+        function, *arguments, use_reentrant=False, preserve_rng_state=draws, **keywords
+    )

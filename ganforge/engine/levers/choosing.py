@@ -16,8 +16,8 @@ from ganforge.recipe.model import Recipe, RunSettings
 LEVERS = ("merge", "compile", "cuda_graphs", "channels_last", "fused")
 """Those that `auto` decides."""
 
-WORTH_COMPILING = {"cpu": 1e15, "cuda": 1e16}
-"""Floating-point operations of a whole training from which the minute of compiling is soon paid back."""
+WORTH_COMPILING = {"cpu": 1e15, "cuda": 3e16}
+"""Floating-point operations of a whole training from which some minutes of compiling are paid back."""
 
 
 def settle(settings: RunSettings, device: torch.device, flops: float, before: Mapping[str, bool]) -> dict[str, bool]:
@@ -61,8 +61,9 @@ def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: M
     if compiling and _miscompiled(recipe.run, device):
         compiling = False
         notes.append(f"nothing is compiled: on a CPU, {recipe.run.precision} gradients would be wrong")
+    recomputed = _recomputed(recipe, plan, trained)
     graphs = settled["cuda_graphs"] and device.type == "cuda"
-    if graphs and (reason := _not_replayable(recipe)):
+    if graphs and (reason := _not_replayable(recipe, recomputed - plan.quiet)):
         graphs = False
         notes.append(f"no CUDA graphs: {reason}")
     if recipe.run.precision == "bf16" and device.type == "cpu" and not torch.cpu._is_amx_tile_supported():
@@ -71,7 +72,7 @@ def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: M
         merged=plan.mergeable if settled["merge"] else frozenset(),
         quiet=plan.quiet,
         compiled=trained if compiling else frozenset(),
-        recomputed=_recomputed(recipe, plan, trained),
+        recomputed=recomputed,
         fused=frozenset(_fusible(recipe)) if settled["fused"] else frozenset(),
         channels_last=settled["channels_last"],
         graphs=graphs,
@@ -79,19 +80,21 @@ def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: M
     )
 
 
-def _not_replayable(recipe: Recipe) -> str | None:
+def _not_replayable(recipe: Recipe, drawing: frozenset[str]) -> str | None:
     """Why no pass of a recipe can be replayed, where that is known beforehand."""
     if recipe.run.on_bad_loss == "skip":
         return "run.on_bad_loss=skip looks at each loss"
     if recipe.run.precision == "fp16":
         return "fp16 scales gradients by what it finds"
+    if drawing:
+        return f"{' and '.join(sorted(drawing))} would have to draw the same random numbers twice"
     return None
 
 
 def _recomputed(recipe: Recipe, plan: DryRun, trained: frozenset[str]) -> frozenset[str]:
     wanted = recipe.run.recompute
     if isinstance(wanted, bool):
-        return trained - plan.changing if wanted else frozenset()
+        return trained & plan.repeatable if wanted else frozenset()
     problems = []
     node = recipe.node.at(("run", "recompute"))
     for number, name in enumerate(wanted):
@@ -99,9 +102,10 @@ def _recomputed(recipe: Recipe, plan: DryRun, trained: frozenset[str]) -> frozen
         if name not in trained:
             cure = f"the players' networks are: {', '.join(sorted(trained))}"
             problems.append(Problem(f"run.recompute: no player trains a network '{name}'", mark, cure))
-        elif name in plan.changing:
-            message = f"'{name}' cannot be recomputed: each forward changes it (running statistics, spectral norm)"
-            problems.append(Problem(message, mark))
+        elif name not in plan.repeatable:
+            message = f"'{name}' cannot be recomputed: each forward leaves a trace"
+            cure = "running statistics, the vectors of a spectral norm, or numbers drawn on the host"
+            problems.append(Problem(message, mark, cure))
     if problems:
         raise RecipeError(problems)
     return frozenset(wanted)

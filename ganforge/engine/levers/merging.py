@@ -35,7 +35,7 @@ class Merging:
 
     def __init__(self, program: Program, levers: Levers) -> None:
         self.program, self.levers = program, levers
-        self._found: dict[tuple[int, int, frozenset[str], str], tuple[Companion, ...]] = {}
+        self._found: dict[tuple[int, int, frozenset[str], bool, str], tuple[Companion, ...]] = {}
         self._plans: dict[int, Sequence[Turn]] = {}
 
     def companions(self, scene: Scene, call: Call) -> tuple[Companion, ...]:
@@ -43,7 +43,7 @@ class Merging:
         if call.function not in self.levers.merged or not scene.plan:
             return ()
         self._plans[id(scene.plan)] = scene.plan  # alive: its number is not given to another
-        key = (id(scene.plan), scene.position, scene.audience, call.text)
+        key = (id(scene.plan), scene.position, scene.audience, scene.inline, call.text)
         if key not in self._found:
             self._found[key] = tuple(self._search(scene, call))
         return self._found[key]
@@ -51,6 +51,7 @@ class Merging:
     def forget(self, function: str) -> None:
         """Merge this network's forwards no more."""
         self.levers = self.levers.without_merging(function)
+        self._found.clear()
 
     def _search(self, scene: Scene, call: Call) -> Iterator[Companion]:
         if not self._simple(scene, call):
@@ -61,7 +62,7 @@ class Merging:
             if not isinstance(expression, Call) or expression.text == call.text:
                 continue
             fits = expression.function == call.function and self._alike(scene, call, expression)
-            if fits and self._same_audience(scene, signal, expression) and all(map(readiness, expression.arguments)):
+            if fits and self._same_audience(scene, signal, expression) and readiness(expression, signal):
                 yield Companion(expression, signal)
 
     def _simple(self, scene: Scene, call: Call) -> bool:
@@ -76,7 +77,7 @@ class Merging:
 
     def _same_audience(self, scene: Scene, signal: str | None, expression: Call) -> bool:
         if signal is None:  # an inline expression lives in its phase, not in the room of a signal
-            return scene.local is scene.of_phase
+            return scene.inline
         return scene.audience_of(expression) == scene.audience
 
 
@@ -89,7 +90,7 @@ def pending(scene: Scene) -> Iterator[tuple[str | None, Expression]]:
             return
         signals = scene.program.recipe.signals
         if isinstance(expression, Name):
-            if expression.name in signals and expression.text not in seen and not scene.has(expression.name):
+            if expression.name in signals and not scene.has(expression.name, of_phase=True):
                 seen.add(expression.text)
                 yield expression.name, signals[expression.name].expression
                 for child in signals[expression.name].expression.children:
@@ -107,31 +108,41 @@ def pending(scene: Scene) -> Iterator[tuple[str | None, Expression]]:
 
 
 class _Readiness:
-    """Whether an expression can be computed now: without running a network, and no random number changes."""
+    """Whether a call can be made now: without running another network, and no random number changes."""
 
     def __init__(self, scene: Scene, quiet: frozenset[str], waiting: Sequence[tuple[str | None, Expression]]) -> None:
         self.scene, self.quiet = scene, quiet
-        calls = {piece.text: piece.name for _, each in waiting for piece in each.walk() if isinstance(piece, Call)}
+        # The same text is one call within the phase, and another in each signal.
+        calls = {
+            (signal, piece.text): piece.name
+            for signal, each in waiting
+            for piece in each.walk()
+            if isinstance(piece, Call)
+        }
         self.calls = Counter(calls.values())
 
-    def __call__(self, expression: Expression) -> bool:
+    def __call__(self, call: Call, signal: str | None) -> bool:
+        return all(self._ready(argument, inline=signal is None) for argument in call.arguments)
+
+    def _ready(self, expression: Expression, inline: bool) -> bool:
         scene, recipe = self.scene, self.scene.program.recipe
-        if expression.text in scene.local:
+        if inline and expression.text in scene.local:
             return True
+        children = (self._ready(child, inline) for child in expression.children)
         match expression:
             case Constant():
                 return True
             case Negative() | Attribute():
-                return all(map(self, expression.children))
+                return all(children)
             case Name(name=name) if name in recipe.signals:
-                return scene.has(name) or self(recipe.signals[name].expression)
+                return scene.has(name) or self._ready(recipe.signals[name].expression, inline=False)
             case Name(name=name):
                 return name in scene.batch
             case Call(name=name, function=function):
                 # Of two calls of one op, such as a replay buffer, the order matters.
                 first = name not in recipe.ops or self.calls[name] == 1
                 alone = function in self.quiet and name not in scene.program.cast.networks
-                return alone and first and all(map(self, expression.children))
+                return alone and first and all(children)
         return False
 
 

@@ -8,7 +8,6 @@ averages and statistics follow after it. So only what runs between two looks at 
 from __future__ import annotations
 
 import inspect
-import random
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,14 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ganforge.engine.levers.merging import pending
-from ganforge.engine.nested import map_tensors, tensors
+from ganforge.engine.nested import made_of_tensors, map_tensors, tensors
 from ganforge.engine.scene import Scene, Turn
-from ganforge.recipe.expressions import Call, Expression, Name
+from ganforge.engine.state import host_generators, restore_host_generators
+from ganforge.errors import TrainingFailed
+from ganforge.recipe.expressions import Call, Expression, Name, Negative
 
 if TYPE_CHECKING:
     from ganforge.engine.training import Trainer, Verdict
@@ -43,10 +43,13 @@ class CudaGraphs:
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, work: Callable[[], T]) -> tuple[Callable[[], None], T]:
-        graph = torch.cuda.CUDAGraph()
-        # Other threads, such as the loader's that pins memory, may go on.
-        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
-            result = work()
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            # Other threads, such as the loader's that pins memory, may go on.
+            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+                result = work()
+        finally:
+            torch.cuda.set_stream(stream)  # a recording that fails may leave its own behind
         return graph.replay, result
 
 
@@ -55,12 +58,15 @@ class NotRecordable(Exception):
 
 
 class Recorder:
-    """Decides which steps are recorded, and gives up where recording is not possible."""
+    """Decides which steps are recorded: those with the same phases and losses share a recording, if one is possible."""
 
     def __init__(self, trainer: Trainer, record: Record[Any]) -> None:
         self.trainer, self.record = trainer, record
         self.seen: Counter[int] = Counter()
         self.recordings: dict[int, RecordedPasses] = {}
+        """By plan, alive as long as the trainer is."""
+        self.refused: dict[int, str] = {}
+        """Why steps of a plan are taken as ever."""
         # Weights that change are read from the device, where they can be written between replays.
         self.moving = {place: weight for place, weight in trainer.weights.items() if callable(weight)}
         device, dtype = trainer.precision.device, trainer.precision.weights
@@ -75,16 +81,39 @@ class Recorder:
         recording = self.recordings.get(id(plan))
         if recording is not None:
             recording.feed(batches)
-        elif self.seen[id(plan)] > WARM_UP:
+        elif self.seen[id(plan)] > WARM_UP and id(plan) not in self.refused:
             recording = self.recordings[id(plan)] = RecordedPasses(plan, batches, self)
         return recording
 
-    def give_up(self, reason: str) -> None:
-        """Take all further steps as ever."""
-        warnings.warn(f"no CUDA graphs: {reason}; the training goes on without", stacklevel=1)
-        self.recordings.clear()
-        self.trainer.recorder = None
-        self.trainer.weights |= self.moving
+    @contextmanager
+    def rehearsal(self, plan: Sequence[Turn]) -> Iterator[None]:
+        """Around passes taken as ever: those that wait for the device cannot be recorded, and are told by their line.
+
+        A recording that fails halfway leaves a GPU's random generator unusable: it is better not to begin it.
+        """
+        if self.trainer.precision.device.type != "cuda" or self.seen[id(plan)] != WARM_UP:
+            yield
+            return
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                yield
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        for warning in caught:
+            if "synchronizing CUDA operation" in str(warning.message):
+                self.refuse(plan, f"{warning.filename}:{warning.lineno} waits for the GPU")
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+    def refuse(self, plan: Sequence[Turn], reason: str) -> None:
+        """Take the steps of this plan as ever."""
+        if reason not in self.refused.values():
+            phases = " and ".join(f"'{turn.phase.name}'" for turn in plan)
+            warnings.warn(f"steps of {phases} are not replayed from CUDA graphs: {reason}", stacklevel=1)
+        self.refused[id(plan)] = reason
+        self.recordings.pop(id(plan), None)
 
 
 @dataclass
@@ -97,8 +126,11 @@ class HostCall:
     result: Any
 
     def repeat(self) -> None:
-        value = self.operation(*self.arguments, **self.keywords)
+        arguments = map_tensors(Tensor.clone, self.arguments)  # an op may keep what it is given
+        value = self.operation(*arguments, **self.keywords)
         for old, new in zip(tensors(self.result), tensors(value), strict=True):
+            if old.shape != new.shape:
+                raise TrainingFailed(f"an op with a state gave {list(old.shape)} before, and {list(new.shape)} now")
             old.copy_(new)
 
 
@@ -112,12 +144,14 @@ class RecordedScene(Scene):
     def compute_host_values(self) -> list[HostCall]:
         """Compute all that ops with a state contribute to this phase."""
         calls = self.host_calls = []
-        for signal, expression in list(pending(self)):
-            if signal is None and self._has_state(expression):
-                self.value(expression)
-            elif signal is not None and any(map(self._has_state, expression.walk())):
-                self.value(Name(signal, 0, len(signal), signal))
-        self.host_calls = None
+        try:
+            for signal, expression in list(pending(self)):
+                if signal is None and self._has_state(expression):
+                    self.value(expression)
+                elif signal is not None and any(map(self._has_state, expression.walk())):
+                    self.value(Name(signal, 0, len(signal), signal))
+        finally:
+            self.host_calls = None
         return calls
 
     def _has_state(self, expression: Expression) -> bool:
@@ -132,9 +166,10 @@ class RecordedScene(Scene):
             if self._has_state(call):
                 raise NotRecordable(f"'{call.text}' has a state, and needs what its own phase computes")
             return super()._operate(call, arguments, keywords)
-        if any(tensor.requires_grad for tensor in tensors([arguments, keywords])):
+        if any(tensor.requires_grad for tensor in tensors([arguments, keywords])) or call.text in self.leaves:
             raise NotRecordable(f"'{call.text}' passes gradients on")
-        value = map_tensors(Tensor.clone, super()._operate(call, arguments, keywords))
+        given = map_tensors(Tensor.clone, arguments)  # an op may keep what it is given
+        value = map_tensors(Tensor.clone, super()._operate(call, given, keywords))
         self.host_calls.append(HostCall(self.program.cast.operation(call), arguments, keywords, value))
         return value
 
@@ -146,6 +181,8 @@ class RecordedScene(Scene):
     def value(self, expression: Expression) -> Any:
         if self.recorded and isinstance(expression, Name) and expression.name in self.program.cast.schedules:
             raise NotRecordable(f"the schedule '{expression.name}' is in an expression")
+        if self.recorded and isinstance(expression, Negative) and self.host_calls is not None:
+            raise NotRecordable(f"an op with a state is given '{expression.text}', which is not kept")
         return super().value(expression)
 
 
@@ -200,16 +237,19 @@ class RecordedPasses:
     def _record(self, position: int) -> Sequence[Verdict]:
         for scene in self.scenes:
             scene.begin(position)
-        if self.trainer.recorder is None:  # given up in an earlier phase of this step
+        if id(self.plan) in self.recorder.refused:  # in an earlier phase of this step
             return self._learn()
         held: list[tuple[dict[str, Any], dict[str, Any]]] = []
         try:
             calls = [call for scene in self.scenes for call in scene.compute_host_values()]
             held = [(dict(scene.held), dict(scene.local)) for scene in self.scenes]
-            with _no_randomness_on_host(self.trainer.precision.device):
+            if not all(made_of_tensors(call.result) for call in calls):
+                raise NotRecordable("an op with a state gives something else than tensors")
+            with _no_trace_on_host(self.trainer):
                 replay, verdicts = self.recorder.record(self._learn)
         except (NotRecordable, RuntimeError) as error:
-            self.recorder.give_up(str(error).strip().partition("\n")[0])
+            cause = error.__context__ or error  # what went wrong within a recording is told better than its end
+            self.recorder.refuse(self.plan, str(cause).strip().partition("\n")[0])
             for scene, (named, inline) in zip(self.scenes, held, strict=False):
                 scene.held, scene.local = named, inline
                 scene.of_phase = scene.local
@@ -230,18 +270,27 @@ class RecordedPasses:
 
 
 @contextmanager
-def _no_randomness_on_host(device: torch.device) -> Iterator[None]:
-    """Refuse what draws from the host's generators: each replay would repeat what was drawn once.
+def _no_trace_on_host(trainer: Trainer) -> Iterator[None]:
+    """Refuse what leaves a trace on the host, and remove it: each replay would repeat what happened once.
 
     Raises:
-        NotRecordable: something did.
+        NotRecordable: random numbers were drawn, or a buffer was put in place of another.
     """
-    before = _generators(device)
-    yield
-    if _generators(device) != before:
-        raise NotRecordable("a network, op or loss draws random numbers on the CPU")
-
-
-def _generators(device: torch.device) -> tuple[Any, ...]:
-    drawn = torch.get_rng_state().numpy().tobytes() if device.type != "cpu" else b""
-    return random.getstate(), str(np.random.get_state()), drawn
+    losses = (loss for loss in trainer.cast.losses.values() if isinstance(loss, nn.Module))
+    parts = [part for module in (*trainer.cast.networks.values(), *losses) for part in module.modules()]
+    buffers = [(part, dict(part._buffers)) for part in parts]
+    on_host = trainer.precision.device.type == "cpu"  # where torch's generator is the device's
+    before = host_generators(), torch.get_rng_state()
+    try:
+        yield
+        if host_generators() != before[0] or not (on_host or torch.equal(torch.get_rng_state(), before[1])):
+            raise NotRecordable("a network, op or loss draws random numbers on the host")
+        if any(part._buffers[name] is not buffer for part, held in buffers for name, buffer in held.items()):
+            raise NotRecordable("a network or loss puts new buffers in place of old ones instead of changing them")
+    except BaseException:
+        restore_host_generators(before[0])
+        if not on_host:
+            torch.set_rng_state(before[1])
+        for part, held in buffers:
+            part._buffers.update(held)
+        raise

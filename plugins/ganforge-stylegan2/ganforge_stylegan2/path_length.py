@@ -37,7 +37,9 @@ class PathLength(nn.Module):
             images: `[N, C, H, W]`.
             latents: styles `[N, L, size]`, from which the images were computed.
         """
-        noise = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
+        # Not randn_like: which pixel gets which number must not depend on how the images lie in memory.
+        noise = torch.randn(images.shape, device=images.device, dtype=images.dtype)
+        noise = noise / math.sqrt(images.shape[2] * images.shape[3])
         (gradient,) = torch.autograd.grad((images * noise).sum(), latents, create_graph=True)
         # As a norm its gradient is 0, not infinite, where all is 0.
         lengths = torch.linalg.vector_norm(gradient, dim=(1, 2)) / math.sqrt(gradient.shape[1])
