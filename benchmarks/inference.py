@@ -21,6 +21,11 @@ from ganforge.plugins import load_plugins
 from ganforge.testing import run_recipe
 
 
+def translate(translator: Translator, picture: torch.Tensor) -> None:
+    translator.precision.set_up()  # which kernels may be used is the process's, not the translator's
+    translator(picture)
+
+
 @click.command()
 @click.option("--size", default=256, help="Pixels of a side.")
 @click.option("--rounds", default=9)
@@ -39,7 +44,7 @@ def main(size: int, rounds: int, precisions: str, device: str) -> None:
                     Path(folder), load_plugins(()).registry, device=device, precision=precision, compiled=compiled
                 )
                 name = f"{'compiled' if compiled else 'eager'}, {precision}"
-                contenders[name] = partial(translator, picture)
+                contenders[name] = partial(translate, translator, picture)
     show(f"a picture, {size} x {size}", side_by_side(contenders, rounds, warm_up=3))
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py --size 256 --batch 1
 
-Each setting runs in a process of its own. On a GPU it is what torch allocated at most; on a CPU, what the process had.
+Each setting runs in a process of its own. On a GPU it is what torch reserved at most; on a CPU, what the process had.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(size: int, batch: int) -> None:
     shape = [f"data.crop_px={size}", f"data.load_px={size}", f"data.batch_size={batch}", "run.compile=false"]
     for name, overrides in SETTINGS.items():
         command = [sys.executable, "-m", "ganforge", "bench", "cyclegan_horse2zebra", "--no-data", "--json"]
-        command += ["--steps", "2", "--warm-up", "1", *shape, *overrides, "run.images=[]", "run.steps=10"]
+        command += ["--steps", "2", *shape, *overrides, "run.images=[]", "run.steps=10"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             table.add_row(name, "failed", done.stderr.strip().splitlines()[-1])

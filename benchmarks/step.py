@@ -74,6 +74,13 @@ def engine(setting: Setting, precision: str, device: torch.device, *levers: str)
     return trainer
 
 
+def as_torch_begins() -> None:
+    """Matrix products in float32, cuDNN's convolutions in TensorFloat-32, whatever kernels come first."""
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+
+
 @click.command()
 @click.option("--size", default=256, help="Pixels of a side.")
 @click.option("--batch", default=1)
@@ -93,13 +100,23 @@ def main(
     real = {
         name: torch.rand(batch, 3, setting.size, setting.size, device=where) * 2 - 1 for name in ("real_a", "real_b")
     }
-    contenders: dict[str, Callable[[], object]] = {"textbook, fp32": lambda: textbook.step(**real)}
     notes: dict[str, str] = {}
+
+    def take_textbook() -> None:
+        as_torch_begins()
+        textbook.step(**real)
+
+    contenders: dict[str, Callable[[], object]] = {"textbook, fp32": take_textbook}
 
     def add(name: str, precision: str, *levers: str) -> None:
         trainer = engine(setting, precision, where, *levers)
         batch = {name: trainer.precision.arrange(tensor) for name, tensor in real.items()}
-        contenders[f"{name}, {precision}"] = lambda: trainer.step([batch])
+
+        def take() -> None:
+            trainer.precision.set_up()  # which kernels may be used is the process's, not the trainer's
+            trainer.step([batch])
+
+        contenders[f"{name}, {precision}"] = take
         notes[f"{name}, {precision}"] = str(trainer.levers)
 
     for precision in precisions.split(","):

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--warm-up",
     type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="Steps before them, which do not count.",
+    help="Steps before them, which do not count. By default 3, or until CUDA graphs are recorded.",
 )
 @click.option(
     "--no-data", is_flag=True, help="Take random batches of the recipe's shapes: nothing is read or downloaded."
@@ -44,7 +42,7 @@ def command(
     recipe: str,
     overrides: tuple[str, ...],
     steps: int | None,
-    warm_up: int,
+    warm_up: int | None,
     no_data: bool,
     as_json: bool,
     files: tuple[Path, ...],

@@ -13,7 +13,9 @@ from pathlib import Path
 from ganforge.engine.bench.meter import WHOLE, Meter, Tell
 from ganforge.engine.bench.peak import Peak, measure_peak, synchronize
 from ganforge.engine.bench.random_data import RandomData
+from ganforge.engine.device import choose_device
 from ganforge.engine.folder import RunFolder, machine
+from ganforge.engine.levers.recording import WARM_UP
 from ganforge.engine.run import DEFAULT_CALLBACKS, Run
 from ganforge.errors import TrainingFailed
 from ganforge.recipe.model import PhaseUse, Recipe
@@ -103,7 +105,7 @@ def bench(
     recipe: Recipe,
     registry: Registry,
     steps: int | None = None,
-    warm_up: int = 3,
+    warm_up: int | None = None,
     random_data: bool = False,
     began: float | None = None,
     tell: Tell = lambda _: None,
@@ -112,7 +114,7 @@ def bench(
 
     Args:
         steps: so many are measured; otherwise some twenty, or those of a minute.
-        warm_up: steps before them; at least 1.
+        warm_up: steps before them; at least 1. By default 3, or until all that a GPU repeats is recorded.
         random_data: take random batches instead of the recipe's data.
         began: `time.perf_counter()` when the start-up began; now if it is left out.
         tell: is told what happens.
@@ -121,6 +123,7 @@ def bench(
         KeyboardInterrupt: before anything was measured.
         TrainingFailed: a step cannot be taken.
     """
+    warm_up = _warm_up(recipe) if warm_up is None else warm_up
     meter = Meter(warm_up, math.inf if steps else LIMIT_S, time.perf_counter() if began is None else began, tell)
     count = steps or math.ceil(STEPS / _cycle(recipe)) * _cycle(recipe)
     with tempfile.TemporaryDirectory(prefix="ganforge-bench-") as folder:
@@ -132,6 +135,12 @@ def bench(
     if len(meter.watches) <= warm_up:
         raise KeyboardInterrupt
     return _Report(recipe, run, meter, total_steps, random_data).bench()
+
+
+def _warm_up(recipe: Recipe) -> int:
+    """Steps in which kernels are chosen, code is compiled and, for each kind of step, CUDA graphs are recorded."""
+    recorded = choose_device(recipe.run.device).type == "cuda" and recipe.run.cuda_graphs is not False
+    return (WARM_UP + 1) * _cycle(recipe) if recorded else WARM_UP
 
 
 def _cycle(recipe: Recipe) -> int:
