@@ -331,6 +331,12 @@ class Run:
 
     def _explained(self, error: Exception) -> GanforgeError:
         """A part raised: say which one, and which line of its code; the whole traceback is in `run.json`."""
+        if "does not currently support double backward" in str(error):
+            return TrainingFailed(
+                f"step {self.step}: a loss differentiates twice through a compiled network\n"
+                '  let it declare what it differentiates with respect to, @traits(wrt=("latents",)): the network is then\n'
+                "  called uncompiled; or set run.compile=false"
+            )
         if isinstance(error, torch.OutOfMemoryError):
             return TrainingFailed(
                 f"step {self.step}: the device ran out of memory\n"

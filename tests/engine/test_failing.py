@@ -137,6 +137,28 @@ def test_a_device_that_is_not_waited_for_tells_the_first_bad_step(read: Callable
         watch.check()
 
 
+TWICE = """
+data: {type: shapes, size_px: 16, count: 4, batch_size: 2}
+networks: {M: {type: toys.mapping}, S: {type: toys.synthesis}}
+signals: {w: M(noise(8)), fake: S(w)}
+players: {g: {networks: [M, S], optimizer: {type: adam, lr: 1e-2}}}
+phases:
+  - train: g
+    losses: {twice: {type: toys.undeclared, images: fake, latents: w}}
+callbacks: {progress: null, tensorboard: null, panels: null}
+run: {steps: 2, device: cpu, compile: true}
+"""
+
+
+def test_compiled_networks_and_a_loss_that_does_not_say_that_it_differentiates(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    (tmp_path / "twice.yaml").write_text(TWICE)
+    with pytest.raises(TrainingFailed, match=r"differentiates twice through a compiled network\n.*@traits\(wrt="):
+        start(recipe=tmp_path / "twice.yaml").train()
+    assert start("run.compile=false", recipe=tmp_path / "twice.yaml", folder="other").train() == "finished"
+
+
 # Stopping
 
 

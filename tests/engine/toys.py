@@ -268,6 +268,12 @@ def r1(logits: Tensor, images: Tensor) -> Tensor:
     return gradient.square().sum((1, 2, 3)).mean()
 
 
+def undeclared(images: Tensor, latents: Tensor) -> Tensor:
+    """Differentiates twice, and does not say so."""
+    (gradient,) = torch.autograd.grad(images.sum(), latents, create_graph=True)
+    return gradient.square().mean()
+
+
 @traits(wrt=("latents",))
 def path_length(images: Tensor, latents: Tensor) -> Tensor:
     (gradient,) = torch.autograd.grad((images * images.detach().cos()).sum(), latents, create_graph=True)
@@ -394,7 +400,17 @@ def register_ops(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_losses(register: Callable[..., None]) -> None:
-    for loss in (gradient_penalty, r1, path_length, relativistic, patch_nce, feature_matching, mean_of, detached):
+    for loss in (
+        undeclared,
+        gradient_penalty,
+        r1,
+        path_length,
+        relativistic,
+        patch_nce,
+        feature_matching,
+        mean_of,
+        detached,
+    ):
         register(loss.__name__, loss)
     for loss in (no_scalar, number, refusing, bad_at):
         register(loss.__name__, loss)

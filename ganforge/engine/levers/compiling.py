@@ -35,12 +35,12 @@ class Compiler:
     def __init__(self) -> None:
         self.graphs = 0
         """Graphs compiled so far: after the first steps there should be no more."""
-        # Networks of one class share what torch counts: frozen or not, with and without a graph, for each batch size.
-        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a machine without a GPU is no news
 
     def __call__(self, name: str, function: Callable[..., Any] | nn.Module) -> Callable[..., Any]:
         """The function, compiled at its first call with each set of shapes."""
+        # Networks of one class share what torch counts: frozen or not, with and without a graph, for each batch size.
+        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a machine without a GPU is no news
 
         def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
             self.graphs += 1
