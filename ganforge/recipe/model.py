@@ -38,7 +38,7 @@ Device = Annotated[str, AfterValidator(_device), WithJsonSchema({"type": "string
 
 
 Lever = Literal["auto"] | bool
-"""`auto` where it is known to help, or true or false."""
+"""`auto` where it should help, or true or false."""
 
 
 class RunSettings(Settings):
