@@ -334,8 +334,8 @@ class Run:
         if "does not currently support double backward" in str(error):
             return TrainingFailed(
                 f"step {self.step}: a loss differentiates twice through a compiled network\n"
-                '  let it declare what it differentiates with respect to, @traits(wrt=("latents",)): the network is then\n'
-                "  called uncompiled; or set run.compile=false"
+                '  let it declare what it differentiates with respect to, @traits(wrt=("latents",)): then the network\n'
+                "  is called uncompiled; or set run.compile=false"
             )
         if isinstance(error, torch.OutOfMemoryError):
             return TrainingFailed(
