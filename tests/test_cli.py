@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -175,6 +176,20 @@ def test_translate_keeps_names_sizes_and_folders(ganforge: Callable, trained: Pa
     assert "fake_a = G_ba(real_b)" in outcome.out
     assert Image.open(in_tmp / "out" / "one.png").size == (37, 50)
     assert Image.open(in_tmp / "out" / "deep" / "two.png").size == (64, 32)
+
+
+@pytest.mark.parametrize(("how", "levels"), [(("--compile",), 1), (("--precision", "bf16"), 8)])
+def test_translate_faster_gives_the_same_pictures(
+    how: tuple[str, ...], levels: int, ganforge: Callable, trained: Path, in_tmp: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(in_tmp / "x.png")
+    pictures = []
+    for out, options in (("plain", ()), ("fast", how)):
+        outcome = ganforge("translate", trained, "x.png", "-o", out, *options)
+        assert outcome.code == 0, outcome.err
+        pictures.append(np.asarray(Image.open(in_tmp / out / "x.png")).astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() <= levels
 
 
 def test_translate_skips_a_broken_picture_and_says_so(ganforge: Callable, trained: Path, in_tmp: Path) -> None:
