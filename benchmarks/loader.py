@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from timing import show
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
@@ -68,7 +69,7 @@ def consume(items: Iterator[Any], count: int) -> float:
     return time.perf_counter() - start
 
 
-def speeds(root: Path, paths: list[Path], batch_size: int, rounds: int) -> Table:
+def speeds(root: Path, paths: list[Path], batch_size: int, rounds: int) -> None:
     """Images a second, and how many times faster than Pillow: median and range over rounds."""
     batches = len(paths) // batch_size
     pictures = batches * batch_size * 2
@@ -82,13 +83,7 @@ def speeds(root: Path, paths: list[Path], batch_size: int, rounds: int) -> Table
         "cache: memory, float batch": partial(consume, from_memory.batches(0), batches),
     }
     times = [{name: load() / pictures for name, load in contenders.items()} for _ in range(rounds + 1)][1:]
-    table = Table("one core", "images/s", "times faster", "lowest to highest")
-    for name in contenders:
-        ratios = [each["Pillow, float"] / each[name] for each in times]
-        images = 1 / statistics.median(each[name] for each in times)
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        table.add_row(name, f"{images:,.0f}", f"{statistics.median(ratios):.2f}", spread)
-    return table
+    show("one core", times, rate="images/s")
 
 
 def waits(root: Path, batch_size: int, step_s: float, steps: int = 60) -> Table:
@@ -119,7 +114,7 @@ def main(folder: Path, count: int, batch_size: int, rounds: int, step_ms: float)
     paths = list_images(folder)[:count]
     with tempfile.TemporaryDirectory() as made:
         root = linked(paths, Path(made))
-        Console().print(speeds(root, paths, batch_size, rounds))
+        speeds(root, paths, batch_size, rounds)
         Console().print(waits(root, batch_size, step_ms / 1e3))
 
 

@@ -37,13 +37,23 @@ def side_by_side(
     return [{name: seconds(work, repeats) for name, work in contenders.items()} for _ in range(rounds)]
 
 
-def show(title: str, times: list[dict[str, float]], notes: Mapping[str, str] | None = None) -> None:
-    """A table: milliseconds, and how many times faster than the first one; ratios are taken within a round."""
+def show(
+    title: str, times: list[dict[str, float]], notes: Mapping[str, str] | None = None, rate: str | None = None
+) -> None:
+    """A table: milliseconds, and how many times faster than the first one; ratios are taken within a round.
+
+    Args:
+        title: what takes the seconds.
+        times: the seconds, by contender, of each round.
+        notes: what else to say of a contender.
+        rate: count so many a second, by this name, instead of milliseconds.
+    """
     first = next(iter(times[0]))
-    table = Table(title, "median ms", "times faster", "lowest to highest", *(["", ""][: bool(notes)]))
+    table = Table(title, rate or "median ms", "times faster", "lowest to highest", *(["", ""][: bool(notes)]))
     for name in times[0]:
         ratios = [each[first] / each[name] for each in times]
-        median = statistics.median(each[name] for each in times) * 1e3
+        seconds = statistics.median(each[name] for each in times)
+        median = 1 / seconds if rate else seconds * 1e3
         row = [
             name,
             f"{median:,.0f}" if median >= 100 else f"{median:.3g}",

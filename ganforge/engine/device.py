@@ -39,6 +39,12 @@ def _gpus() -> str:
     return f"{count} CUDA GPU{'s' if count != 1 else ''}" if count else "no CUDA GPU"
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that it was given."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+
+
 @dataclass(frozen=True)
 class Precision:
     """`run.precision`: the type of the weights, and that in which networks run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ from ganforge.engine.device import Precision
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.loader import blank_batch
 from ganforge.engine.nested import map_tensors
-from ganforge.engine.scene import Program, Scene, Turn
+from ganforge.engine.scene import Plan, Program, Scene, Turn
 from ganforge.engine.state import host_generators, random_state, restore_random_state
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
@@ -112,7 +112,7 @@ class _Watch(TorchDispatchMode):
 class _WatchedScene(Scene):
     """A scene that notes what its calls do besides giving a value."""
 
-    def __init__(self, program: Program, batch: Mapping[str, Tensor], plan: Sequence[Turn], watch: _Watch) -> None:
+    def __init__(self, program: Program, batch: Mapping[str, Tensor], plan: Plan, watch: _Watch) -> None:
         super().__init__(program, batch, plan, Progress(0, 1, 1))
         self.watch = watch
         self.called: set[str] = set()
@@ -169,8 +169,8 @@ class _Rehearsal:
     def run(self) -> DryRun:
         recipe = self.recipe
         batch, watch = blank_batch(recipe, CPU), _Watch()
-        turns = [Turn(phase, phase.losses) for phase in recipe.phases]
-        scene = _WatchedScene(self.program, batch, turns, watch)
+        plan = tuple(Turn(phase, phase.losses) for phase in recipe.phases)
+        scene = _WatchedScene(self.program, batch, plan, watch)
         forwards, flops = {}, {}
         for position, phase in enumerate(recipe.phases):
             self.program.calls.forwards.clear()

@@ -56,7 +56,7 @@ class Run:
         recipe.dataset.prepare()
         samples = recipe.dataset.train()
         beginning = self._beginning(count_batches(samples, recipe.loader.batch_size))
-        self.settled = settle(recipe.run, self.device, self._flops(beginning), folder.record.get("levers", {}))
+        self.settled = settle(recipe.run, self.device, self._flops(beginning), self._levers_before())
         """The levers that make it fast, each true or false."""
         self.levers = choose_levers(recipe, self.plan, self.device, self.settled)
         """What they come to for this recipe."""
@@ -112,6 +112,12 @@ class Run:
         passes = settings.epochs and settings.epochs * batches_per_epoch // settings.accumulate
         limits = [settings.steps, passes and max(1, passes)]
         return Progress(0, steps_per_epoch, min(limit for limit in limits if limit))
+
+    def _levers_before(self) -> Mapping[str, bool]:
+        """What an interrupted run had settled, if it computed here: on another device other levers help."""
+        record = self._record.record
+        here = record.get("machine", {}).get("device") == machine(self.device)["device"]
+        return record.get("levers", {}) if here else {}
 
     def _flops(self, beginning: Progress) -> float:
         """Of the whole training."""

@@ -42,6 +42,10 @@ class Turn:
         return frozenset[str]().union(*(loss.leaves for loss in self.losses))
 
 
+Plan = tuple[Turn, ...]
+"""What a step does. A trainer keeps one for each kind of step: what is known of it can be kept by it."""
+
+
 class Program:
     """What does not change from step to step: the recipe, its cast, and who depends on whom."""
 
@@ -115,7 +119,7 @@ class Scene:
         self,
         program: Program,
         batch: Mapping[str, Tensor],
-        plan: Sequence[Turn],
+        plan: Plan,
         progress: Progress,
     ) -> None:
         self.program, self.batch, self.plan, self.progress = program, batch, plan, progress

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganforge.engine.device import synchronize
+
 
 class Statistics:
     """Means of named scalars since they were last read."""
@@ -96,8 +98,7 @@ class Stopwatch:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """What happens in this block is no part of a step: panels, metrics, checkpoints."""
-        if self.device.type != "cpu":
-            torch.accelerator.synchronize()  # or the steps still under way would count as part of the block
+        synchronize(self.device)  # or the steps still under way would count as part of the block
         start = time.perf_counter()
         yield
         self.began += time.perf_counter() - start

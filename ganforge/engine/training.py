@@ -18,7 +18,7 @@ from ganforge.engine.levers.calls import Calls
 from ganforge.engine.levers.recording import Record, Recorder
 from ganforge.engine.nested import map_tensors
 from ganforge.engine.players import Player
-from ganforge.engine.scene import Program, Scene, Turn
+from ganforge.engine.scene import Plan, Program, Scene, Turn
 from ganforge.engine.statistics import Statistics, Stopwatch
 from ganforge.errors import TrainingFailed
 from ganforge.parts import Progress
@@ -42,7 +42,7 @@ class Verdict:
 class Passes:
     """The forward and backward passes of one step, phase by phase."""
 
-    def __init__(self, trainer: Trainer, plan: Sequence[Turn], batches: Sequence[Batch]) -> None:
+    def __init__(self, trainer: Trainer, plan: Plan, batches: Sequence[Batch]) -> None:
         self.trainer, self.plan = trainer, plan
         self.scenes = [Scene(trainer.program, batch, plan, trainer.progress) for batch in batches]
 
@@ -77,7 +77,7 @@ class Trainer:
         self.recorder: Recorder | None = None
         """Replays passes instead of launching them anew; `record` starts it."""
         self.bad_losses = BadLosses(recipe, precision.device)
-        self._plans: dict[tuple[tuple[str, ...], ...], tuple[Turn, ...]] = {}
+        self._plans: dict[tuple[tuple[str, ...], ...], Plan] = {}
         self.weights: dict[tuple[str, str], float | Tensor | Callable[[Progress], float]] = {
             (phase.name, loss.name): _weight(loss.weight) for phase in recipe.phases for loss in phase.losses
         }
@@ -113,7 +113,7 @@ class Trainer:
         self.program.gradients.restore()
         self.progress = Progress(step + 1, self.progress.steps_per_epoch, self.progress.total_steps)
 
-    def _plan(self, step: int) -> tuple[Turn, ...]:
+    def _plan(self, step: int) -> Plan:
         """The phases of a step whose turn it is; the same object for every step with the same ones."""
         turns = (Turn(phase, _due(phase, step)) for phase in self.recipe.phases if step % phase.every == 0)
         plan = tuple(turn for turn in turns if turn.losses)

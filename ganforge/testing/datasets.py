@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganforge.engine.random_data import random_fields
 from ganforge.parts import Dataset, Sample, Samples
 from ganforge.testing.checking import CheckFailed, checked_options, run_checks, signature_of
 
@@ -108,10 +109,4 @@ def _equal(ours: Sample, theirs: Sample) -> bool:
 
 def random_batch(dataset: Dataset, size: int, generator: torch.Generator, classes: int = 2) -> dict[str, Tensor]:
     """A batch of noise with the dataset's fields: floats in `[-1, 1]`, whole numbers in `[0, classes)`."""
-    dtypes = dataset.dtypes()
-    return {
-        field: torch.rand(size, *shape, generator=generator, dtype=torch.float64) * 2 - 1
-        if dtypes.get(field, torch.float32).is_floating_point
-        else torch.randint(classes, (size, *shape), generator=generator, dtype=dtypes[field])
-        for field, shape in dataset.shapes().items()
-    }
+    return random_fields(dataset.shapes(), dataset.dtypes(), size, generator, torch.float64, classes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -10,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ganforge.engine.folder import RunFolder
+from ganforge.engine.random_data import RandomData
 from ganforge.engine.run import Run
-from ganforge.parts import Callback, Dataset, Sample, Samples
+from ganforge.parts import Callback
 from ganforge.plugins import load_plugins
 from ganforge.recipe import open_recipe
-from ganforge.testing.datasets import random_batch
 
 SAMPLES = 8
 
@@ -60,7 +58,7 @@ def run_recipe(
     ours = (f"run.steps={steps}", "run.device=cpu", "run.log_every=1", "callbacks.progress=null")
     checked = open_recipe(str(recipe), (*overrides, *ours), registry)
     if fake_data:
-        checked = replace(checked, dataset=_Noise(checked.dataset))
+        checked = replace(checked, dataset=RandomData(checked.dataset, SAMPLES))
     with ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         run = Run(checked, RunFolder(place), registry)
@@ -80,45 +78,3 @@ class _Diary(Callback):
     def statistics_read(self, run: Run, scalars: Mapping[str, float]) -> None:
         for tag, value in scalars.items():
             self.scalars.setdefault(tag, []).append(value)
-
-
-class _Noise(Dataset):
-    """A few samples of noise with the fields of another dataset."""
-
-    def __init__(self, like: Dataset) -> None:
-        self.like = like
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return self.like.shapes()
-
-    def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return self.like.validation_shapes()
-
-    def dtypes(self) -> Mapping[str, torch.dtype]:
-        return self.like.dtypes()
-
-    def train(self) -> Samples:
-        return _NoiseSamples(random_batch(self.like, SAMPLES, torch.Generator().manual_seed(0)))
-
-    def validation(self) -> Samples | None:
-        return self.train() if self.like.validation_shapes() == self.like.shapes() else self._all_fields()
-
-    def _all_fields(self) -> Samples:
-        shapes = self.like.validation_shapes()
-        generator = torch.Generator().manual_seed(1)
-        return _NoiseSamples({f: torch.rand(SAMPLES, *s, generator=generator) * 2 - 1 for f, s in shapes.items()})
-
-
-class _NoiseSamples(Samples):
-    def __init__(self, fields: Mapping[str, Tensor]) -> None:
-        self.fields = fields
-
-    def __len__(self) -> int:
-        return SAMPLES
-
-    def sample(self, index: int, rng: random.Random) -> Sample:
-        return {name: _plain(values[index]) for name, values in self.fields.items()}
-
-
-def _plain(value: Tensor) -> Tensor:
-    return value.float() if value.is_floating_point() else value

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
+from tiny import RECIPES, TINY
 from torch import Tensor
 
 from ganforge.engine.cast import build_cast
@@ -21,8 +20,6 @@ from ganforge.testing.datasets import random_batch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
-TINY = Path(__file__).parents[2] / "recipes" / "tiny"
-RECIPES = sorted(path.stem for path in TINY.glob("*.yaml"))
 OFF = ("run.merge=false", "run.compile=false", "run.cuda_graphs=false", "run.fused=false")
 
 
@@ -77,9 +74,10 @@ def test_no_step_waits_for_the_device(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("lever", ["merge", "cuda_graphs", "channels_last", "fused"])
-def test_levers_train_alike(name: str, lever: str) -> None:
-    exact = "run.precision=fp64"
-    plain, pulled = trained(name, exact, *OFF), trained(name, exact, *OFF, f"run.{lever}=true")
+@pytest.mark.parametrize("size", [1, 2])
+def test_levers_train_alike(name: str, lever: str, size: int) -> None:
+    exact = ("run.precision=fp64", f"data.batch_size={size}", *OFF)
+    plain, pulled = trained(name, *exact), trained(name, *exact, f"run.{lever}=true")
     if lever == "cuda_graphs" and name != "stylegan2_ada_folder":  # ADA augments what its own phase makes
         assert pulled.recorder is not None
         assert pulled.recorder.recordings

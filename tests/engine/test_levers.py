@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import RECIPES, TINY
 from torch import Tensor
 
 from ganforge.engine.dryrun import dry_run
@@ -20,8 +21,6 @@ from ganforge.errors import RecipeError
 from ganforge.recipe.model import RunSettings
 from ganforge.testing import Parity
 
-TINY = Path(__file__).parents[2] / "recipes" / "tiny"
-RECIPES = sorted(path.stem for path in TINY.glob("*.yaml"))
 # Adam amplifies the rounding of gradients that a norm cancels; a mistake is larger by orders of magnitude.
 ROUNDING = 1e-6
 HEAD = "data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}\n"
@@ -205,10 +204,20 @@ OTHERS = {
 
 @pytest.mark.parametrize(("key", "lever", "name"), [(*keys, name) for keys, names in OTHERS.items() for name in names])
 def test_other_levers_train_alike(key: str, lever: str, name: str) -> None:
-    plain, pulled = trained(TINY / f"{name}.yaml"), trained(TINY / f"{name}.yaml", f"run.{key}=true")
+    two = "data.batch_size=2"  # channels last is refused for one alone
+    plain, pulled = (trained(TINY / f"{name}.yaml", two, f"run.{key}={on}") for on in ("false", "true"))
     assert not getattr(plain.trainer.levers, lever)
     assert getattr(pulled.trainer.levers, lever)
     assert distance(plain, pulled) < ROUNDING
+
+
+def test_channels_last_is_refused_where_torch_would_give_wrong_gradients() -> None:
+    one = ("data.batch_size=1",)
+    plain, asked = (trained(TINY / "cyclegan_shapes.yaml", *one, *more) for more in ((), ("run.channels_last=true",)))
+    assert distance(plain, asked) < ROUNDING
+    # Where a later torch has mended it, the lever is pulled.
+    refused = "gradients of norms at batch 1 would be wrong" in str(asked.trainer.levers)
+    assert refused != asked.trainer.levers.channels_last
 
 
 def test_channels_last_is_how_weights_and_pictures_lie() -> None:
@@ -269,8 +278,10 @@ def test_compiled_bf16_is_refused_on_a_cpu_where_its_gradients_are_wrong(start: 
 
 
 @pytest.mark.parametrize("name", ["cyclegan_shapes", "r1_ring"])
-def test_compiled_networks_train_alike_and_are_compiled_once(name: str) -> None:
-    plain, compiled = trained(TINY / f"{name}.yaml"), trained(TINY / f"{name}.yaml", "run.compile=true")
+@pytest.mark.parametrize("size", [1, 2])
+def test_compiled_networks_train_alike_and_are_compiled_once(name: str, size: int) -> None:
+    batch = f"data.batch_size={size}"
+    plain, compiled = (trained(TINY / f"{name}.yaml", batch, f"run.compile={on}") for on in ("false", "true"))
     assert distance(plain, compiled) < ROUNDING
     compiler = compiled.trainer.program.calls.compiler
     assert compiler.graphs
@@ -313,6 +324,9 @@ def test_a_resumed_run_goes_on_with_the_levers_it_had(start: Callable[..., Run],
     again = start("run.steps=8")
     assert again.settled["merge"] is True
     assert start("run.steps=8", "run.merge=false").settled["merge"] is False
+    record["machine"]["device"] = "NVIDIA H200"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    assert start("run.steps=8").settled["merge"] is False
 
 
 def test_a_machine_without_a_compiler_says_so(start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:

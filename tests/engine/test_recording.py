@@ -6,12 +6,12 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from replaying import recorder
+from tiny import RECIPES, TINY
 from torch import Tensor, nn
 
 from ganforge.engine.levers.recording import WARM_UP
@@ -19,8 +19,6 @@ from ganforge.plugins import load_plugins
 from ganforge.recipe import open_recipe
 from ganforge.testing import Parity
 
-TINY = Path(__file__).parents[2] / "recipes" / "tiny"
-RECIPES = sorted(path.stem for path in TINY.glob("*.yaml"))
 HEAD = "data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}\n"
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny import RECIPES, TINY
 
 from ganforge.engine.cast import build_cast
 from ganforge.engine.device import Precision
@@ -16,8 +16,6 @@ from ganforge.parts import Progress
 from ganforge.testing import CheckFailed, Parity
 from ganforge.testing.checking import never_waiting
 
-TINY = Path(__file__).parents[2] / "recipes" / "tiny"
-RECIPES = sorted(path.stem for path in TINY.glob("*.yaml"))
 RECIPE = """
 data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}
 networks: {G: {type: toys.translator, batch_norm: true}, D: {type: toys.critic}}

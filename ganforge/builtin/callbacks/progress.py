@@ -114,7 +114,7 @@ def introduction(run: Run) -> Iterator[str]:
         ("length", f"{run.total_steps} steps of {run.images_per_step} images, {_total_epochs(run)} epochs"),
     ]
     if run.levers.compiled:
-        rows.append(("first steps", "take minutes: code is generated for them"))
+        rows.append(("first steps", "take longer: code is generated for them"))
     if run.resumed_at is not None:
         rows.append(("resumed at", f"step {run.resumed_at}"))
     yield from (f"  {line}" for line in _aligned(rows))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
-from ganforge.engine.bench.peak import synchronize
+from ganforge.engine.device import synchronize
 from ganforge.engine.run import Run
 from ganforge.engine.statistics import Stopwatch
 from ganforge.parts import Callback

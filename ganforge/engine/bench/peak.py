@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from ganforge.engine.device import Precision
+from ganforge.engine.device import Precision, synchronize
 
 SIZES = (512, 1024, 2048, 4096, 8192, 16384)
 """Of square matrices."""
@@ -80,9 +80,3 @@ def _fastest(work: Callable[[], object], device: torch.device) -> float:
         synchronize(device)
         times.append(time.perf_counter() - start)
     return min(times[1:])
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that it was given."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize()

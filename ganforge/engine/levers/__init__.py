@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,6 @@ class Levers:
                 yield f"{verb} {' '.join(sorted(names))}"
         words = {"channels last": self.channels_last, "CUDA graphs": self.graphs, "fused optimizers": self.fused}
         yield from (word for word, used in words.items() if used)
-
-    def without_merging(self, function: str) -> Levers:
-        """These, but for the forwards of one network."""
-        return replace(self, merged=self.merged - {function})
 
 
 NONE = Levers()

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Iterator, Mapping
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ganforge.engine.dryrun import DryRun
 from ganforge.engine.levers import Levers
@@ -61,6 +63,10 @@ def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: M
     if compiling and _miscompiled(recipe.run, device):
         compiling = False
         notes.append(f"nothing is compiled: on a CPU, {recipe.run.precision} gradients would be wrong")
+    channels_last = settled["channels_last"]
+    if channels_last and recipe.loader.batch_size == 1 and _misreads_channels_last(device):
+        channels_last = False
+        notes.append(f"not channels last: on this {device.type}, gradients of norms at batch 1 would be wrong")
     recomputed = _recomputed(recipe, plan, trained)
     graphs = settled["cuda_graphs"] and device.type == "cuda"
     if graphs and (reason := _not_replayable(recipe, recomputed - plan.quiet)):
@@ -74,10 +80,27 @@ def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: M
         compiled=trained if compiling else frozenset(),
         recomputed=recomputed,
         fused=frozenset(_fusible(recipe)) if settled["fused"] else frozenset(),
-        channels_last=settled["channels_last"],
+        channels_last=channels_last,
         graphs=graphs,
         notes=tuple(notes),
     )
+
+
+@torch.enable_grad()
+def _misreads_channels_last(device: torch.device) -> bool:
+    """Whether torch's instance norm takes a gradient with channels innermost for another one.
+
+    For a single sample the CPU's does so, in every precision and without a word (torch 2.15).
+    """
+    images = torch.linspace(0, 3, 2 * 3 * 3, device=device).cos().view(1, 2, 3, 3)
+    gradient = images.square()
+
+    def backward(gradient: Tensor) -> Tensor:
+        leaf = images.clone().requires_grad_()
+        return torch.autograd.grad(F.instance_norm(leaf), leaf, gradient)[0]
+
+    right, other = backward(gradient), backward(gradient.contiguous(memory_format=torch.channels_last))
+    return not torch.allclose(right, other, rtol=1e-3, atol=1e-4)
 
 
 def _not_replayable(recipe: Recipe, drawing: frozenset[str]) -> str | None:

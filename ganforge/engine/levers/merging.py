@@ -19,7 +19,7 @@ from ganforge.engine.nested import tensors
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
 
 if TYPE_CHECKING:
-    from ganforge.engine.scene import Program, Scene, Turn
+    from ganforge.engine.scene import Plan, Program, Scene
 
 
 @dataclass(frozen=True)
@@ -34,30 +34,28 @@ class Merging:
     """Finds the calls that can run along, once for each call of each plan."""
 
     def __init__(self, program: Program, levers: Levers) -> None:
-        self.program, self.levers = program, levers
-        self._found: dict[tuple[int, int, frozenset[str], bool, str], tuple[Companion, ...]] = {}
-        self._plans: dict[int, Sequence[Turn]] = {}
+        self.program, self.quiet, self.merged = program, levers.quiet, set(levers.merged)
+        self._found: dict[tuple[Plan, int, frozenset[str], bool, str], tuple[Companion, ...]] = {}
 
     def companions(self, scene: Scene, call: Call) -> tuple[Companion, ...]:
         """What can run along with a call that is about to run. What is ready when depends on the plan alone."""
-        if call.function not in self.levers.merged or not scene.plan:
+        if call.function not in self.merged or not scene.plan:
             return ()
-        self._plans[id(scene.plan)] = scene.plan  # alive: its number is not given to another
-        key = (id(scene.plan), scene.position, scene.audience, scene.inline, call.text)
+        key = (scene.plan, scene.position, scene.audience, scene.inline, call.text)
         if key not in self._found:
             self._found[key] = tuple(self._search(scene, call))
         return self._found[key]
 
     def forget(self, function: str) -> None:
         """Merge this network's forwards no more."""
-        self.levers = self.levers.without_merging(function)
+        self.merged.discard(function)
         self._found.clear()
 
     def _search(self, scene: Scene, call: Call) -> Iterator[Companion]:
         if not self._simple(scene, call):
             return
         waiting = list(pending(scene))
-        readiness = _Readiness(scene, self.levers.quiet, waiting)
+        readiness = _Readiness(scene, self.quiet, waiting)
         for signal, expression in waiting:
             if not isinstance(expression, Call) or expression.text == call.text:
                 continue

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ganforge.engine.levers.merging import pending
 from ganforge.engine.nested import made_of_tensors, map_tensors, tensors
-from ganforge.engine.scene import Scene, Turn
+from ganforge.engine.scene import Plan, Scene
 from ganforge.engine.state import host_generators, restore_host_generators
 from ganforge.errors import TrainingFailed
 from ganforge.recipe.expressions import Call, Expression, Name, Negative
@@ -62,10 +62,9 @@ class Recorder:
 
     def __init__(self, trainer: Trainer, record: Record[Any]) -> None:
         self.trainer, self.record = trainer, record
-        self.seen: Counter[int] = Counter()
-        self.recordings: dict[int, RecordedPasses] = {}
-        """By plan, alive as long as the trainer is."""
-        self.refused: dict[int, str] = {}
+        self.seen: Counter[Plan] = Counter()
+        self.recordings: dict[Plan, RecordedPasses] = {}
+        self.refused: dict[Plan, str] = {}
         """Why steps of a plan are taken as ever."""
         # Weights that change are read from the device, where they can be written between replays.
         self.moving = {place: weight for place, weight in trainer.weights.items() if callable(weight)}
@@ -73,25 +72,25 @@ class Recorder:
         self.dials = {place: torch.zeros((), device=device, dtype=dtype) for place in self.moving}
         trainer.weights |= self.dials
 
-    def passes(self, plan: Sequence[Turn], batches: Sequence[Mapping[str, Tensor]]) -> RecordedPasses | None:
+    def passes(self, plan: Plan, batches: Sequence[Mapping[str, Tensor]]) -> RecordedPasses | None:
         """The passes of a step, or None while it should be taken as ever."""
         for place, schedule in self.moving.items():
             self.dials[place].fill_(schedule(self.trainer.progress))
-        self.seen[id(plan)] += 1
-        recording = self.recordings.get(id(plan))
+        self.seen[plan] += 1
+        recording = self.recordings.get(plan)
         if recording is not None:
             recording.feed(batches)
-        elif self.seen[id(plan)] > WARM_UP and id(plan) not in self.refused:
-            recording = self.recordings[id(plan)] = RecordedPasses(plan, batches, self)
+        elif self.seen[plan] > WARM_UP and plan not in self.refused:
+            recording = self.recordings[plan] = RecordedPasses(plan, batches, self)
         return recording
 
     @contextmanager
-    def rehearsal(self, plan: Sequence[Turn]) -> Iterator[None]:
+    def rehearsal(self, plan: Plan) -> Iterator[None]:
         """Around passes taken as ever: those that wait for the device cannot be recorded, and are told by their line.
 
         A recording that fails halfway leaves a GPU's random generator unusable: it is better not to begin it.
         """
-        if self.trainer.precision.device.type != "cuda" or self.seen[id(plan)] != WARM_UP:
+        if self.trainer.precision.device.type != "cuda" or self.seen[plan] != WARM_UP:
             yield
             return
         with warnings.catch_warnings(record=True) as caught:
@@ -107,13 +106,13 @@ class Recorder:
             else:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
-    def refuse(self, plan: Sequence[Turn], reason: str) -> None:
+    def refuse(self, plan: Plan, reason: str) -> None:
         """Take the steps of this plan as ever."""
         if reason not in self.refused.values():
             phases = " and ".join(f"'{turn.phase.name}'" for turn in plan)
             warnings.warn(f"steps of {phases} are not replayed from CUDA graphs: {reason}", stacklevel=1)
-        self.refused[id(plan)] = reason
-        self.recordings.pop(id(plan), None)
+        self.refused[plan] = reason
+        self.recordings.pop(plan, None)
 
 
 @dataclass
@@ -199,7 +198,7 @@ class Take:
 class RecordedPasses:
     """The passes of one plan: recorded in its first step, replayed in the others."""
 
-    def __init__(self, plan: Sequence[Turn], batches: Sequence[Mapping[str, Tensor]], recorder: Recorder) -> None:
+    def __init__(self, plan: Plan, batches: Sequence[Mapping[str, Tensor]], recorder: Recorder) -> None:
         self.plan, self.recorder, self.trainer = plan, recorder, recorder.trainer
         self.batches = [{name: field.clone() for name, field in batch.items()} for batch in batches]
         program, progress = self.trainer.program, self.trainer.progress
@@ -237,7 +236,7 @@ class RecordedPasses:
     def _record(self, position: int) -> Sequence[Verdict]:
         for scene in self.scenes:
             scene.begin(position)
-        if id(self.plan) in self.recorder.refused:  # in an earlier phase of this step
+        if self.plan in self.recorder.refused:  # in an earlier phase of this step
             return self._learn()
         held: list[tuple[dict[str, Any], dict[str, Any]]] = []
         try:
