@@ -19,7 +19,7 @@ from ganforge.engine.levers.choosing import settle
 from ganforge.engine.run import Run
 from ganforge.errors import RecipeError
 from ganforge.recipe.model import RunSettings
-from ganforge.testing import Parity
+from ganforge.testing import Parity, run_recipe
 
 # Adam amplifies the rounding of gradients that a norm cancels; a mistake is larger by orders of magnitude.
 ROUNDING = 1e-6
@@ -288,6 +288,13 @@ def test_compiled_networks_train_alike_and_are_compiled_once(name: str, size: in
     before = compiler.graphs
     compiled.train(compiled.batches(3))
     assert compiler.graphs == before
+
+
+def test_a_run_tells_how_often_it_compiled() -> None:
+    done = run_recipe(TINY / "wgan_ring.yaml", "run.compile=true", "run.precision=fp32", steps=4)
+    counts = done.scalars["speed/compilations"]
+    assert counts[1] > 0
+    assert len(set(counts[1:])) == 1
 
 
 def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: M
         graphs = False
         notes.append(f"no CUDA graphs: {reason}")
     if recipe.run.precision == "bf16" and device.type == "cpu" and not torch.cpu._is_amx_tile_supported():
-        notes.append("this CPU has no AMX: run.precision=fp32 would be faster than bf16")
+        notes.append("this CPU has no AMX: run.precision=fp32 may be faster than bf16")
     return Levers(
         merged=plan.mergeable if settled["merge"] else frozenset(),
         quiet=plan.quiet,
