@@ -11,7 +11,18 @@ from ganforge.hookspecs import Register, hookimpl
 
 if TYPE_CHECKING:
     from ganforge.engine.run import Run
-    from ganforge.parts import Callback, Context, Dataset, Metric, Progress, Sample, Samples, traits
+    from ganforge.parts import (
+        Callback,
+        Context,
+        Dataset,
+        Diagnosis,
+        Direction,
+        Metric,
+        Progress,
+        Sample,
+        Samples,
+        traits,
+    )
 
 __version__ = "0.1.0"
 
@@ -19,6 +30,8 @@ __all__ = [
     "Callback",
     "Context",
     "Dataset",
+    "Diagnosis",
+    "Direction",
     "EnvironmentFault",
     "GanforgeError",
     "Metric",
@@ -36,7 +49,8 @@ __all__ = [
 ]
 
 _HOMES = {"Run": "ganforge.engine.run"} | dict.fromkeys(
-    ("Callback", "Context", "Dataset", "Metric", "Progress", "Sample", "Samples", "traits"), "ganforge.parts"
+    ("Callback", "Context", "Dataset", "Diagnosis", "Direction", "Metric", "Progress", "Sample", "Samples", "traits"),
+    "ganforge.parts",
 )
 
 

@@ -183,6 +183,19 @@ def centre_square(image: Tensor) -> Tensor:
     return _transforms().center_crop(image, [side])
 
 
+# From dark to bright as errors grow, and in order of brightness in print and to the colour-blind.
+_HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
+
+
+def heat_map(values: Tensor) -> Tensor:
+    """Values `[H, W]` from 0 (black) to 1 (pale yellow) as colours: uint8 `[3, H, W]`; larger ones are as 1."""
+    colours = torch.tensor(_HEAT, dtype=torch.float32)
+    place = values.float().clamp(0, 1) * (len(colours) - 1)
+    below = place.long().clamp(max=len(colours) - 2)
+    mixed = torch.lerp(colours[below], colours[below + 1], (place - below)[..., None])
+    return mixed.round().to(torch.uint8).permute(2, 0, 1)
+
+
 def label_grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str]) -> Tensor:
     """Pictures in rows and labelled columns on white: uint8 `[3, H, W]`.
 

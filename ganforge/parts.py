@@ -57,6 +57,38 @@ class Progress:
         return self.total_steps / self.steps_per_epoch
 
 
+@dataclass(frozen=True)
+class Direction:
+    """A signal that a discriminator judges: a translation, or a picture made from noise."""
+
+    name: str
+    """`a2b`, or the signal's name."""
+    source: str | None
+    """The batch field that is translated; none where pictures are made from noise."""
+    translated: str
+    """The signal."""
+    target: str
+    """The batch field that the judge is shown as real."""
+    judge: str
+    """The discriminator."""
+    recovered: str | None
+    """The signal that translates back, where a loss compares it with the source."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Something that goes wrong in a run, in words for whoever trains it."""
+
+    name: str
+    """In lower_snake: `discriminator_wins`."""
+    message: str
+    """What is wrong, with the figures that show it."""
+    cure: str
+    """What to try."""
+    link: str = ""
+    """Where the documents say more."""
+
+
 def traits(
     *, wrt: tuple[str, ...] = (), scores: tuple[str, ...] = (), couples_samples: bool = False
 ) -> Callable[[F], F]:
@@ -166,14 +198,23 @@ class Callback:
     def statistics_read(self, run: Run, scalars: Mapping[str, float]) -> None:
         """Every `run.log_every` steps: the means of all scalars since the last time, by TensorBoard tag."""
 
-    def images_drawn(self, run: Run, panel: Tensor) -> None:
-        """A labelled panel of the fixed validation images was drawn: uint8 `[3, H, W]`."""
+    def distributions_read(self, run: Run, distributions: Mapping[str, Tensor]) -> None:
+        """Every `run.images_every` steps: all the values behind some means of this step, such as verdicts, by tag."""
+
+    def images_drawn(self, run: Run, panels: Mapping[str, Tensor]) -> None:
+        """Labelled panels of the fixed validation images were drawn: uint8 `[3, H, W]`, by name, such as `a2b`.
+
+        `run.drawn` has the values themselves.
+        """
 
     def metrics_computed(self, run: Run, figures: Mapping[str, float]) -> None:
         """The recipe's metrics were computed over the validation set."""
 
     def checkpoint_saved(self, run: Run, path: str) -> None:
         """A checkpoint is whole and listed."""
+
+    def diagnosed(self, run: Run, diagnosis: Diagnosis) -> None:
+        """A callback found something wrong, and said so with `run.diagnose`."""
 
     def run_ended(self, run: Run, status: str) -> None:
         """The run is over: `status` is `finished`, `interrupted` or `failed`."""

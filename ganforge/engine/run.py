@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from ganforge.engine.checkpoints import (
     write_text,
 )
 from ganforge.engine.device import Precision, choose_device
+from ganforge.engine.directions import directions
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.folder import RunFolder, machine, now, versions
 from ganforge.engine.lazy import create_lazy_parameters
@@ -34,7 +36,7 @@ from ganforge.engine.state import random_state, restore_random_state, seed_all, 
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
 from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed, UsageError
-from ganforge.parts import Callback, Progress
+from ganforge.parts import Callback, Diagnosis, Progress
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import dump
 from ganforge.registry import Registry
@@ -69,12 +71,23 @@ class Run:
         self.trainer = Trainer(recipe, cast, precision, beginning, self.levers)
         if self.levers.graphs:
             self.trainer.record(CudaGraphs())
-        self.validation = Validation(self.trainer, recipe.dataset.validation() or samples)
+        self.directions = directions(recipe, self.plan.shapes)
+        """What is translated into what, or made from noise, and who judges it."""
+        self.validation = Validation(
+            self.trainer.program,
+            precision,
+            recipe.dataset.validation() or samples,
+            self.directions,
+            self.trainer.averages,
+            lambda: self.trainer.progress,
+        )
         seed_all(recipe.run.seed)
         self.resumed_at: int | None = None
         """The step that a resumed run went on from."""
         self.figures: dict[str, float] = {}
         """The latest metrics, by name."""
+        self.diagnoses: dict[str, Diagnosis] = {}
+        """What callbacks found wrong so far, by name."""
         self.status = "running"
         self._stop_signal: signal.Signals | None = None
         self.callbacks = _build_callbacks(recipe, registry)
@@ -100,6 +113,21 @@ class Run:
     def images_per_step(self) -> int:
         """Training samples that a step sees."""
         return self.recipe.loader.batch_size * self.recipe.run.accumulate
+
+    @property
+    def drawn(self) -> Mapping[str, Sequence[Tensor]]:
+        """What the panels last showed, and the signals of the directions, by their text: float `[C, H, W]` in `[-1, 1]`
+        on the CPU, one for each fixed sample; by averaged weights (EMA) where there are some."""
+        return self.validation.drawn
+
+    def diagnose(self, diagnosis: Diagnosis) -> None:
+        """Say that something goes wrong: on the terminal, in TensorBoard, and in `run.json`. Each name is told once."""
+        if diagnosis.name in self.diagnoses:
+            return
+        self.diagnoses[diagnosis.name] = diagnosis
+        told = self.record.get("diagnoses", [])
+        self._record.note(diagnoses=[*told, {"step": self.step, **dataclasses.asdict(diagnosis)}])
+        self._emit("diagnosed", diagnosis)
 
     @property
     def record(self) -> Mapping[str, Any]:
@@ -225,7 +253,7 @@ class Run:
 
     def _take(self, batches: Iterator[Batch]) -> None:
         settings = self.recipe.run
-        if self.step == 0 and settings.images:
+        if self.step == 0 and self.validation.columns:
             self._draw()
         if self.step == 0 and self.recipe.metrics and settings.metrics_every:
             self._measure()  # what training starts from
@@ -249,7 +277,7 @@ class Run:
         if self._logs(self.step):
             self._read_statistics()
         jobs = {
-            self._draw: bool(settings.images) and (last or self._due(settings.images_every)),
+            self._draw: bool(self.validation.columns) and (last or self._due(settings.images_every)),
             self._measure: bool(self.recipe.metrics) and (last or self._due(settings.metrics_every)),
             self._save: last or self._stop_signal is not None or self._due(settings.checkpoint_every),
         }
@@ -285,7 +313,7 @@ class Run:
 
     def _draw(self) -> None:
         self.trainer.bad_losses.check()
-        self._emit("images_drawn", self.validation.panel())
+        self._emit("images_drawn", self.validation.panels())
 
     def _measure(self) -> None:
         self.trainer.bad_losses.check()
@@ -298,8 +326,11 @@ class Run:
         if (saved := checkpoints(folder)) and step_of(saved[-1]) == self.step:
             return
         self._refuse_ruined_weights()
-        averages = {n: a.module for p in self.trainer.players.values() for n, a in p.ema.items()}
-        ema = {f"{name}.{key}": tensor for name, net in averages.items() for key, tensor in net.state_dict().items()}
+        ema = {
+            f"{name}.{key}": tensor
+            for name, net in self.trainer.averages().items()
+            for key, tensor in net.state_dict().items()
+        }
         training = {"trainer": self.trainer.state_dict(), "random": random_state()}
         path = save_checkpoint(folder, self.step, Checkpoint(self.trainer.cast.networks.state_dict(), ema, training))
         prune(folder, settings.keep_last, settings.keep_every)

@@ -82,6 +82,10 @@ class Trainer:
             (phase.name, loss.name): _weight(loss.weight) for phase in recipe.phases for loss in phase.losses
         }
 
+    def averages(self) -> dict[str, nn.Module]:
+        """The moving averages of networks, by name."""
+        return {name: average.module for player in self.players.values() for name, average in player.ema.items()}
+
     def record(self, record: Record[Any]) -> None:
         """From now on, record passes and replay them: `record` says how."""
         self.recorder = Recorder(self, record)

@@ -9,18 +9,13 @@ import torch
 from torch import Tensor
 
 from ganforge import images
-from ganforge.engine.cast import build_cast
-from ganforge.engine.checkpoints import checkpoints, load_checkpoint
-from ganforge.engine.device import Precision, choose_device
-from ganforge.engine.dryrun import DryRun, dry_run
-from ganforge.engine.lazy import create_lazy_parameters
-from ganforge.engine.levers import Levers
-from ganforge.engine.levers.calls import Calls
+from ganforge.engine.device import Precision
+from ganforge.engine.dryrun import DryRun
 from ganforge.engine.loader import to_device
 from ganforge.engine.scene import Program, Scene
+from ganforge.engine.trained import open_trained
 from ganforge.errors import UsageError
 from ganforge.parts import Progress
-from ganforge.recipe import open_recipe
 from ganforge.recipe.expressions import Name
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.scope import dependencies
@@ -66,23 +61,11 @@ class Translator:
         Raises:
             UsageError: the run has no checkpoint, or no such signal.
         """
-        folder, checkpoint = _locate(run)
-        recipe = open_recipe(str(folder), (), registry)
-        plan = dry_run(recipe)
-        name, field = _choose(recipe, plan, signal)
-        how = Precision(precision, choose_device(device))
-        how.set_up()
-        cast = build_cast(recipe, how.place)
-        if plan.lazy:
-            create_lazy_parameters(recipe, cast, how)
-        loaded = load_checkpoint(checkpoint)
-        use_average = averaged and bool(loaded.ema)
-        cast.networks.load_state_dict(loaded.networks | (loaded.ema if use_average else {}))
-        cast.networks.eval()
-        kind = "averaged weights" if use_average else "raw weights" if loaded.ema else "weights"
+        trained = open_trained(run, registry, device=device, averaged=averaged, precision=precision)
+        recipe = trained.recipe
+        name, field = _choose(recipe, trained.plan, signal)
         channels = recipe.dataset.shapes()[field][0]
-        calls = Calls(cast, how.forward(), Levers(compiled=frozenset(recipe.networks) if compiled else frozenset()))
-        return cls(Program(recipe, cast, calls), name, field, channels, f"{kind} of {checkpoint.name}", how)
+        return cls(trained.program(compiled), name, field, channels, trained.weights, trained.precision)
 
     @property
     def text(self) -> str:
@@ -109,16 +92,6 @@ class Translator:
             raise UsageError(message) from error
         # Networks that halve and double again round sizes up: what is more than the picture had is cut off.
         return images.to_uint8(result[0].float().cpu())[:, :height, :width]
-
-
-def _locate(run: Path) -> tuple[Path, Path]:
-    """The run's folder, and the checkpoint."""
-    if (run / "manifest.json").is_file():
-        return run.resolve().parent.parent, run
-    found = checkpoints(run / "checkpoints")
-    if not found:
-        raise UsageError(f"{run} has no checkpoint; give a run's folder, such as runs/my_recipe/0001, or one in it")
-    return run, found[-1]
 
 
 def _choose(recipe: Recipe, plan: DryRun, wanted: str | None) -> tuple[str, str]:

@@ -3,41 +3,119 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from ganforge import images
 from ganforge.engine.cast import build_metric, derive_seed, evaluating
+from ganforge.engine.device import Precision
 from ganforge.engine.loader import to_device
 from ganforge.engine.nested import map_tensors
-from ganforge.engine.scene import Scene
+from ganforge.engine.scene import Program, Scene
 from ganforge.engine.state import random_state, restore_random_state, seed_all
-from ganforge.engine.training import Trainer
-from ganforge.parts import Sample, Samples
+from ganforge.parts import Direction, Progress, Sample, Samples
+from ganforge.recipe.expressions import Name
 from ganforge.recipe.model import Bound
 
 BATCH = 8
+BEGINNING = Progress(0, 1, 1)
+
+Values = dict[str, list[Tensor]]
+"""Pictures by their text: float `[C, H, W]` on the CPU, one for each shown sample."""
 
 
 class Validation:
-    """Panels and metrics over the validation samples; over training samples where a dataset has no others."""
+    """Panels and metrics over validation samples.
 
-    def __init__(self, trainer: Trainer, samples: Samples) -> None:
-        self.trainer, self.samples, self.recipe = trainer, samples, trainer.recipe
-        count = min(self.recipe.run.images_count, len(samples))
+    Args:
+        program: the recipe and its cast.
+        precision: what it computes in.
+        samples: the validation samples; training samples where a dataset has no others.
+        directions: what is translated into what: each has a panel of its own.
+        averages: gives the moving averages of networks, by name: they are what is judged.
+        progress: gives how far the training is, for schedules in expressions.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        precision: Precision,
+        samples: Samples,
+        directions: Sequence[Direction],
+        averages: Callable[[], Mapping[str, nn.Module]] = dict,
+        progress: Callable[[], Progress] = lambda: BEGINNING,
+    ) -> None:
+        self.program, self.precision, self.samples = program, precision, samples
+        self.averages, self.progress = averages, progress
+        self.recipe = program.recipe
+        fields = self.recipe.dataset.validation_shapes()
+        self.directions = [d for d in directions if d.target in fields and (d.source is None or d.source in fields)]
+        self.columns = self._columns()
+        """The texts of each panel's columns, by the panel's name."""
+        self.drawn: Values = {}
+        """What the panels last showed, and the signals of the directions."""
+        count = min(self.recipe.run.images_count, len(samples)) if self.columns else 0
         # Spread over the set: neighbours in a folder are often frames of one scene.
         self.shown = [self._sample(index * len(samples) // count) for index in range(count)]
 
-    def panel(self) -> Tensor:
-        """A labelled grid, uint8 `[3, H, W]`: a row for each shown sample, a column for each of `run.images`."""
-        with self._apart():
-            columns = [self._images(sample) for sample in self.shown]
-        return images.label_grid(columns, [written.text for written in self.recipe.images])
+    # Panels
+
+    def _columns(self) -> dict[str, list[str]]:
+        """`run.images`, or else the signals of each direction; a panel begins with what its direction translates."""
+        if self.recipe.run.images is None:
+            signals = {d.name: (d.source, d.translated, d.recovered, d.target) for d in self.directions}
+            return {name: [text for text in dict.fromkeys(texts) if text] for name, texts in signals.items()}
+        beginnings = {d.source or d.translated: d.name for d in reversed(self.directions)}
+        panels: dict[str, list[str]] = {}
+        name = next(iter(beginnings.values()), "panel")
+        for written in self.recipe.images:
+            name = beginnings.get(written.text, name)
+            panels.setdefault(name, []).append(written.text)
+        return panels
+
+    def panels(self) -> dict[str, Tensor]:
+        """Labelled grids by name, uint8 `[3, H, W]`: a row for each shown sample, a column for each of `run.images`.
+
+        Beside a translation by averaged weights stands that by the raw ones; beside what was translated back, a map of
+        where it differs from the original.
+        """
+        self.drawn = self._draw(averaged=True)
+        raw = self._draw(averaged=False) if self.averages() else {}
+        return {name: self._panel(texts, raw) for name, texts in self.columns.items()}
+
+    def _panel(self, texts: Sequence[str], raw: Values) -> Tensor:
+        translated, sources = set[str](), dict[str, str]()
+        for direction in self.directions:
+            translated.add(direction.translated)
+            if direction.source and direction.recovered:
+                sources[direction.recovered] = direction.source
+        columns: dict[str, list[Tensor]] = {}
+        for text in texts:
+            columns[text] = [images.to_uint8(picture).expand(3, -1, -1) for picture in self.drawn[text]]
+            if text in translated and raw:
+                columns[f"{text} raw"] = [images.to_uint8(picture).expand(3, -1, -1) for picture in raw[text]]
+            if text in sources:
+                pairs = zip(self.drawn[text], self.drawn[sources[text]], strict=True)
+                columns[f"{text} error"] = [images.heat_map((one - other).abs().mean(0)) for one, other in pairs]
+        return images.label_grid(list(zip(*columns.values(), strict=True)), list(columns))
+
+    def _draw(self, averaged: bool) -> Values:
+        signals = {n: Name(n, 0, len(n), n) for d in self.directions for n in _signals(d)}
+        wanted = {written.text: written.expression for written in self.recipe.images} | signals
+        values: Values = {text: [] for text in wanted}
+        with self._apart(averaged):
+            for sample in self.shown:
+                scene = self._scene([sample])
+                for text, expression in wanted.items():
+                    values[text].append(self.precision.widen(scene.value(expression))[0].float().cpu())
+        return values
+
+    # Metrics
 
     def metrics(self) -> dict[str, float]:
         """The recipe's metrics over all validation samples, by name."""
@@ -55,32 +133,29 @@ class Validation:
             figures |= _prefixed(name, result) if isinstance(result, Mapping) else {name: float(result)}
         return figures
 
+    # Values
+
     def _sample(self, index: int) -> Sample:
         return self.samples.sample(index, random.Random(index))
 
     def _scene(self, samples: list[Sample]) -> Scene:
-        batch = to_device(default_collate(samples), self.trainer.precision)
-        return Scene(self.trainer.program, batch, (), self.trainer.progress)
+        batch = to_device(default_collate(samples), self.precision)
+        return Scene(self.program, batch, (), self.progress())
 
     def _value(self, scene: Scene, bound: Bound) -> Any:
         if isinstance(bound, tuple):
             return [self._value(scene, written) for written in bound]
-        return map_tensors(self.trainer.precision.widen, scene.value(bound.expression))
-
-    def _images(self, sample: Sample) -> list[Tensor]:
-        scene = self._scene([sample])
-        values = (self._value(scene, written) for written in self.recipe.images)
-        return [images.to_uint8(value[0].float().cpu()).expand(3, -1, -1) for value in values]
+        return map_tensors(self.precision.widen, scene.value(bound.expression))
 
     @contextmanager
-    def _apart(self) -> Iterator[None]:
+    def _apart(self, averaged: bool = True) -> Iterator[None]:
         """What is drawn or measured must not change what is trained: modes, random generators, replay buffers."""
-        cast = self.trainer.cast
+        cast = self.program.cast
         before, ops = random_state(), cast.ops
         cast.ops = cast.copied_ops(name for name in cast.rngs if self._uses(name))
         seed_all(derive_seed(self.recipe.run.seed, "validation"))  # the same noise in every panel
         try:
-            with evaluating(cast.networks), self._averaged(), torch.no_grad():
+            with evaluating(cast.networks), self._averaged() if averaged else nullcontext(), torch.no_grad():
                 yield
         finally:
             cast.ops = ops
@@ -89,11 +164,10 @@ class Validation:
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """Networks that have a moving average are judged by it."""
-        networks = self.trainer.cast.networks
-        raw = {name: networks[name] for player in self.trainer.players.values() for name in player.ema}
-        for player in self.trainer.players.values():
-            for name, average in player.ema.items():
-                networks[name] = average.module.eval()
+        networks, averages = self.program.cast.networks, self.averages()
+        raw = {name: networks[name] for name in averages}
+        for name, average in averages.items():
+            networks[name] = average.eval()
         try:
             yield
         finally:
@@ -101,11 +175,16 @@ class Validation:
                 networks[name] = network
 
     def _uses(self, op: str) -> bool:
-        written = [*self.recipe.images]
+        written = [*self.recipe.images, *(self.recipe.signals[d.translated] for d in self.directions)]
         for metric in self.recipe.metrics:
             for bound in metric.inputs.values():
                 written += bound if isinstance(bound, tuple) else (bound,)
-        return any(op in self.trainer.program.path(item.expression) for item in written)
+        return any(op in self.program.path(item.expression) for item in written)
+
+
+def _signals(direction: Direction) -> list[str]:
+    names = direction.source, direction.translated, direction.recovered, direction.target
+    return [name for name in names if name]
 
 
 def _prefixed(name: str, figures: Mapping[str, float]) -> dict[str, float]:

@@ -72,8 +72,8 @@ class RunSettings(Settings):
     """Batches whose gradients are averaged into one step."""
     on_bad_loss: Literal["stop", "skip"] = "stop"
     """`stop` at a NaN or infinite loss, or `skip` that phase and count it."""
-    images: tuple[str, ...] = ()
-    """Signals and batch fields to draw, for the same validation samples each time."""
+    images: tuple[str, ...] | None = None
+    """Signals and batch fields to draw, for the same validation samples each time; by default each translation."""
     images_count: Count = 4
     """How many samples are drawn."""
     images_every: Every = 1000

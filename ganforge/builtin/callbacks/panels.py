@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from ganforge.images import write_image
 
 
 class Panels(Callback):
-    """Writes each panel as `images/step_0001000.png` in the run's folder; a file appears whole or not at all.
+    """Writes each panel as `images/a2b/step_0001000.png` in the run's folder; a file appears whole or not at all.
 
     Where the disk is full, a warning says so and the training goes on.
     """
@@ -19,11 +20,12 @@ class Panels(Callback):
     def __init__(self) -> None:
         self._warned = False
 
-    def images_drawn(self, run: Run, panel: Tensor) -> None:
-        folder = run.folder / "images"
+    def images_drawn(self, run: Run, panels: Mapping[str, Tensor]) -> None:
         try:
-            folder.mkdir(exist_ok=True)
-            write_image(folder / f"step_{run.step:07d}.png", panel)
+            for name, panel in panels.items():
+                folder = run.folder / "images" / name
+                folder.mkdir(parents=True, exist_ok=True)
+                write_image(folder / f"step_{run.step:07d}.png", panel)
         except (OSError, EnvironmentFault) as error:
             if not self._warned:
                 warnings.warn(f"panels are lost from step {run.step} on, the training goes on: {error}", stacklevel=2)

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from ganforge import Callback, Run
+from ganforge import Callback, Diagnosis, Run
 from ganforge.builtin.callbacks.charts import layout
 from ganforge.builtin.callbacks.hyperparameters import columns, hyperparameters, session_end, session_start
 
@@ -50,8 +50,23 @@ class TensorBoard(Callback):
 
         self._write(write)
 
-    def images_drawn(self, run: Run, panel: Tensor) -> None:
-        self._write(lambda writer: writer.add_image("images/panel", panel, run.step))
+    def distributions_read(self, run: Run, distributions: Mapping[str, Tensor]) -> None:
+        def write(writer: SummaryWriter) -> None:
+            for tag, values in distributions.items():
+                writer.add_histogram(tag, values, run.step)
+
+        self._write(write)
+
+    def images_drawn(self, run: Run, panels: Mapping[str, Tensor]) -> None:
+        def write(writer: SummaryWriter) -> None:
+            for name, panel in panels.items():
+                writer.add_image(f"images/{name}", panel, run.step)
+
+        self._write(write)
+
+    def diagnosed(self, run: Run, diagnosis: Diagnosis) -> None:
+        text = f"**{diagnosis.message}**\n\n{diagnosis.cure}\n\n{diagnosis.link}"
+        self._write(lambda writer: writer.add_text(f"diagnoses/{diagnosis.name}", text, run.step))
 
     def metrics_computed(self, run: Run, figures: Mapping[str, float]) -> None:
         def write(writer: SummaryWriter) -> None:

@@ -244,7 +244,7 @@ class _Report:
         """How often the whole recipe does what it does between steps: every so many, at the end, some at the start."""
         settings = self.recipe.run
         counts = {"checkpoints": math.ceil(steps / settings.checkpoint_every)}
-        if settings.images:
+        if self.run.validation.columns:
             counts["panels"] = 1 + math.ceil(steps / settings.images_every)
         if self.recipe.metrics:
             counts["metrics"] = 1 + math.ceil(steps / settings.metrics_every) if settings.metrics_every else 1

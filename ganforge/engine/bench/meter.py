@@ -57,7 +57,7 @@ class Meter(Callback):
         self.startup_s = self.startup_s or self._mark - self.began
         self.memory_gib = scalars.get("memory/reserved_GiB", scalars.get("memory/resident_GiB", 0.0))
 
-    def images_drawn(self, run: Run, panel: object) -> None:
+    def images_drawn(self, run: Run, panels: object) -> None:
         self._note(run, "panels", "metrics" if run.recipe.metrics else "checkpoints")
 
     def metrics_computed(self, run: Run, figures: Mapping[str, float]) -> None:

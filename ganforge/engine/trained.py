@@ -1,0 +1,100 @@
+"""What a run has learnt, read from one of its checkpoints: for whatever comes after training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganforge.engine.cast import Cast, build_cast
+from ganforge.engine.checkpoints import checkpoints, load_checkpoint, step_of
+from ganforge.engine.device import Precision, choose_device
+from ganforge.engine.dryrun import DryRun, dry_run
+from ganforge.engine.lazy import create_lazy_parameters
+from ganforge.engine.levers import Levers
+from ganforge.engine.levers.calls import Calls
+from ganforge.engine.scene import Program
+from ganforge.errors import UsageError
+from ganforge.recipe import open_recipe
+from ganforge.recipe.model import Recipe
+from ganforge.registry import Registry
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A recipe with the weights of a checkpoint, in evaluation mode."""
+
+    recipe: Recipe
+    plan: DryRun
+    cast: Cast
+    precision: Precision
+    folder: Path
+    """Of the run."""
+    checkpoint: Path
+    averaged: bool
+    """Whether networks that have a moving average (EMA) are the average."""
+    has_average: bool
+
+    @property
+    def step(self) -> int:
+        """Steps taken until the checkpoint."""
+        return step_of(self.checkpoint)
+
+    @property
+    def weights(self) -> str:
+        """Which weights these are, in words."""
+        kind = "averaged weights" if self.averaged else "raw weights" if self.has_average else "weights"
+        return f"{kind} of {self.checkpoint.name}"
+
+    def program(self, compiled: bool = False) -> Program:
+        """Its signals, ready to be computed; `compiled` generates code for each size of picture."""
+        levers = Levers(compiled=frozenset(self.recipe.networks) if compiled else frozenset())
+        return Program(self.recipe, self.cast, Calls(self.cast, self.precision.forward(), levers))
+
+
+def open_trained(
+    run: Path,
+    registry: Registry,
+    *,
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+    averaged: bool = True,
+    precision: str = "fp32",
+) -> Trained:
+    """Load a run's newest checkpoint, or a given one.
+
+    Args:
+        run: the run's folder, or a checkpoint's.
+        registry: where parts are found.
+        overrides: of its recipe, such as `data.root=elsewhere`; the networks must stay as they are.
+        device: as `run.device`.
+        averaged: use the moving average (EMA) where there is one.
+        precision: what the networks compute in, as `run.precision`.
+
+    Raises:
+        UsageError: the run has no checkpoint.
+        EnvironmentFault: the checkpoint is damaged.
+    """
+    folder, checkpoint = _locate(run)
+    recipe = open_recipe(str(folder), overrides, registry)
+    plan = dry_run(recipe)
+    how = Precision(precision, choose_device(device))
+    how.set_up()
+    cast = build_cast(recipe, how.place)
+    if plan.lazy:
+        create_lazy_parameters(recipe, cast, how)
+    loaded = load_checkpoint(checkpoint)
+    use_average = averaged and bool(loaded.ema)
+    cast.networks.load_state_dict(loaded.networks | (loaded.ema if use_average else {}))
+    cast.networks.eval()
+    return Trained(recipe, plan, cast, how, folder, checkpoint, use_average, bool(loaded.ema))
+
+
+def _locate(run: Path) -> tuple[Path, Path]:
+    """The run's folder, and the checkpoint."""
+    if (run / "manifest.json").is_file():
+        return run.resolve().parent.parent, run
+    found = checkpoints(run / "checkpoints")
+    if not found:
+        raise UsageError(f"{run} has no checkpoint; give a run's folder, such as runs/my_recipe/0001, or one in it")
+    return run, found[-1]
