@@ -90,23 +90,34 @@ class Diagnosis:
 
 
 def traits(
-    *, wrt: tuple[str, ...] = (), scores: tuple[str, ...] = (), couples_samples: bool = False
+    *,
+    wrt: tuple[str, ...] = (),
+    scores: tuple[str, ...] = (),
+    boundary: float | None = None,
+    couples_samples: bool = False,
+    replays: bool = False,
 ) -> Callable[[F], F]:
-    """Declare what the engine should know about a loss or a network; it decorates a function or an `nn.Module` class.
+    """Declare what the engine should know about a loss, a network or an op; it decorates a function or a class.
 
     Args:
         wrt: inputs that the loss differentiates with respect to (R1, path length). They are made differentiable
             before the other inputs are evaluated, so a penalty shares its forward with the adversarial loss.
         scores: inputs whose mean is worth watching (a discriminator's verdicts); it becomes the TensorBoard scalar
             `scores/<network>/<input>`.
+        boundary: the verdict that is neither real nor fake, 0 for logits. Of the inputs in `scores`, `real` should be
+            above and all others below; the share that is becomes `accuracy/<network>/<input>`.
         couples_samples: whether the samples of a batch change each other's results: a loss that is no mean over
             samples, or a layer such as minibatch statistics. Batch norm is known without being declared.
+        replays: whether an op may return earlier samples instead of those that it is given: verdicts on them are
+            called `pooled`.
     """
 
     def decorate(part: F) -> F:
         part.wrt = wrt  # type: ignore[attr-defined]
         part.scores = scores  # type: ignore[attr-defined]
+        part.boundary = boundary  # type: ignore[attr-defined]
         part.couples_samples = couples_samples  # type: ignore[attr-defined]
+        part.replays = replays  # type: ignore[attr-defined]
         return part
 
     return decorate

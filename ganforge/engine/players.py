@@ -74,6 +74,12 @@ class Player:
         scaled = self.scaler.scale(total) if self.scaler else total
         scaled.backward(inputs=self.parameters if inputs_only else None)
 
+    def norm_of(self, loss: Tensor) -> Tensor:
+        """The norm of one loss's gradient, which is not added to any; its graph stays. With fp16 it is scaled."""
+        scaled = self.scaler.scale(loss) if self.scaler else loss
+        gradients = torch.autograd.grad(scaled, self.parameters, retain_graph=True, allow_unused=True)
+        return nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
+
     def gradient_norm(self) -> Tensor:
         """The norm of all gradients together, on the device."""
         if self.scaler:

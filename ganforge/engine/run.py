@@ -265,7 +265,7 @@ class Run:
             for _ in range(settings.accumulate):
                 micro.append(next(batches))
                 waited += self.loader.wait_s
-            self.trainer.step(micro, log=self._logs(self.step + 1))
+            self.trainer.step(micro, log=self._logs(self.step + 1), examine=self._examines(self.step + 1))
             self.trainer.stopwatch.add("seconds/data_wait", waited)
             self.trainer.stopwatch.steps += 1
             self._emit("step_ended")
@@ -276,6 +276,8 @@ class Run:
         settings = self.recipe.run
         if self._logs(self.step):
             self._read_statistics()
+        if distributions := self.trainer.distributions:
+            self._emit("distributions_read", {tag: values.float().cpu() for tag, values in distributions.items()})
         jobs = {
             self._draw: bool(self.validation.columns) and (last or self._due(settings.images_every)),
             self._measure: bool(self.recipe.metrics) and (last or self._due(settings.metrics_every)),
@@ -292,12 +294,17 @@ class Run:
         """Whether statistics are read after this many steps: the first and the last are always of interest."""
         return step % self.recipe.run.log_every == 0 or step in (1, self.total_steps)
 
+    def _examines(self, step: int) -> bool:
+        """Whether a step is looked into: it takes about twice as long."""
+        return step % self.recipe.run.images_every == 0 or step in (1, self.total_steps)
+
     def _read_statistics(self) -> None:
         self.trainer.bad_losses.check()
         scalars = self.trainer.statistics.read()
         seconds = self.trainer.stopwatch.read()
         scalars |= {f"learning_rate/{p.name}": p.learning_rate for p in self.trainer.players.values()}
         scalars |= {f"speed/{name}": value for name, value in seconds.items()}
+        scalars["speed/data_wait_share"] = min(1.0, seconds.get("seconds/data_wait", 0.0) / seconds["seconds/step"])
         scalars["speed/images_per_second"] = self.images_per_step / seconds["seconds/step"]
         if self.device.type == "cuda":
             scalars["memory/allocated_GiB"] = torch.cuda.max_memory_allocated(self.device) / 2**30

@@ -20,9 +20,9 @@ from ganforge.engine.nested import map_tensors
 from ganforge.engine.players import Player
 from ganforge.engine.scene import Plan, Program, Scene, Turn
 from ganforge.engine.statistics import Statistics, Stopwatch
+from ganforge.engine.verdicts import Verdicts
 from ganforge.errors import TrainingFailed
 from ganforge.parts import Progress
-from ganforge.recipe.expressions import Call, Expression, Name
 from ganforge.recipe.model import Bound, LossUse, PartUse, PhaseUse, Recipe
 
 Batch = Mapping[str, Tensor]
@@ -77,6 +77,11 @@ class Trainer:
         self.recorder: Recorder | None = None
         """Replays passes instead of launching them anew; `record` starts it."""
         self.bad_losses = BadLosses(recipe, precision.device)
+        self.verdicts = Verdicts(recipe)
+        self.examining = False
+        """Whether this step tells more of itself than others."""
+        self.distributions: dict[str, Tensor] = {}
+        """All verdicts of the last step that was examined, by tag."""
         self._plans: dict[tuple[tuple[str, ...], ...], Plan] = {}
         self.weights: dict[tuple[str, str], float | Tensor | Callable[[Progress], float]] = {
             (phase.name, loss.name): _weight(loss.weight) for phase in recipe.phases for loss in phase.losses
@@ -90,12 +95,14 @@ class Trainer:
         """From now on, record passes and replay them: `record` says how."""
         self.recorder = Recorder(self, record)
 
-    def step(self, batches: Sequence[Batch], log: bool = False) -> None:
+    def step(self, batches: Sequence[Batch], log: bool = False, examine: bool = False) -> None:
         """Take the next step on these micro-batches, whose gradients are averaged.
 
         Args:
             batches: as many as `run.accumulate` says; fields `[N, ...]` on the device.
             log: also gather what costs time: gradient norms.
+            examine: also gather what costs about as much as a step: each loss's share of its player's gradient, and
+                all verdicts. The step itself is the same.
 
         Raises:
             TrainingFailed: a loss is not a finite scalar with a graph. On a GPU a loss that is not finite is
@@ -103,7 +110,9 @@ class Trainer:
         """
         step = self.progress.step
         plan = self._plan(step)
-        passes = (self.recorder and self.recorder.passes(plan, batches)) or Passes(self, plan, batches)
+        self.examining, self.distributions = examine, {}
+        replayed = self.recorder.passes(plan, batches, replay=not examine) if self.recorder else None
+        passes = replayed or Passes(self, plan, batches)
         learnt: dict[str, None] = {}
         for position, turn in enumerate(plan):
             with self.stopwatch.measure(f"seconds/{turn.phase.name}"):
@@ -148,10 +157,12 @@ class Trainer:
         scores: list[tuple[str, Tensor]] = []
         values = [self._loss(turn.phase, loss, scene, scores) for loss in turn.losses]
         # A loss that runs every n-th time stands for n times (lazy regularisation, Karras et al. 2020, appendix B).
-        first, *others = (
+        weighted = [
             self._weight(turn.phase, loss) * loss.every * value for loss, value in zip(turn.losses, values, strict=True)
-        )
-        total = sum(others, first)
+        ]
+        if self.examining and len(weighted) > 1:
+            self._note_shares(turn, weighted)
+        total = sum(weighted[1:], weighted[0])
         with _noting(f"the gradients of player '{turn.phase.train}' cannot be computed"):
             self.players[turn.phase.train].backward(total * share, inputs_only=bool(turn.leaves))
         figures = torch.stack([value.detach() for value in (*values, *(score for _, score in scores))])
@@ -167,25 +178,23 @@ class Trainer:
             inputs = {name: self._input(scene, bound) for name, bound in loss.inputs.items()}
             value = self.cast.losses[phase.name, loss.name](**inputs)
         _check_loss(value, phase, loss, self.progress.step)
-        found = {name: _score(inputs.get(name)) for name in loss.use.part.trait("scores")}
-        scores += [
-            (f"scores/{self._judge(loss, name)}/{name}", score.to(value.dtype))
-            for name, score in found.items()
-            if score is not None
-        ]
+        scores += [(tag, figure.to(value.dtype)) for tag, figure in self.verdicts.figures(loss, inputs)]
+        if self.examining:
+            self.distributions |= self.verdicts.logits(loss, inputs)
         return value.reshape(())
+
+    def _note_shares(self, turn: Turn, weighted: Sequence[Tensor]) -> None:
+        """How much each loss contributes to the gradient: its own gradient's norm among the sum of all."""
+        player = self.players[turn.phase.train]
+        norms = torch.stack([player.norm_of(value) for value in weighted])
+        shares = norms / norms.sum().clamp_min(torch.finfo(norms.dtype).tiny)
+        self.statistics.add_all(tuple(f"shares/{turn.phase.name}/{loss.name}" for loss in turn.losses), shares)
 
     def _input(self, scene: Scene, bound: Bound) -> Any:
         if isinstance(bound, tuple):
             return [self._input(scene, written) for written in bound]
         value = scene.value(bound.expression)
         return value if isinstance(value, nn.Module) else map_tensors(self.precision.widen, value)
-
-    def _judge(self, loss: LossUse, name: str) -> str:
-        """Whose verdict an input of a loss is."""
-        bound = loss.inputs[name]
-        judge = None if isinstance(bound, tuple) else _judge(self.recipe, bound.expression)
-        return judge or loss.name
 
     def _note_ops(self) -> None:
         """What ops tell of themselves."""
@@ -240,15 +249,6 @@ def _check_loss(value: Any, phase: PhaseUse, loss: LossUse, step: int) -> None:
         )
 
 
-def _score(value: Any) -> Tensor | None:
-    """The mean verdict; a judge may look at several sizes."""
-    values = [value] if isinstance(value, Tensor) else value
-    if not (isinstance(values, list | tuple) and values):
-        return None
-    means = [each.detach().mean() for each in values]
-    return means[0] if len(means) == 1 else torch.stack(means).mean()
-
-
 def _due(phase: PhaseUse, step: int) -> tuple[LossUse, ...]:
     """The losses whose turn it is; their `every` counts the times that the phase runs."""
     return tuple(loss for loss in phase.losses if step // phase.every % loss.every == 0)
@@ -262,15 +262,6 @@ def _noting(what: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(what)
         raise
-
-
-def _judge(recipe: Recipe, expression: Expression) -> str | None:
-    """The network whose verdict an expression is: `D_b` of `D_b(x).logits`, through signals and ops."""
-    if isinstance(expression, Call) and expression.name in recipe.networks:
-        return expression.name
-    if isinstance(expression, Name) and expression.name in recipe.signals:
-        return _judge(recipe, recipe.signals[expression.name].expression)
-    return next((judge for child in expression.children if (judge := _judge(recipe, child))), None)
 
 
 def _weight(weight: float | PartUse) -> float | Tensor | Callable[[Progress], float]:

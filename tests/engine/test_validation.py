@@ -30,7 +30,7 @@ def test_panels_and_metrics_leave_training_alone(start: Callable[..., Run]) -> N
     assert plain.trainer.state_dict()["op_rngs"] == watched.trainer.state_dict()["op_rngs"]
     assert torch.equal(drawn, torch.get_rng_state())
     assert plain.figures == watched.figures
-    assert len(list((watched.folder / "images").glob("*.png"))) == 1 + 6
+    assert len(list((watched.folder / "images").rglob("*.png"))) == 1 + 6
 
 
 def test_what_is_shown_is_the_average_in_evaluation_mode(start: Callable[..., Run]) -> None:
@@ -40,7 +40,7 @@ def test_what_is_shown_is_the_average_in_evaluation_mode(start: Callable[..., Ru
     average = run.trainer.players["generators"].ema["G_ab"].module
     average.register_forward_hook(lambda module, *_: seen.append(module.norm.training))
     training = [module.training for module in run.trainer.cast.networks.modules()]
-    panel = run.validation.panel()
+    (panel,) = run.validation.panels().values()
     assert panel.dtype == torch.uint8
     assert seen
     assert not any(seen)
@@ -53,6 +53,6 @@ def test_a_part_that_keeps_itself_in_evaluation_mode_stays_so(start: Callable[..
     norm = run.trainer.cast.networks["G_ab"].norm
     assert isinstance(norm, nn.BatchNorm2d)
     norm.eval()
-    run.validation.panel()
+    run.validation.panels()
     assert not norm.training
     assert run.trainer.cast.networks["G_ab"].training

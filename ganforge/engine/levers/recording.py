@@ -72,10 +72,12 @@ class Recorder:
         self.dials = {place: torch.zeros((), device=device, dtype=dtype) for place in self.moving}
         trainer.weights |= self.dials
 
-    def passes(self, plan: Plan, batches: Sequence[Mapping[str, Tensor]]) -> RecordedPasses | None:
-        """The passes of a step, or None while it should be taken as ever."""
+    def passes(self, plan: Plan, batches: Sequence[Mapping[str, Tensor]], replay: bool = True) -> RecordedPasses | None:
+        """The passes of a step, or None while it should be taken as ever, as it is where `replay` is false."""
         for place, schedule in self.moving.items():
             self.dials[place].fill_(schedule(self.trainer.progress))
+        if not replay:
+            return None
         self.seen[plan] += 1
         recording = self.recordings.get(plan)
         if recording is not None:

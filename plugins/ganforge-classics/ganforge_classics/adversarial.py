@@ -10,7 +10,7 @@ from torch import Tensor
 from ganforge import traits
 
 
-@traits(scores=("fake",))
+@traits(scores=("fake",), boundary=0.5)
 def lsgan_g(fake: Tensor) -> Tensor:
     """Least squares: `mean((fake - 1)^2)`.
 
@@ -19,7 +19,7 @@ def lsgan_g(fake: Tensor) -> Tensor:
     return (fake - 1).square().mean()
 
 
-@traits(scores=("real", "fake"))
+@traits(scores=("real", "fake"), boundary=0.5)
 def lsgan_d(real: Tensor, fake: Tensor) -> Tensor:
     """Least squares: `mean((real - 1)^2) + mean(fake^2)`.
 
@@ -28,7 +28,7 @@ def lsgan_d(real: Tensor, fake: Tensor) -> Tensor:
     return (real - 1).square().mean() + fake.square().mean()
 
 
-@traits(scores=("fake",))
+@traits(scores=("fake",), boundary=0)
 def vanilla_g(fake: Tensor) -> Tensor:
     """Cross-entropy that does not saturate: `mean(-log sigmoid(fake))`.
 
@@ -37,7 +37,7 @@ def vanilla_g(fake: Tensor) -> Tensor:
     return -F.logsigmoid(fake).mean()
 
 
-@traits(scores=("real", "fake"))
+@traits(scores=("real", "fake"), boundary=0)
 def vanilla_d(real: Tensor, fake: Tensor) -> Tensor:
     """Cross-entropy: `mean(-log sigmoid(real)) + mean(-log(1 - sigmoid(fake)))`.
 
@@ -46,7 +46,7 @@ def vanilla_d(real: Tensor, fake: Tensor) -> Tensor:
     return -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
 
 
-@traits(scores=("fake",))
+@traits(scores=("fake",), boundary=0)
 def hinge_g(fake: Tensor) -> Tensor:
     """Hinge: `-mean(fake)`.
 
@@ -55,7 +55,7 @@ def hinge_g(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-@traits(scores=("real", "fake"))
+@traits(scores=("real", "fake"), boundary=0)
 def hinge_d(real: Tensor, fake: Tensor) -> Tensor:
     """Hinge: `mean(max(0, 1 - real)) + mean(max(0, 1 + fake))`.
 

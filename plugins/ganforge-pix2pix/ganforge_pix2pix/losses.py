@@ -12,7 +12,7 @@ from torch import Tensor
 from ganforge import traits
 
 
-@traits(scores=("fake",))
+@traits(scores=("fake",), boundary=0.5)
 def multiscale_lsgan_g(fake: Sequence[Tensor]) -> Tensor:
     """Least squares, summed over scales: `sum_k mean((fake_k - 1)^2)`.
 
@@ -24,7 +24,7 @@ def multiscale_lsgan_g(fake: Sequence[Tensor]) -> Tensor:
     return torch.stack([(logits - 1).square().mean() for logits in fake]).sum()
 
 
-@traits(scores=("real", "fake"))
+@traits(scores=("real", "fake"), boundary=0.5)
 def multiscale_lsgan_d(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """Least squares, summed over scales: `sum_k mean((real_k - 1)^2) + mean(fake_k^2)`.
 
