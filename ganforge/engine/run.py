@@ -120,6 +120,18 @@ class Run:
         on the CPU, one for each fixed sample; by averaged weights (EMA) where there are some."""
         return self.validation.drawn
 
+    def compute(self, signal: str, given: Mapping[str, Sequence[Tensor]]) -> Sequence[Tensor]:
+        """A signal of each fixed sample, as `drawn` has it, but computed from the values given to other signals.
+
+        It shows what depends on what: `run.compute("rec_a", {"fake_b": rounded})` is what a translation that was
+        rounded is translated back to. Training is not touched.
+
+        Args:
+            signal: its name.
+            given: by the signal's name, pictures as in `drawn`, one for each fixed sample.
+        """
+        return self.validation.compute(signal, given)
+
     def diagnose(self, diagnosis: Diagnosis) -> None:
         """Say that something goes wrong: on the terminal, in TensorBoard, and in `run.json`. Each name is told once."""
         if diagnosis.name in self.diagnoses:
@@ -303,6 +315,7 @@ class Run:
         scalars = self.trainer.statistics.read()
         seconds = self.trainer.stopwatch.read()
         scalars |= {f"learning_rate/{p.name}": p.learning_rate for p in self.trainer.players.values()}
+        scalars |= {f"loss_scale/{p.name}": p.scaler.get_scale() for p in self.trainer.players.values() if p.scaler}
         scalars |= {f"speed/{name}": value for name, value in seconds.items()}
         scalars["speed/data_wait_share"] = min(1.0, seconds.get("seconds/data_wait", 0.0) / seconds["seconds/step"])
         scalars["speed/images_per_second"] = self.images_per_step / seconds["seconds/step"]

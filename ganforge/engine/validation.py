@@ -16,7 +16,7 @@ from ganforge.engine.cast import build_metric, derive_seed, evaluating
 from ganforge.engine.device import Precision
 from ganforge.engine.loader import to_device
 from ganforge.engine.nested import map_tensors
-from ganforge.engine.scene import Program, Scene
+from ganforge.engine.scene import Held, Program, Scene
 from ganforge.engine.state import random_state, restore_random_state, seed_all
 from ganforge.parts import Direction, Progress, Sample, Samples
 from ganforge.recipe.expressions import Name
@@ -115,6 +115,18 @@ class Validation:
                     values[text].append(self.precision.widen(scene.value(expression))[0].float().cpu())
         return values
 
+    def compute(self, signal: str, given: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
+        """A signal of each shown sample, as the panels compute it, where other signals have the values given."""
+        values = []
+        with self._apart():
+            for number, sample in enumerate(self.shown):
+                scene = self._scene([sample])
+                replaced = {name: pictures[number][None] for name, pictures in given.items()}
+                scene.held |= {n: Held(v, frozenset()) for n, v in to_device(replaced, self.precision).items()}
+                value = scene.value(Name(signal, 0, len(signal), signal))
+                values.append(self.precision.widen(value)[0].float().cpu())
+        return values
+
     # Metrics
 
     def metrics(self) -> dict[str, float]:
@@ -175,7 +187,8 @@ class Validation:
                 networks[name] = network
 
     def _uses(self, op: str) -> bool:
-        written = [*self.recipe.images, *(self.recipe.signals[d.translated] for d in self.directions)]
+        signals = (self.recipe.signals.get(name) for d in self.directions for name in _signals(d))
+        written = [*self.recipe.images, *filter(None, signals)]
         for metric in self.recipe.metrics:
             for bound in metric.inputs.values():
                 written += bound if isinstance(bound, tuple) else (bound,)

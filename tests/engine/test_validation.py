@@ -56,3 +56,19 @@ def test_a_part_that_keeps_itself_in_evaluation_mode_stays_so(start: Callable[..
     run.validation.panels()
     assert not norm.training
     assert run.trainer.cast.networks["G_ab"].training
+
+
+def test_a_signal_computed_from_values_given_in_place_of_others(start: Callable[..., Run]) -> None:
+    run = start(IMAGES)
+    run.train()
+    before, drawn = torch.get_rng_state(), run.drawn
+    ops = run.trainer.state_dict()["op_rngs"]
+    same = run.compute("rec_a", {"fake_b": drawn["fake_b"]})
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(same, drawn["rec_a"], strict=True))
+    average = run.trainer.averages()["G_ba"].eval()
+    black = [torch.full_like(picture, -1) for picture in drawn["fake_b"]]
+    with torch.no_grad():
+        expected = average(torch.stack(black))
+    assert torch.allclose(torch.stack(list(run.compute("rec_a", {"fake_b": black}))), expected, atol=1e-6)
+    assert torch.equal(before, torch.get_rng_state())
+    assert ops == run.trainer.state_dict()["op_rngs"]
