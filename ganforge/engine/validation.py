@@ -72,7 +72,7 @@ class Validation:
             return {name: [text for text in dict.fromkeys(texts) if text] for name, texts in signals.items()}
         beginnings = {d.source or d.translated: d.name for d in reversed(self.directions)}
         panels: dict[str, list[str]] = {}
-        name = next(iter(beginnings.values()), "panel")
+        name = self.directions[0].name if self.directions else "panel"
         for written in self.recipe.images:
             name = beginnings.get(written.text, name)
             panels.setdefault(name, []).append(written.text)
@@ -112,7 +112,12 @@ class Validation:
             for sample in self.shown:
                 scene = self._scene([sample])
                 for text, expression in wanted.items():
-                    values[text].append(self.precision.widen(scene.value(expression))[0].float().cpu())
+                    try:
+                        value = scene.value(expression)
+                    except Exception as error:
+                        error.add_note(f"'{text}' cannot be drawn")
+                        raise
+                    values[text].append(self.precision.widen(value)[0].float().cpu())
         return values
 
     def compute(self, signal: str, given: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:

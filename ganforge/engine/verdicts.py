@@ -33,7 +33,7 @@ class Verdicts:
         self.watched = {loss.name: list(self._watched(loss)) for phase in recipe.phases for loss in phase.losses}
 
     def figures(self, loss: LossUse, inputs: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-        """Each mean verdict, `scores/D_b/real`, and where it is known which are right, their share, `accuracy/D_b/real`."""
+        """Each mean verdict, `scores/D_b/real`, and, where there is a boundary, the share that is right: `accuracy/...`."""
         for watched in self.watched[loss.name]:
             values = _tensors(inputs.get(watched.input))
             if values:

@@ -3,9 +3,9 @@ from PIL import Image
 
 
 def test_panels_are_files_too(finished):
-    names = sorted(path.name for path in (finished.folder / "images").iterdir())
+    names = sorted(path.name for path in (finished.folder / "images" / "a2b").iterdir())
     assert names == [f"step_{step:07d}.png" for step in (0, 2, 4, 6)]
-    with Image.open(finished.folder / "images" / names[-1]) as panel:
+    with Image.open(finished.folder / "images" / "a2b" / names[-1]) as panel:
         assert panel.mode == "RGB"
 
 

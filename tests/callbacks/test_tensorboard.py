@@ -61,7 +61,7 @@ def test_every_scalar_metric_and_panel_has_its_steps(finished):
     every += ["speed/images_per_second", "speed/seconds/step", "memory/resident_GiB", "losses/colour_d"]
     assert all(steps[tag] == [1, 2, 3, 4, 5, 6] for tag in every)
     assert steps["metrics/a_to_b/times_lower"] == steps["metrics/light"] == [0, 3, 6]
-    assert [event.step for event in events.Images("images/panel")] == [0, 2, 4, 6]
+    assert [event.step for event in events.Images("images/a2b")] == [0, 2, 4, 6]
     assert events.Scalars("metrics/light")[-1].value == pytest.approx(finished.figures["light"])
 
 
@@ -85,6 +85,15 @@ def test_charts_put_rivals_side_by_side(finished):
             "colour (2 of 2)": ["^losses/colour_d$"],
         },
         "losses of discriminator": {"judge": ["^losses/judge$"]},
+        "shares of the gradient, generator": {
+            "adversarial": ["^shares/generator/adversarial$"],
+            "colour (1 of 2)": [f"^shares/generator/colour_{letter}$" for letter in "abc"],
+            "colour (2 of 2)": ["^shares/generator/colour_d$"],
+        },
+        "speed: throughput against waiting for data": {
+            "images a second": ["^speed/images_per_second$"],
+            "share of a step that waits for data": ["^speed/data_wait_share$"],
+        },
     }
     patterns = {p for category in charts(events).values() for chart in category.values() for p in chart}
     tags = events.Tags()["scalars"]
@@ -139,7 +148,7 @@ def test_a_resumed_run_shows_no_step_twice_and_its_last_status(make_run):
     assert resumed.train() == "finished"
     events = read(run.folder)
     assert [event.step for event in events.Scalars("losses/judge")] == [1, 2, 3, 4, 6, 8]
-    assert [event.step for event in events.Images("images/panel")] == [0, 2, 4, 6, 8]
+    assert [event.step for event in events.Images("images/a2b")] == [0, 2, 4, 6, 8]
     assert len(events.Tensors("recipe/text_summary")) == 1
     assert status(run.folder) == api_pb2.STATUS_SUCCESS
 

@@ -288,3 +288,13 @@ def test_a_long_label_makes_its_column_wider() -> None:
 def test_grey_cells_are_shown() -> None:
     grid = images.label_grid([[cell(10)[:1]]], ["a"])
     assert (grid[:, 28:] == 10).all(0).sum() == 160 * 160
+
+
+def test_heat_grows_brighter_with_the_value() -> None:
+    colours = images.heat_map(torch.linspace(-0.5, 1.5, 41).view(1, -1))
+    assert colours.shape == (3, 1, 41)
+    assert colours.dtype == torch.uint8
+    assert colours[:, 0, 0].tolist() == [0, 0, 4]
+    assert colours[:, 0, -1].tolist() == [252, 255, 164]
+    luma = images.to_grey(colours)[0, 0].int()
+    assert (luma.diff() >= 0).all()

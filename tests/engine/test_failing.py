@@ -65,16 +65,18 @@ def test_a_part_that_raises(start: Callable[..., Run], monkeypatch: pytest.Monke
     assert run.callbacks[0].ended == "failed"
 
 
-def test_a_network_that_raises_is_told_by_its_own_line(start: Callable[..., Run]) -> None:
-    run = start()
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [("[]", "the loss 'adv_ab' of player 'generators' .*"), ("[fake_b]", "'fake_b' cannot be drawn: .*")],
+)
+def test_a_network_that_raises_is_told_by_its_own_line(start: Callable[..., Run], images: str, told: str) -> None:
+    run = start(f"run.images={images}")
 
     def fail(*_: Any) -> None:
         torch.zeros(2, 3) @ torch.zeros(2, 3)
 
     run.trainer.cast.networks["G_ab"].last.register_forward_pre_hook(fail)
-    with pytest.raises(
-        TrainingFailed, match=r"step 0: the loss 'adv_ab' of player 'generators' .*\n  raised at .*test_"
-    ):
+    with pytest.raises(TrainingFailed, match=rf"step 0: {told}\n  raised at .*test_"):
         run.train()
 
 

@@ -124,7 +124,7 @@ def test_an_op_that_looks_at_values_is_allowed_and_said_to_be_unchecked(run_it: 
 def test_panels_of_noise_are_the_same_each_time(run_it: Callable, in_tmp: Path) -> None:
     still = ("players.g.optimizer.lr=0.0", "run.images_every=1")
     assert run_it("dust(G(real_a))", "lsgan_g", *still).code == 0
-    panels = [path.read_bytes() for path in sorted((in_tmp / "runs/r/0001/images").iterdir())]
+    panels = [path.read_bytes() for path in sorted((in_tmp / "runs/r/0001/images/panel").iterdir())]
     assert len(panels) == 5
     assert len(set(panels)) == 1
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import nn
 
+from ganforge import Callback, Diagnosis, images
 from ganforge.engine.run import Run
 
 IMAGES = "run.images=[real_a, fake_b, remembered, past_a(fake_a), true_b, grain(real_a)]"
@@ -72,3 +75,65 @@ def test_a_signal_computed_from_values_given_in_place_of_others(start: Callable[
     assert torch.allclose(torch.stack(list(run.compute("rec_a", {"fake_b": black}))), expected, atol=1e-6)
     assert torch.equal(before, torch.get_rng_state())
     assert ops == run.trainer.state_dict()["op_rngs"]
+
+
+def test_without_images_every_direction_has_a_panel(start: Callable[..., Run]) -> None:
+    run = start()
+    assert run.validation.columns == {
+        "a2b": ["real_a", "fake_b", "rec_a", "real_b"],
+        "b2a": ["real_b", "fake_a", "rec_b", "real_a"],
+    }
+    assert start("run.images=[]", folder="none").validation.columns == {}
+
+
+def test_a_panel_begins_with_what_its_direction_translates(start: Callable[..., Run]) -> None:
+    run = start("run.images=[grain(real_a), real_a, fake_b, true_b, real_b, fake_a]")
+    assert run.validation.columns == {
+        "a2b": ["grain(real_a)", "real_a", "fake_b", "true_b"],
+        "b2a": ["real_b", "fake_a"],
+    }
+
+
+def test_the_raw_translation_and_the_cycle_error_stand_beside(
+    start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grids: list[tuple[list[str], list[list[torch.Tensor]]]] = []
+    monkeypatch.setattr(images, "label_grid", lambda rows, labels: grids.append((labels, rows)) or torch.zeros(3, 1, 1))
+    run = start("run.images=[real_a, fake_b, rec_a]")
+    run.train()
+    grids.clear()
+    run.validation.panels()
+    ((labels, rows),) = grids
+    assert labels == ["real_a", "fake_b", "fake_b raw", "rec_a", "rec_a error"]
+    assert len(rows) == 3
+    picture, averaged, raw, _, error = rows[0]
+    assert not torch.equal(averaged, raw)
+    network = run.trainer.cast.networks["G_ab"].eval()
+    with torch.no_grad():
+        expected = network(run.drawn["real_a"][0][None])[0]
+    assert torch.equal(raw, images.to_uint8(expected))
+    assert torch.equal(picture, images.to_uint8(run.drawn["real_a"][0]))
+    difference = (run.drawn["rec_a"][0] - run.drawn["real_a"][0]).abs().mean(0)
+    assert torch.equal(error, images.heat_map(difference))
+
+
+def test_what_callbacks_find_wrong_is_told_once_and_kept(start: Callable[..., Run]) -> None:
+    run = start()
+    heard: list[str] = []
+
+    class Listener(Callback):
+        def diagnosed(self, run: Run, diagnosis: Diagnosis) -> None:
+            heard.append(diagnosis.name)
+
+    run.callbacks.append(Listener())
+    for _ in range(2):
+        run.diagnose(Diagnosis("too_dark", "pictures are dark", "lighten them", "docs/doctor.md"))
+    assert heard == ["too_dark"]
+    (kept,) = json.loads((run.folder / "run.json").read_text())["diagnoses"]
+    assert kept == {
+        "step": 0,
+        "name": "too_dark",
+        "message": "pictures are dark",
+        "cure": "lighten them",
+        "link": "docs/doctor.md",
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from ganforge import Run
@@ -21,23 +21,34 @@ def layout(run: Run, tags: Iterable[str]) -> Layout:
         run: whose players and losses they show.
         tags: the scalars that it has, such as `scores/D_b/real`.
     """
-    scores = _scores(tags)
+    tags = list(tags)
+    scores = _of_judges("scores", tags)
     categories: dict[str, Groups] = {
         "scores: real against fake": scores,
+        "accuracy: how much a judge gets right": _of_judges("accuracy", tags),
         "losses: player against player": _rivals(run, scores),
+        "losses: neighbours in one domain": _neighbours(run, scores),
         **{f"losses of {player}": _alike(run, player) for player in run.recipe.players},
+        **{
+            f"shares of the gradient, {phase.name}": _shares(phase.name, [loss.name for loss in phase.losses])
+            for phase in run.recipe.phases
+        },
+        "speed: throughput against waiting for data": {
+            "images a second": ["speed/images_per_second"],
+            "share of a step that waits for data": ["speed/data_wait_share"],
+        },
     }
     return {title: _charts(groups) for title, groups in categories.items() if groups}
 
 
-def _scores(tags: Iterable[str]) -> Groups:
-    """The scores of each judge: `scores/D_b/real` and `scores/D_b/fake` of `D_b`."""
-    scores: dict[str, list[str]] = {}
+def _of_judges(group: str, tags: Iterable[str]) -> Groups:
+    """The figures of each judge: `scores/D_b/real` and `scores/D_b/fake` of `D_b`."""
+    found: dict[str, list[str]] = {}
     for tag in tags:
-        group, _, rest = tag.partition("/")
-        if group == "scores":
-            scores.setdefault(rest.rpartition("/")[0], []).append(tag)
-    return scores
+        first, _, rest = tag.partition("/")
+        if first == group:
+            found.setdefault(rest.rpartition("/")[0], []).append(tag)
+    return found
 
 
 def _rivals(run: Run, judges: Iterable[str]) -> Groups:
@@ -49,6 +60,23 @@ def _rivals(run: Run, judges: Iterable[str]) -> Groups:
         if len({player for player, _ in asking}) > 1:
             rivals[judge] = [f"losses/{loss.name}" for _, loss in asking]
     return rivals
+
+
+def _neighbours(run: Run, judges: Collection[str]) -> Groups:
+    """The losses of one domain that ask no judge: `cycle_a` beside `identity_a`, as `a`."""
+    found: dict[str, list[str]] = {}
+    for phase in run.recipe.phases:
+        for loss in phase.losses:
+            stem, _, domain = loss.name.rpartition("_")
+            if stem and not any(w.expression.names() & set(judges) for w in loss.expressions()):
+                found.setdefault(domain, []).append(f"losses/{loss.name}")
+    return {domain: losses for domain, losses in found.items() if len(losses) > 1}
+
+
+def _shares(phase: str, losses: Sequence[str]) -> Groups:
+    """What several losses contribute to one gradient, neighbours of one stem together."""
+    groups = groupby(losses, _stem) if len(losses) > 1 else ()
+    return {stem: [f"shares/{phase}/{name}" for name in group] for stem, group in groups}
 
 
 def _alike(run: Run, player: str) -> Groups:

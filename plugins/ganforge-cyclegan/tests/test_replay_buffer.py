@@ -127,3 +127,19 @@ def test_it_runs_on_fake_tensors() -> None:
         past = ReplayBuffer(2, rng=random.Random(0))
         for _ in range(5):
             assert past(torch.empty(2, 3, 8, 8)).shape == (2, 3, 8, 8)
+
+
+def test_it_knows_how_old_its_images_are() -> None:
+    past = ReplayBuffer(size=2, rng=random.Random(0))
+    assert past.statistics() == {"kept": 0, "mean_age": 0, "longest_age": 0}
+    for _ in range(3):
+        past(torch.rand(1, 1, 2, 2))
+    came = {1, 2} if past._came == [1, 2] else {*past._came}
+    ages = [3 - call for call in came]
+    assert past.statistics() == {"kept": 2, "mean_age": sum(ages) / 2, "longest_age": max(ages)}
+    again = ReplayBuffer(size=2, rng=random.Random(0))
+    again.load_state_dict(past.state_dict())
+    assert again.statistics() == past.statistics()
+    older = {name: value for name, value in past.state_dict().items() if name in ("filled", "images")}
+    again.load_state_dict(older)  # saved before ages were kept
+    assert again.statistics()["kept"] == 2
