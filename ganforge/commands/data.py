@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments
 from ganforge.errors import UsageError
+
+T = TypeVar("T")
 
 
 @click.group()
@@ -18,6 +23,7 @@ def command() -> None:
     Examples:
       ganforge data ls
       ganforge data download horse2zebra
+      ganforge data inspect datasets/horse2zebra
       ganforge data show my_recipe.yaml -o samples.png
     """
 
@@ -98,3 +104,77 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
     rows = [[images.to_uint8(sample[name]).expand(3, -1, -1) for name in names] for sample in samples]
     images.write_image(output, images.label_grid(rows, names))
     click.echo(f"drawn: {output}")
+
+
+@command.command()
+@click.argument("root", metavar="ROOT")
+@click.option(
+    "--crop", "crop_px", type=click.IntRange(1), help="The side of a training sample, in pixels.  [default: 256]"
+)
+@click.option("--all", "everything", is_flag=True, help="Name every file, not only the first of each finding.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, for programs.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if there are errors or warnings.")
+@click.pass_context
+@plugin_option
+def inspect(
+    context: click.Context,
+    root: str,
+    crop_px: int | None,
+    everything: bool,
+    as_json: bool,
+    strict: bool,
+    files: tuple[Path, ...],
+) -> None:
+    """Decode all pictures in ROOT, and tell what is wrong: broken files, copies, leaks into the test, and more.
+
+    ROOT is a folder: with trainA and trainB, with train (pairs side by side), with a folder a class, or with
+    pictures. Or it is a recipe: then its data is inspected, for its crop.
+
+    \b
+    Examples:
+      ganforge data inspect datasets/horse2zebra
+      ganforge data inspect my_recipe.yaml --all
+      ganforge data inspect my_data --json --strict > report.json
+    """
+    import json
+
+    from rich import progress
+    from rich.console import Console
+
+    from ganforge.builtin.datasets.inspection import inspect as inspect_folder
+    from ganforge.commands.findings import print_report
+
+    folder, sample_px = (Path(root), 256) if Path(root).is_dir() else _data_of(root, files)
+    # The bar has a standard error of its own: the process's is kept back during the inspection.
+    with os.fdopen(os.dup(2), "w") as stderr:
+        bars = Console(file=stderr)
+
+        def track(items: Sequence[T], what: str, /) -> Iterable[T]:
+            return progress.track(items, what, console=bars, transient=True, disable=not bars.is_terminal)
+
+        report = inspect_folder(folder, crop_px or sample_px, track)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        print_report(report, everything)
+    if strict and (report.count("error") or report.count("warning")):
+        context.exit(3)
+
+
+def _data_of(recipe: str, files: tuple[Path, ...]) -> tuple[Path, int]:
+    """The folder of a recipe's data, and the side of its samples."""
+    from ganforge.recipe import find_recipe, open_recipe
+
+    registry = plugins_with_warnings(files).registry
+    try:
+        find_recipe(recipe, registry)
+    except UsageError:
+        raise UsageError(
+            f"there is no folder and no recipe '{recipe}'\n  name a folder of pictures, or fetch a published one: "
+            "`ganforge data ls` lists them, `ganforge data download NAME` fetches one"
+        ) from None
+    dataset = open_recipe(recipe, (), registry).dataset
+    root = getattr(dataset, "root", None)
+    if not isinstance(root, Path):
+        raise UsageError(f"the data of {recipe} have no folder to inspect; `ganforge data show {recipe}` draws some")
+    return root, max((min(shape[1:]) for shape in dataset.shapes().values() if len(shape) == 3), default=256)

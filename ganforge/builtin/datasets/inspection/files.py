@@ -1,0 +1,125 @@
+"""Findings about folders and files: what is missing, broken or not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganforge.builtin.datasets.inspection.layout import SPLITS, unread_pictures
+from ganforge.builtin.datasets.inspection.picture import Picture
+from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, counted
+
+_SUFFIXES = {
+    "JPEG": {".jpg", ".jpeg"},
+    "MPO": {".jpg", ".jpeg"},
+    "PNG": {".png"},
+    "WEBP": {".webp"},
+    "BMP": {".bmp"},
+    "TIFF": {".tif", ".tiff"},
+    "GIF": {".gif"},
+}
+_FLAT = 4  # of 255: less than this between the darkest and the brightest value is no picture
+
+
+def findings(data: Examined) -> Iterator[Finding]:
+    """What is missing, broken, damaged, blank, misnamed or left out."""
+    yield from _folders(data)
+    yield from _broken(data)
+    yield from _left_out(data)
+
+
+def _folders(data: Examined) -> Iterator[Finding]:
+    lacking = _lacking(data)
+    if lacking:
+        yield Finding(
+            "error",
+            "missing_folder",
+            f"there is no {' and no '.join(lacking)}",
+            "training needs trainA and trainB, or train with pairs; of val and test both domains or none",
+            len(lacking),
+        )
+    empty = [summary.folder.name for summary in data.summaries if not summary.pictures]
+    if empty:
+        cases = tuple(Case((name,)) for name in empty)
+        yield Finding(
+            "error", "empty_folder", f"no pictures in {counted(len(empty), 'folder')}", "fill it", len(empty), cases
+        )
+    if data.layout.kind in ("two_domains", "pairs") and not any(s.folder.held_out for s in data.summaries):
+        yield Finding(
+            "note",
+            "nothing_held_out",
+            "there are no validation or test pictures: panels and metrics will use training pictures",
+            "keep some pictures from training: testA and testB, or test with pairs",
+            0,
+        )
+
+
+def _lacking(data: Examined) -> list[str]:
+    """The folders without which training or validation cannot start."""
+    splits = {"train", *(summary.folder.split for summary in data.summaries)}
+    match data.layout.kind:
+        case "two_domains":
+            needed = [f"{split}{domain}" for split in SPLITS if split in splits for domain in "AB"]
+        case "pairs":
+            needed = ["train"]
+        case _:
+            needed = []
+    there = {summary.folder.name for summary in data.summaries}
+    return [name for name in needed if name not in there]
+
+
+def _broken(data: Examined) -> Iterator[Finding]:
+    pictures = [picture for summary in data.summaries for picture in summary.pictures]
+    if broken := [picture for picture in pictures if picture.fault]:
+        yield Finding(
+            "error",
+            "unreadable",
+            f"{counted(len(broken), 'file')} cannot be read: training would stop there",
+            "replace them, or take them out",
+            len(broken),
+            tuple(data.case(picture, detail=picture.fault) for picture in broken),
+        )
+    if damaged := [picture for picture in data.readable if picture.damage]:
+        yield Finding(
+            "warning",
+            "damaged",
+            f"{counted(len(damaged), 'file')} can be read but show damage: parts may be grey or torn",
+            "look at them; replace them, or take them out",
+            len(damaged),
+            tuple(data.case(picture, detail=picture.damage) for picture in damaged),
+        )
+    if blank := [picture for picture in data.readable if picture.highest - picture.lowest < _FLAT]:
+        yield Finding(
+            "warning",
+            "blank",
+            f"{counted(len(blank), 'picture')} of one flat colour",
+            "take them out, unless they belong there",
+            len(blank),
+            data.cases(blank),
+        )
+    if misnamed := [picture for picture in data.readable if _is_misnamed(picture)]:
+        yield Finding(
+            "note",
+            "misnamed",
+            f"{counted(len(misnamed), 'file')} named for another format; training reads them all the same",
+            "rename them where other programs need it",
+            len(misnamed),
+            tuple(data.case(picture, detail=f"is {picture.format}") for picture in misnamed),
+        )
+
+
+def _is_misnamed(picture: Picture) -> bool:
+    return picture.path.suffix.lower() not in _SUFFIXES.get(picture.format, {picture.path.suffix.lower()})
+
+
+def _left_out(data: Examined) -> Iterator[Finding]:
+    left_out = [path for summary in data.summaries for path in unread_pictures(summary.folder.path)]
+    if left_out:
+        root = data.layout.root
+        yield Finding(
+            "warning",
+            "left_out",
+            f"{counted(len(left_out), 'picture')} in formats that training does not look for",
+            "convert them to PNG or JPEG",
+            len(left_out),
+            tuple(Case((path.relative_to(root).as_posix(),)) for path in left_out),
+        )

@@ -1,0 +1,128 @@
+"""Differences between domains that are not what the model should learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import fmean, median, pvariance
+
+from ganforge.builtin.datasets.inspection.picture import Picture
+from ganforge.builtin.datasets.inspection.report import Examined, Finding, Gap
+
+LARGE = 0.8  # Cohen's 'large'
+_LEAST_SPREAD = 0.01  # of pictures that hardly differ, so that a gap stays a readable number
+_RATIO = 1.5
+_SHARE = 0.25
+
+MEASURES: dict[str, Callable[[Picture], float]] = {
+    "brightness": lambda picture: picture.brightness,
+    "red": lambda picture: picture.mean_rgb[0] - picture.brightness,
+    "blue": lambda picture: picture.mean_rgb[2] - picture.brightness,
+}
+
+Domains = Mapping[str, Sequence[Picture]]
+
+
+def measure(data: Examined) -> tuple[Gap, ...]:
+    """The gaps in brightness and tint between the domains' training pictures; none where there is one domain."""
+    domains = _domains(data)
+    return tuple(_gap(kind, domains) for kind in MEASURES) if len(domains) > 1 else ()
+
+
+def findings(data: Examined, gaps: Sequence[Gap]) -> Iterator[Finding]:
+    """Gaps that are large, and differences in sharpness, compression and colour at all."""
+    for gap in gaps:
+        if gap.spreads >= LARGE:
+            yield _of_brightness(gap) if gap.kind == "brightness" else _of_tint(gap)
+    domains = _domains(data)
+    if len(domains) > 1:
+        yield from _sizes(domains)
+        yield from _formats(domains)
+        yield from _colourless(domains)
+
+
+def _domains(data: Examined) -> dict[str, list[Picture]]:
+    domains: dict[str, list[Picture]] = {}
+    for summary in data.summaries:
+        if summary.folder.domain and not summary.folder.held_out and summary.readable:
+            domains.setdefault(summary.folder.domain, []).extend(summary.readable)
+    return domains
+
+
+def _gap(kind: str, domains: Domains) -> Gap:
+    values = {name: [MEASURES[kind](picture) for picture in pictures] for name, pictures in domains.items()}
+    means = {name: fmean(measured) for name, measured in values.items()}
+    low, high = _extremes(means)
+    spread = fmean((pvariance(values[low]), pvariance(values[high]))) ** 0.5
+    return Gap(kind, low, high, means[low], means[high], (means[high] - means[low]) / max(spread, _LEAST_SPREAD))
+
+
+def _extremes(values: Mapping[str, float]) -> tuple[str, str]:
+    return min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+
+
+def _of_brightness(gap: Gap) -> Finding:
+    return Finding(
+        "warning",
+        "brightness_gap",
+        f"{gap.high} is brighter than {gap.low}: {gap.high_mean:.2f} against {gap.low_mean:.2f} of 1, "
+        f"{gap.spreads:.1f} times their spread; a model may brighten, darken or invert instead of translating",
+        "match the exposures, unless brightness is what should change; an identity loss holds it back",
+        0,
+    )
+
+
+def _of_tint(gap: Gap) -> Finding:
+    return Finding(
+        "warning",
+        f"{gap.kind}_gap",
+        f"{gap.high} is more {gap.kind} than {gap.low}, by {gap.spreads:.1f} times their spread; a model learns a tint "
+        "first, and instance normalization, which erases a picture's own, makes it one for all",
+        "balance the colours, unless the tint is what should change; an identity loss holds it back",
+        0,
+    )
+
+
+def _sizes(domains: Domains) -> Iterator[Finding]:
+    sides = {name: median(picture.shorter_px for picture in pictures) for name, pictures in domains.items()}
+    low, high = _extremes(sides)
+    if sides[high] >= _RATIO * sides[low]:
+        yield Finding(
+            "warning",
+            "size_gap",
+            f"{high} has larger pictures than {low}: shorter sides of {sides[high]:g} and {sides[low]:g} px; resized to one "
+            "size they differ in sharpness, which is learnt too",
+            "bring both to one size from equally sharp pictures",
+            0,
+        )
+
+
+def _formats(domains: Domains) -> Iterator[Finding]:
+    lossy = _shares(domains, lambda picture: picture.format in ("JPEG", "MPO"))
+    low, high = _extremes(lossy)
+    if lossy[high] - lossy[low] >= _SHARE:
+        yield Finding(
+            "warning",
+            "format_gap",
+            f"{lossy[high]:.0%} of {high} are JPEGs and {lossy[low]:.0%} of {low}: the blocks of the compression tell "
+            "them apart, which is learnt too",
+            "store both in one format, from equally good pictures",
+            0,
+        )
+
+
+def _colourless(domains: Domains) -> Iterator[Finding]:
+    grey = _shares(domains, lambda picture: picture.colourless)
+    low, high = _extremes(grey)
+    if grey[high] - grey[low] >= _SHARE:
+        yield Finding(
+            "warning",
+            "colour_gap",
+            f"{grey[high]:.0%} of {high} are without colour and {grey[low]:.0%} of {low}: losing and inventing "
+            "colour will be a part of what is learnt",
+            "nothing if that is the task; otherwise train both with one channel",
+            0,
+        )
+
+
+def _shares(domains: Domains, applies: Callable[[Picture], bool]) -> dict[str, float]:
+    return {name: fmean(map(applies, pictures)) for name, pictures in domains.items()}
