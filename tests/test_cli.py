@@ -265,4 +265,7 @@ def test_board_shows_runs_by_recipe_and_number_and_pins_their_panels(tmp_path: P
         "a/0002",
     ]
     assert sorted(path.name for path in (shown / "a").iterdir()) == ["0001", "0001_", "0002"]
-    assert "defaultExperimentId%2Fa%2F0002" in link("127.0.0.1", 6006, ["a/0002"])
+    (tmp_path / "x/a/0002/images/a2b").mkdir(parents=True)
+    page = link("127.0.0.1", 6006, {"a/0002": tmp_path / "x/a/0002"})
+    assert "defaultExperimentId%2Fa%2F0002" in page
+    assert "images%2Fa2b" in page

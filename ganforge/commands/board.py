@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
 import sys
 import tempfile
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from ganforge.errors import EnvironmentFault, UsageError
 
-PINNED = 2
+SHOWN = 2
+"""Runs whose panels are pinned."""
+PINNED = ("scores/", "losses/cycle", "metrics/")
+"""What stands on top of the page, two scalars of each."""
+FIRST_EVENTS = 2000
 OPTIONS = ("--reload_interval", "15", "--samples_per_plugin", "images=1000,scalars=100000,text=100")
 
 
@@ -39,24 +44,24 @@ def command(runs: tuple[Path, ...], port: int, host: str) -> None:
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}; give a run's folder, or run a recipe first")
     with tempfile.TemporaryDirectory() as shown:
-        names = _arrange(folders, Path(shown))
-        click.echo(f"TensorBoard: {link(host, port, names)}")
+        runs = _arrange(folders, Path(shown))
+        click.echo(f"TensorBoard: {link(host, port, runs)}")
         click.echo("Ctrl-C ends it.")
         _serve(["--logdir", shown, "--host", host, "--port", str(port), *OPTIONS])
 
 
-def _arrange(folders: Iterable[Path], shown: Path) -> list[str]:
+def _arrange(folders: Iterable[Path], shown: Path) -> dict[str, Path]:
     """Links to the runs in these folders, by `recipe/number`, in the folder that TensorBoard is shown; newest first.
 
     Otherwise it would call a run that is opened alone `.`, and not find it again for a pinned card.
     """
     runs = {record.parent.resolve() for folder in folders for record in folder.rglob("run.json")}
-    names: list[str] = []
+    names: dict[str, Path] = {}
     for run in sorted(runs, key=lambda run: -(run / "run.json").stat().st_mtime):
         name = f"{run.parent.name}/{run.name}"
         while name in names:  # another folder's run of the same name
             name += "_"
-        names.append(name)
+        names[name] = run
         (shown / name).parent.mkdir(exist_ok=True)
         (shown / name).symlink_to(run, target_is_directory=True)
     return names
@@ -73,11 +78,33 @@ def _serve(arguments: list[str]) -> None:
         process.wait()
 
 
-def link(host: str, port: int, runs: list[str]) -> str:
-    """A curated page: smoothed time series, with the panels of the newest runs pinned on top."""
-    pinned = [
-        {"plugin": "images", "tag": "images/panel", "runId": f"defaultExperimentId/{run}", "sample": 0}
-        for run in runs[:PINNED]
-    ]
+def link(host: str, port: int, runs: Mapping[str, Path]) -> str:
+    """A curated page: smoothed time series, with the panels of the newest runs and what to look at first on top."""
+    pinned: list[dict[str, object]] = []
+    for name, run in list(runs.items())[:SHOWN]:
+        panels = sorted(path.name for path in (run / "images").glob("*") if path.is_dir())
+        card = {"plugin": "images", "runId": f"defaultExperimentId/{name}", "sample": 0}
+        pinned += [{**card, "tag": f"images/{panel}"} for panel in panels]
+    newest = next(iter(runs.values()), None)
+    pinned += [{"plugin": "scalars", "tag": tag} for tag in (_first_looks(newest) if newest else ())]
     query = urllib.parse.urlencode({"pinnedCards": json.dumps(pinned, separators=(",", ":")), "smoothing": 0.6})
     return f"http://{host}:{port}/?{query}#timeseries"
+
+
+def _first_looks(run: Path) -> Iterator[str]:
+    """Two scalars of each kind that says most, the scores of one judge: of those that the run's events begin with."""
+    tags = [tag for tag in _tags(run) if not tag.endswith("/pooled")]
+    for beginning in PINNED:
+        some = [tag for tag in tags if tag.startswith(beginning)]
+        judges = [tag.rpartition("/")[0] if beginning == "scores/" else beginning for tag in some]
+        yield from [tag for tag, judge in zip(some, judges, strict=True) if judge == judges[0]][:2]
+
+
+def _tags(run: Path) -> list[str]:
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader  # type: ignore[import-untyped]
+
+    found: dict[str, None] = {}
+    for path in sorted(run.glob("events.out.tfevents.*"))[:1]:
+        for event in itertools.islice(EventFileLoader(str(path)).Load(), FIRST_EVENTS):
+            found |= dict.fromkeys(value.tag for value in event.summary.value)
+    return list(found)

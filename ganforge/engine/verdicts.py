@@ -33,7 +33,7 @@ class Verdicts:
         self.watched = {loss.name: list(self._watched(loss)) for phase in recipe.phases for loss in phase.losses}
 
     def figures(self, loss: LossUse, inputs: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-        """Each mean verdict, `scores/D_b/real`, and, where there is a boundary, the share that is right: `accuracy/...`."""
+        """Each mean verdict, `scores/D_b/real`, and with a boundary the share that is right, `accuracy/D_b/real`."""
         for watched in self.watched[loss.name]:
             values = _tensors(inputs.get(watched.input))
             if values:
