@@ -25,7 +25,7 @@ COMMANDS = {
     "parts": "List parts, or explain one.",
     "schema": "Write the schema by which editors complete recipes.",
     "translate": "Translate pictures with a trained run.",
-    "data": "Download datasets, look at samples.",
+    "data": "Download datasets, find their faults, look at samples.",
     "board": "Open TensorBoard on runs.",
 }
 

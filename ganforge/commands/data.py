@@ -108,6 +108,7 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
 
 @command.command()
 @click.argument("root", metavar="ROOT")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--crop", "crop_px", type=click.IntRange(1), help="The side of a training sample, in pixels.  [default: 256]"
 )
@@ -119,6 +120,7 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
 def inspect(
     context: click.Context,
     root: str,
+    overrides: tuple[str, ...],
     crop_px: int | None,
     everything: bool,
     as_json: bool,
@@ -128,12 +130,12 @@ def inspect(
     """Decode all pictures in ROOT, and tell what is wrong: broken files, copies, leaks into the test, and more.
 
     ROOT is a folder: with trainA and trainB, with train (pairs side by side), with a folder a class, or with
-    pictures. Or it is a recipe: then its data is inspected, for its crop.
+    pictures. Or it is a recipe, with overrides or without: then its data is inspected, for its crop.
 
     \b
     Examples:
       ganforge data inspect datasets/horse2zebra
-      ganforge data inspect my_recipe.yaml --all
+      ganforge data inspect cyclegan_horse2zebra data.root=my_data --all
       ganforge data inspect my_data --json --strict > report.json
     """
     import json
@@ -144,7 +146,13 @@ def inspect(
     from ganforge.builtin.datasets.inspection import inspect as inspect_folder
     from ganforge.commands.findings import print_report
 
-    folder, sample_px = (Path(root), 256) if Path(root).is_dir() else _data_of(root, files)
+    folder, sample_px = Path(root), 256
+    if not folder.is_dir() or (folder / "recipe.yaml").is_file():  # a run's folder is its recipe
+        folder, sample_px = _data_of(root, overrides, files)
+    elif overrides:
+        raise UsageError(
+            f"{overrides[0]} changes a recipe, but {root} is a folder\n  `--crop` says how large samples are"
+        )
     # The bar has a standard error of its own: the process's is kept back during the inspection.
     with os.fdopen(os.dup(2), "w") as stderr:
         bars = Console(file=stderr)
@@ -161,7 +169,7 @@ def inspect(
         context.exit(3)
 
 
-def _data_of(recipe: str, files: tuple[Path, ...]) -> tuple[Path, int]:
+def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -> tuple[Path, int]:
     """The folder of a recipe's data, and the side of its samples."""
     from ganforge.recipe import find_recipe, open_recipe
 
@@ -173,7 +181,7 @@ def _data_of(recipe: str, files: tuple[Path, ...]) -> tuple[Path, int]:
             f"there is no folder and no recipe '{recipe}'\n  name a folder of pictures, or fetch a published one: "
             "`ganforge data ls` lists them, `ganforge data download NAME` fetches one"
         ) from None
-    dataset = open_recipe(recipe, (), registry).dataset
+    dataset = open_recipe(recipe, overrides, registry).dataset
     root = getattr(dataset, "root", None)
     if not isinstance(root, Path):
         raise UsageError(f"the data of {recipe} have no folder to inspect; `ganforge data show {recipe}` draws some")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import click
 from rich.console import Console
 from rich.table import Table
 
+from ganforge.builtin.datasets.inspection.gaps import LARGE
 from ganforge.builtin.datasets.inspection.report import Case, Finding, Report, Severity, Summary, counted
 from ganforge.commands.common import paragraph
 
 EXAMPLES = 3
 ROWS = 30
+_LEAST_GAP = 0.1
+_MORE = {"brightness": "brighter", "red": "redder", "blue": "bluer"}
 _INDENT = " " * 9
 _LAYOUTS = {
     "two_domains": "two domains",
@@ -30,9 +35,10 @@ def print_report(report: Report, everything: bool) -> None:
     click.secho(data.layout.root.resolve().name, bold=True, nl=False)
     click.echo(f": {counted(data.pictures, 'picture')}, {_LAYOUTS[data.layout.kind]}\n")
     console.print(_folders(data.summaries, everything))
-    if report.gaps:
-        gaps = ", ".join(f"{gap.kind} {gap.spreads:.1f} ({gap.low} to {gap.high})" for gap in report.gaps)
-        click.echo("\n" + paragraph("gaps between domains, in spreads: ", gaps))
+    told = [gap for gap in report.gaps if gap.spreads >= _LEAST_GAP]
+    if told:
+        gaps = ", ".join(f"{gap.high} is {_MORE[gap.kind]} than {gap.low} by {gap.spreads:.1f}" for gap in told)
+        click.echo("\n" + paragraph("", f"{gaps} times their spread ({LARGE} is much)"))
     for finding in report.findings:
         click.echo()
         _print_finding(finding, everything)
@@ -66,8 +72,8 @@ def _sizes(summary: Summary) -> str:
     sizes = summary.sizes
     if len(sizes) <= 1:
         return "".join(sizes)
-    sides = sorted(picture.shorter_px for picture in summary.readable)
-    return f"{len(sizes):,} sizes, shorter side {sides[0]} to {sides[-1]}, half below {sides[len(sides) // 2]}"
+    sides = [picture.shorter_px for picture in summary.readable]
+    return f"shorter side {min(sides)} to {max(sides)}, median {median(sides):.0f} ({len(sizes):,} sizes)"
 
 
 def _shares(counts: dict[str, int]) -> str:
@@ -85,7 +91,8 @@ def _print_finding(finding: Finding, everything: bool) -> None:
         click.echo(_INDENT + _case(case, finding.sign))
     if hidden := len(finding.cases) - len(shown):
         click.echo(f"{_INDENT}and {hidden:,} more: --all")
-    click.secho(paragraph(f"{_INDENT}→ ", finding.cure), fg="green")
+    if finding.cure:
+        click.secho(paragraph(f"{_INDENT}→ ", finding.cure), fg="green")
 
 
 def _case(case: Case, sign: str) -> str:

@@ -16,6 +16,7 @@ from ganforge.builtin.datasets.inspection.progress import Track
 ALIKE = 0.95
 _LEAST_CONTRAST = 1.0  # mean step between neighbours, of 255, below which a thumbnail says nothing
 _BLOCK = 256
+_SHOWN = 16  # blocks that take long enough to show how far it is
 
 Floats = npt.NDArray[np.float32]
 
@@ -36,7 +37,7 @@ def distinct(pictures: Iterable[Picture], key: Callable[[Picture], str]) -> list
 def alike_within(pictures: Sequence[Picture], track: Track) -> Iterator[tuple[Picture, Picture]]:
     """Each picture that looks like an earlier one, behind the one that it looks most like."""
     gradients = _gradients(pictures)
-    for rows in track(_blocks(len(pictures)), "comparing"):
+    for rows in _blocks(len(pictures), track):
         cosines = gradients[rows] @ gradients[: rows.stop].T
         own = np.arange(rows.start, rows.stop)
         cosines[np.arange(rows.stop) >= own[:, None]] = 0  # only earlier ones
@@ -50,7 +51,7 @@ def alike_across(
     if not others:
         return
     gradients, others_gradients = _gradients(pictures), _gradients(others)
-    for rows in track(_blocks(len(pictures)), "comparing"):
+    for rows in _blocks(len(pictures), track):
         cosines = gradients[rows] @ others_gradients.T
         yield from ((pictures[row], others[i]) for row, i in _best(cosines, rows.start))
 
@@ -61,8 +62,9 @@ def _best(cosines: Floats, start: int) -> Iterator[tuple[int, int]]:
         yield start + int(row), int(cosines[row].argmax())
 
 
-def _blocks(count: int) -> list[slice]:
-    return [slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
+def _blocks(count: int, track: Track) -> Iterable[slice]:
+    blocks = [slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
+    return track(blocks, "comparing") if len(blocks) > _SHOWN else blocks
 
 
 def _gradients(pictures: Sequence[Picture]) -> Floats:
@@ -72,7 +74,7 @@ def _gradients(pictures: Sequence[Picture]) -> Floats:
     """
     thumbnails = np.array([picture.thumbnail for picture in pictures], np.float32)
     thumbnails = thumbnails.reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX)
-    steps = [np.diff(thumbnails, axis=axis).reshape(len(pictures), -1) for axis in (1, 2)]
+    steps = [np.diff(thumbnails, axis=axis).reshape(-1, THUMBNAIL_PX * (THUMBNAIL_PX - 1)) for axis in (1, 2)]
     gradients: Floats = np.concatenate(steps, axis=1)
     telling = np.abs(gradients).mean(1, keepdims=True) >= _LEAST_CONTRAST
     lengths = np.linalg.norm(gradients, axis=1, keepdims=True)

@@ -17,7 +17,6 @@ _SUFFIXES = {
     "TIFF": {".tif", ".tiff"},
     "GIF": {".gif"},
 }
-_FLAT = 4  # of 255: less than this between the darkest and the brightest value is no picture
 
 
 def findings(data: Examined) -> Iterator[Finding]:
@@ -82,12 +81,12 @@ def _broken(data: Examined) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "damaged",
-            f"{counted(len(damaged), 'file')} can be read but show damage: parts may be grey or torn",
+            f"{counted(len(damaged), 'file')} readable but with signs of damage: parts may be grey or torn",
             "look at them; replace them, or take them out",
             len(damaged),
             tuple(data.case(picture, detail=picture.damage) for picture in damaged),
         )
-    if blank := [picture for picture in data.readable if picture.highest - picture.lowest < _FLAT]:
+    if blank := [picture for picture in data.readable if picture.bits <= 8 and picture.flat]:
         yield Finding(
             "warning",
             "blank",
@@ -100,8 +99,8 @@ def _broken(data: Examined) -> Iterator[Finding]:
         yield Finding(
             "note",
             "misnamed",
-            f"{counted(len(misnamed), 'file')} named for another format; training reads them all the same",
-            "rename them where other programs need it",
+            f"{counted(len(misnamed), 'file')} named for another format, which training does not mind",
+            "",
             len(misnamed),
             tuple(data.case(picture, detail=f"is {picture.format}") for picture in misnamed),
         )

@@ -9,6 +9,7 @@ from ganforge.builtin.datasets.inspection.picture import Picture
 from ganforge.builtin.datasets.inspection.report import Examined, Finding, Gap
 
 LARGE = 0.8  # Cohen's 'large'
+_SURE = 3  # standard errors
 _LEAST_SPREAD = 0.01  # of pictures that hardly differ, so that a gap stays a readable number
 _RATIO = 1.5
 _SHARE = 0.25
@@ -31,7 +32,7 @@ def measure(data: Examined) -> tuple[Gap, ...]:
 def findings(data: Examined, gaps: Sequence[Gap]) -> Iterator[Finding]:
     """Gaps that are large, and differences in sharpness, compression and colour at all."""
     for gap in gaps:
-        if gap.spreads >= LARGE:
+        if gap.spreads >= max(LARGE, _SURE * gap.error):
             yield _of_brightness(gap) if gap.kind == "brightness" else _of_tint(gap)
     domains = _domains(data)
     if len(domains) > 1:
@@ -53,7 +54,9 @@ def _gap(kind: str, domains: Domains) -> Gap:
     means = {name: fmean(measured) for name, measured in values.items()}
     low, high = _extremes(means)
     spread = fmean((pvariance(values[low]), pvariance(values[high]))) ** 0.5
-    return Gap(kind, low, high, means[low], means[high], (means[high] - means[low]) / max(spread, _LEAST_SPREAD))
+    spreads = (means[high] - means[low]) / max(spread, _LEAST_SPREAD)
+    error = (1 / len(values[low]) + 1 / len(values[high])) ** 0.5
+    return Gap(kind, low, high, means[low], means[high], spreads, error)
 
 
 def _extremes(values: Mapping[str, float]) -> tuple[str, str]:
@@ -89,8 +92,8 @@ def _sizes(domains: Domains) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "size_gap",
-            f"{high} has larger pictures than {low}: shorter sides of {sides[high]:g} and {sides[low]:g} px; resized to one "
-            "size they differ in sharpness, which is learnt too",
+            f"{high} has larger pictures than {low}: shorter sides of {sides[high]:g} and {sides[low]:g} px; "
+            "resized to one size they differ in sharpness, which is learnt too",
             "bring both to one size from equally sharp pictures",
             0,
         )

@@ -31,7 +31,7 @@ def _colours(data: Examined) -> Iterator[Finding]:
     """Pictures without colour where most have some."""
     grey: list[Picture] = []
     for summary in data.summaries:
-        without = [picture for picture in summary.readable if picture.colourless]
+        without = [picture for picture in summary.readable if picture.colourless and not picture.flat]
         if len(without) < _MOSTLY_COLOUR * len(summary.readable):
             grey += without
     if single := [picture for picture in grey if is_grey(picture)]:
@@ -48,19 +48,19 @@ def _colours(data: Examined) -> Iterator[Finding]:
             "note",
             "colourless",
             f"{counted(len(stored), 'picture')} without colour, stored as if with{_where(stored, data)}",
-            "a few do no harm; they are as the single-channel ones",
+            "a few do no harm; many are a domain of their own",
             len(stored),
             data.cases(stored),
         )
 
 
 def _where(pictures: list[Picture], data: Examined) -> str:
-    """`: trainA 8, trainB 54`."""
+    """` (trainA 8, trainB 54)`, where there are several folders."""
     if len(data.summaries) == 1:
         return ""
     chosen = {id(picture) for picture in pictures}
     counts = {s.folder.name: sum(id(picture) in chosen for picture in s.readable) for s in data.summaries}
-    return ": " + ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    return " (" + ", ".join(f"{name} {count:,}" for name, count in counts.items() if count) + ")"
 
 
 def _bits(data: Examined) -> Iterator[Finding]:
@@ -69,7 +69,7 @@ def _bits(data: Examined) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "nearly_black",
-            f"{counted(len(dark), 'picture')} of more than 8 bits use only the lowest values: training sees them black",
+            f"{counted(len(dark), 'picture')} of more than 8 bits with low values only: training sees black",
             "scale their values to the whole range, and store 8 bits",
             len(dark),
             data.cases(dark),
@@ -79,7 +79,7 @@ def _bits(data: Examined) -> Iterator[Finding]:
             "note",
             "deep",
             f"{counted(len(rest), 'picture')} of more than 8 bits a channel; training rounds them to 8",
-            "nothing, unless the last bits matter",
+            "",
             len(rest),
             tuple(data.case(picture, detail=f"{picture.bits} bits") for picture in rest),
         )
@@ -112,9 +112,9 @@ def _conversions(data: Examined) -> Iterator[Finding]:
             "animated",
             lambda picture: picture.animated,
             "animated: only the first frame is used",
-            "nothing, unless you want the other frames: save them as files",
+            "save the other frames as files if you want them",
         ),
-        ("rotated", lambda picture: picture.rotated, "turned upright as their EXIF data say", "nothing"),
+        ("rotated", lambda picture: picture.rotated, "turned upright as their EXIF data say", ""),
     )
     for kind, applies, text, cure in kinds:
         if affected := [picture for picture in data.readable if applies(picture)]:
@@ -141,7 +141,7 @@ def _sizes(data: Examined) -> Iterator[Finding]:
             "too_small",
             f"{counted(len(small), 'picture')} with a side below {data.crop_px} px: "
             "training enlarges them, and learns their blur",
-            "use larger ones, or a smaller crop_px in the recipe; `--crop` says what it is",
+            "use larger ones, or a smaller crop_px in the recipe (here: `--crop`)",
             len(small),
             tuple(data.case(picture, detail=f"{picture.width}x{picture.height}") for picture in small),
         )
@@ -150,8 +150,8 @@ def _sizes(data: Examined) -> Iterator[Finding]:
         yield Finding(
             "note",
             "no_squares",
-            f"{counted(len(far), 'picture')} far from square: {does}{_where(far, data).replace(':', ';')}",
-            "nothing where the domains are alike in this; otherwise crop them as you want them",
+            f"{counted(len(far), 'picture')} far from square{_where(far, data)}: {does}",
+            "crop them as you want them",
             len(far),
             tuple(data.case(picture, detail=f"{picture.width}x{picture.height}") for picture in far),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,8 @@ Pixels = npt.NDArray[np.uint8]
 
 LUMA = np.array((0.299, 0.587, 0.114))  # ITU-R BT.601
 THUMBNAIL_PX = 16
+_TOO_LARGE = f"it has more than {images.MAX_PIXELS // 10**6} million pixels"
+_FLAT = 4  # of 255
 _ORIENTATION = 0x0112  # of EXIF
 _BITS_PER_SAMPLE = 258  # of TIFF
 
@@ -64,6 +67,11 @@ class Picture:
         return min(self.width, self.height)
 
     @property
+    def flat(self) -> bool:
+        """Whether it is of one colour, or nearly."""
+        return self.highest - self.lowest < _FLAT
+
+    @property
     def proportion(self) -> float:
         """Width to height."""
         return self.width / max(1, self.height)
@@ -92,8 +100,7 @@ def examine(path: Path) -> Picture:
     except UnidentifiedImageError:
         picture.fault = f"it is {_actual_format(data)}"
     except Exception as error:  # on a broken file, decoders raise whatever their parsing stumbles on
-        cause = error.__cause__ or error  # read_image's own message repeats the path
-        picture.fault = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+        picture.fault = _reason(error.__cause__ or error)  # read_image's own message repeats the path
     return picture
 
 
@@ -130,7 +137,7 @@ def _decoded(path: Path, image: Image.Image) -> Pixels:
     """
     if image.format == "PNG" and image.mode in ("RGB", "L") and "transparency" not in image.info:
         if image.width * image.height > images.MAX_PIXELS:
-            raise ValueError(f"{image.width}x{image.height} is more than {images.MAX_PIXELS // 10**6} million pixels")
+            raise ValueError(_TOO_LARGE)
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     return np.ascontiguousarray(images.read_image(path).permute(1, 2, 0).numpy())
 
@@ -158,6 +165,18 @@ def _damage_of_png(data: bytes) -> str:
     except Exception as error:
         return str(error)
     return ""
+
+
+def _reason(error: BaseException) -> str:
+    match error:
+        case OSError(strerror=str(reason)):
+            return reason
+        case struct.error():
+            return "the file is truncated"
+        case Image.DecompressionBombError():
+            return _TOO_LARGE
+        case _:
+            return str(error) or type(error).__name__
 
 
 def _actual_format(data: bytes) -> str:

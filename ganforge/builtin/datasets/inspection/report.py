@@ -48,7 +48,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Gap:
-    """How far the domains of the lowest and the highest mean are apart, in pooled standard deviations."""
+    """How far the domains of the lowest and the highest mean are apart.
+
+    Attributes:
+        spreads: the distance in pooled standard deviations of the pictures.
+        error: the standard error of `spreads`, large where there are few pictures.
+    """
 
     kind: str
     low: str
@@ -56,6 +61,7 @@ class Gap:
     low_mean: float
     high_mean: float
     spreads: float
+    error: float
 
 
 @dataclass(frozen=True)
