@@ -60,5 +60,12 @@ def session_end(status: str) -> Summary:
 
 
 def columns(values: Mapping[str, Scalar], figures: Collection[str]) -> Summary:
-    """The record of what the table's columns are: hyperparameters, and the tags of figures."""
-    return hparams(dict(values), dict.fromkeys(figures, 0.0))[0]
+    """The record of what the table's columns are: hyperparameters, learning rates first, and the tags of figures."""
+    experiment = hparams(dict(values), dict.fromkeys(figures, 0.0))[0]
+    content = experiment.value[0].metadata.plugin_data
+    data = plugin_data_pb2.HParamsPluginData.FromString(content.content)
+    for info in data.experiment.hparam_infos:
+        # TensorBoard shows five columns at first: those that are said to differ between runs, then by name.
+        info.differs = info.name.endswith(".lr")
+    content.content = data.SerializeToString()
+    return experiment
