@@ -21,6 +21,8 @@ SHOWN = 2
 PINNED = ("scores/", "losses/cycle", "metrics/")
 """What stands on top of the page, two scalars of each."""
 FIRST_EVENTS = 2000
+# What TensorBoard says at each start, and nobody needs.
+NOISE = ("TensorFlow installation not found", "experimental fast data loading", "--load_fast=false", "issues/4784")
 OPTIONS = ("--reload_interval", "15", "--samples_per_plugin", "images=1000,scalars=100000,text=100")
 
 
@@ -44,8 +46,8 @@ def command(runs: tuple[Path, ...], port: int, host: str) -> None:
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}; give a run's folder, or run a recipe first")
     with tempfile.TemporaryDirectory() as shown:
-        runs = _arrange(folders, Path(shown))
-        click.echo(f"TensorBoard: {link(host, port, runs)}")
+        names = _arrange(folders, Path(shown))
+        click.echo(f"TensorBoard: {link(host, port, names)}")
         click.echo("Ctrl-C ends it.")
         _serve(["--logdir", shown, "--host", host, "--port", str(port), *OPTIONS])
 
@@ -68,9 +70,13 @@ def _arrange(folders: Iterable[Path], shown: Path) -> dict[str, Path]:
 
 
 def _serve(arguments: list[str]) -> None:
-    process = subprocess.Popen([sys.executable, "-m", "tensorboard.main", *arguments])
+    command = [sys.executable, "-m", "tensorboard.main", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
+        for line in process.stderr or ():
+            if line.strip() and not any(noise in line for noise in NOISE):
+                click.echo(line, nl=False, err=True)
         if process.wait() > 0:
             raise EnvironmentFault("TensorBoard could not be started; its own words stand above")
     except KeyboardInterrupt:
