@@ -127,8 +127,9 @@ def inspect(
     strict: bool,
     files: tuple[Path, ...],
 ) -> None:
-    """Decode all pictures in ROOT, and tell what is wrong: broken files, copies, leaks into the test, and more.
+    """Find what is wrong with pictures in ROOT.
 
+    All are decoded: broken files, copies, leaks into the test, gaps between domains and more are told, with the cure.
     ROOT is a folder: with trainA and trainB, with train (pairs side by side), with a folder a class, or with
     pictures. Or it is a recipe, with overrides or without: then its data is inspected, for its crop.
 
@@ -171,8 +172,11 @@ def inspect(
 
 def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -> tuple[Path, int]:
     """The folder of a recipe's data, and the side of its samples."""
+    from ganforge.images import SUFFIXES
     from ganforge.recipe import find_recipe, open_recipe
 
+    if Path(recipe).suffix.lower() in SUFFIXES:
+        raise UsageError(f"{recipe} is a picture\n  name the folder of your data, or a recipe")
     registry = plugins_with_warnings(files).registry
     try:
         find_recipe(recipe, registry)

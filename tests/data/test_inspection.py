@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -406,3 +407,13 @@ def test_facades_are_sound(ganforge: Callable) -> None:
     outcome = ganforge("data", "inspect", root)
     assert "pairs side by side" in outcome.out
     assert outcome.out.endswith("nothing to find fault with\n")
+
+
+def test_every_finding_is_documented(repository: Path) -> None:
+    page = (repository / "docs/data.md").read_text()
+    sources = (repository / "ganforge/builtin/datasets/inspection").glob("*.py")
+    code = "\n".join(path.read_text() for path in sources)
+    kinds = set(re.findall(r'Finding\(\s*"(?:error|warning|note)",\s*"(\w+)"', code))
+    kinds |= {"copies", "same_pixels", "red_gap", "blue_gap", "cmyk", "transparent", "animated", "rotated"}
+    assert len(kinds) > 20
+    assert {kind for kind in kinds if f"`{kind}`" not in page} == set()
