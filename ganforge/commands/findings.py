@@ -56,7 +56,7 @@ def _folders(summaries: tuple[Summary, ...], everything: bool) -> Table:
         table.add_column(head)
     for summary in shown:
         table.add_row(
-            summary.folder.name,
+            _printable(summary.folder.name),
             f"{len(summary.pictures):,}",
             f"{summary.bytes / 2**20:.1f}",
             _sizes(summary),
@@ -96,7 +96,13 @@ def _print_finding(finding: Finding, everything: bool) -> None:
 
 
 def _case(case: Case, sign: str) -> str:
-    return sign.join(case.files) + (f" ({case.detail})" if case.detail else "")
+    text = sign.join(case.files) + (f" ({case.detail})" if case.detail else "")
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    """Names of files may hold anything, a terminal's commands too."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _verdict(report: Report) -> str:

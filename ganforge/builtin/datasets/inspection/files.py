@@ -27,8 +27,7 @@ def findings(data: Examined) -> Iterator[Finding]:
 
 
 def _folders(data: Examined) -> Iterator[Finding]:
-    lacking = _lacking(data)
-    if lacking:
+    if lacking := _lacking(data):
         yield Finding(
             "error",
             "missing_folder",
@@ -36,12 +35,9 @@ def _folders(data: Examined) -> Iterator[Finding]:
             "training needs trainA and trainB, or train with pairs; of val and test both domains or none",
             len(lacking),
         )
-    empty = [summary.folder.name for summary in data.summaries if not summary.pictures]
-    if empty:
-        cases = tuple(Case((name,)) for name in empty)
-        yield Finding(
-            "error", "empty_folder", f"no pictures in {counted(len(empty), 'folder')}", "fill it", len(empty), cases
-        )
+    if empty := tuple(Case((summary.folder.name,)) for summary in data.summaries if not summary.pictures):
+        text = f"no pictures in {counted(len(empty), 'folder')}"
+        yield Finding("error", "empty_folder", text, "put some there, or remove it", len(empty), empty)
     if data.layout.kind in ("two_domains", "pairs") and not any(s.folder.held_out for s in data.summaries):
         yield Finding(
             "note",
@@ -67,43 +63,37 @@ def _lacking(data: Examined) -> list[str]:
 
 
 def _broken(data: Examined) -> Iterator[Finding]:
-    pictures = [picture for summary in data.summaries for picture in summary.pictures]
-    if broken := [picture for picture in pictures if picture.fault]:
-        yield Finding(
-            "error",
-            "unreadable",
-            f"{counted(len(broken), 'file')} cannot be read: training would stop there",
-            "replace them, or take them out",
-            len(broken),
-            tuple(data.case(picture, detail=picture.fault) for picture in broken),
-        )
-    if damaged := [picture for picture in data.readable if picture.damage]:
-        yield Finding(
-            "warning",
-            "damaged",
-            f"{counted(len(damaged), 'file')} readable but with signs of damage: parts may be grey or torn",
-            "look at them; replace them, or take them out",
-            len(damaged),
-            tuple(data.case(picture, detail=picture.damage) for picture in damaged),
-        )
-    if blank := [picture for picture in data.readable if picture.bits <= 8 and picture.flat]:
-        yield Finding(
-            "warning",
-            "blank",
-            f"{counted(len(blank), 'picture')} of one flat colour",
-            "take them out, unless they belong there",
-            len(blank),
-            data.cases(blank),
-        )
-    if misnamed := [picture for picture in data.readable if _is_misnamed(picture)]:
-        yield Finding(
-            "note",
-            "misnamed",
-            f"{counted(len(misnamed), 'file')} named for another format, which training does not mind",
-            "",
-            len(misnamed),
-            tuple(data.case(picture, detail=f"is {picture.format}") for picture in misnamed),
-        )
+    yield from data.finding(
+        "error",
+        "unreadable",
+        [picture for summary in data.summaries for picture in summary.pictures if picture.fault],
+        "cannot be read: training would stop there",
+        "replace them, or take them out",
+        lambda picture: picture.fault,
+    )
+    yield from data.finding(
+        "warning",
+        "damaged",
+        [picture for picture in data.readable if picture.damage],
+        "readable but with signs of damage: parts may be grey or torn",
+        "look at them; replace them, or take them out",
+        lambda picture: picture.damage,
+    )
+    yield from data.finding(
+        "warning",
+        "blank",
+        [picture for picture in data.readable if picture.bits <= 8 and picture.flat],
+        "of one flat colour",
+        "take them out, unless they belong there",
+    )
+    yield from data.finding(
+        "note",
+        "misnamed",
+        [picture for picture in data.readable if _is_misnamed(picture)],
+        "named for another format, which training does not mind",
+        "",
+        lambda picture: f"is {picture.format}",
+    )
 
 
 def _is_misnamed(picture: Picture) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from statistics import fmean, median, pstdev
@@ -151,9 +151,19 @@ class Examined:
         root = self.layout.root
         return Case(tuple(picture.path.relative_to(root).as_posix() for picture in pictures), detail)
 
-    def cases(self, pictures: Iterable[Picture]) -> tuple[Case, ...]:
-        """A case for each picture."""
-        return tuple(self.case(picture) for picture in pictures)
+    def finding(
+        self,
+        severity: Severity,
+        kind: str,
+        pictures: Sequence[Picture],
+        text: str,
+        cure: str,
+        detail: Callable[[Picture], str] = lambda picture: "",
+    ) -> Iterator[Finding]:
+        """A finding about single pictures, if there are any; its text goes on after `7 pictures`."""
+        if pictures:
+            cases = tuple(self.case(picture, detail=detail(picture)) for picture in pictures)
+            yield Finding(severity, kind, f"{counted(len(cases), 'picture')} {text}", cure, len(cases), cases)
 
 
 @dataclass(frozen=True)
