@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -287,7 +288,9 @@ def test_compiled_networks_train_alike_and_are_compiled_once(name: str, size: in
     assert compiler.graphs
     before = compiler.graphs
     compiled.train(compiled.batches(3))
+    compiled.trainer.step(compiled.batches(1), examine=True)  # its graphs are read several times
     assert compiler.graphs == before
+    assert math.isfinite(sum(compiled.trainer.statistics.read().values()))
 
 
 def test_a_run_tells_how_often_it_compiled() -> None:

@@ -150,3 +150,14 @@ def test_an_op_may_keep_what_it_is_given(bench: Callable[..., Any]) -> None:
     launched, recorded = trajectories(lambda: bench(text), steps=12)
     assert replays(recorded)
     assert same(launched, recorded)
+
+
+def test_a_step_that_is_examined_is_launched_and_the_next_replayed() -> None:
+    launched, recorded = trajectories(lambda: often("cyclegan_shapes"))
+    assert replays(recorded)
+    for parity in (launched, recorded):
+        for number, batch in enumerate(parity.batches(3)):
+            torch.manual_seed(number)
+            parity.trainer.step([batch], examine=number == 1)
+            assert bool(parity.trainer.distributions) == (number == 1)
+    assert same(launched, recorded)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+import torch._functorch.config as functorch_config
 from torch import Tensor, nn
 
 
@@ -40,6 +41,8 @@ class Compiler:
         """The function, compiled at its first call with each set of shapes."""
         # Networks of one class share what torch counts: frozen or not, with and without a graph, for each batch size.
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+        # Memory that a backward pass gives away cannot be read again, as a step that is examined does, loss by loss.
+        functorch_config.donated_buffer = False
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a machine without a GPU is no news
 
         def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
