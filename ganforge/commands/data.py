@@ -48,7 +48,9 @@ def list_archives() -> None:
     "--root", type=click.Path(file_okay=False, path_type=Path), help="Where to put it.  [default: datasets/NAME]"
 )
 def download(name: str, root: Path | None) -> None:
-    """Download the dataset NAME: resumable, checked against its published hash, whole or not at all.
+    """Download the dataset NAME.
+
+    It can be interrupted and goes on; it is checked against its published hash, and there whole or not at all.
 
     \b
     Example:
@@ -72,11 +74,14 @@ def download(name: str, root: Path | None) -> None:
 @click.option("-n", "--count", type=click.IntRange(1, 64), default=4, show_default=True, help="How many samples.")
 @plugin_option
 def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, files: tuple[Path, ...]) -> None:
-    """Count RECIPE's samples, and draw some as training sees them: cropped, flipped, paired.
+    """Draw samples of RECIPE as training sees them.
+
+    Counts them too. They are cropped, mirrored and paired as in the first epoch; `download` in a recipe fetches its data.
 
     \b
-    Example:
+    Examples:
       ganforge data show cyclegan_shapes -o samples.png
+      ganforge data show cyclegan_horse2zebra data.root=my_data data.download=null
     """
     import random
 
@@ -84,6 +89,12 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
     from ganforge.engine.cast import derive_seed
     from ganforge.recipe import open_recipe
 
+    if not output.parent.is_dir():
+        raise UsageError(f"there is no folder {output.parent} to draw into; make it, or give another -o")
+    if Path(recipe).is_dir() and not (Path(recipe) / "recipe.yaml").is_file():
+        raise UsageError(
+            f"{recipe} is a folder, and no run's; `ganforge data inspect {recipe}` looks at pictures as they are"
+        )
     checked = open_recipe(recipe, overrides, plugins_with_warnings(files).registry)
     checked.dataset.prepare()
     train, validation = checked.dataset.train(), checked.dataset.validation()

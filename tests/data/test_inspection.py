@@ -425,3 +425,18 @@ def test_every_finding_is_documented(repository: Path) -> None:
     kinds |= {"copies", "same_pixels", "red_gap", "blue_gap"}
     assert len(kinds) > 20
     assert {kind for kind in kinds if f"`{kind}`" not in page} == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("cyclegan_shapes", "-o", "nowhere/samples.png"), "there is no folder nowhere to draw into"),
+        ((".",), "`ganforge data inspect .` looks at pictures as they are"),
+    ],
+)
+def test_drawing_samples_says_at_once_what_cannot_be(
+    ganforge: Callable, in_tmp: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    outcome = ganforge("data", "show", *arguments)
+    assert outcome.code == 2
+    assert told in outcome.err
