@@ -76,7 +76,7 @@ def download(name: str, root: Path | None) -> None:
 def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, files: tuple[Path, ...]) -> None:
     """Draw samples of RECIPE as training sees them.
 
-    Counts them too. They are cropped, mirrored and paired as in the first epoch; `download` in a recipe fetches its data.
+    They are counted, too, and drawn cropped, mirrored and paired. A recipe's `download` fetches its data first.
 
     \b
     Examples:

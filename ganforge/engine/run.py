@@ -41,7 +41,7 @@ from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import dump
 from ganforge.registry import Registry
 
-DEFAULT_CALLBACKS = ("progress", "tensorboard", "panels")
+DEFAULT_CALLBACKS = ("progress", "tensorboard", "panels", "doctor")
 
 
 class Run:
@@ -207,6 +207,10 @@ class Run:
         self.trainer.load_state_dict(checkpoint.training["trainer"])
         restore_random_state(checkpoint.training["random"])
         self.resumed_at = step_of(found[-1])
+        self.diagnoses = {
+            entry["name"]: Diagnosis(*(entry[key] for key in ("name", "message", "cure", "link")))
+            for entry in self.record.get("diagnoses", [])
+        }
         # Sums over another number of threads would differ in their last bits.
         torch.set_num_threads(self.record.get("machine", {}).get("threads", torch.get_num_threads()))
         write_text(self._record.recipe, dump(self.recipe.node))  # a new length holds for the next resume too

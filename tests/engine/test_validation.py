@@ -125,10 +125,16 @@ def test_what_callbacks_find_wrong_is_told_once_and_kept(start: Callable[..., Ru
         def diagnosed(self, run: Run, diagnosis: Diagnosis) -> None:
             heard.append(diagnosis.name)
 
+    dark = Diagnosis("too_dark", "pictures are dark", "lighten them", "docs/doctor.md")
     run.callbacks.append(Listener())
     for _ in range(2):
-        run.diagnose(Diagnosis("too_dark", "pictures are dark", "lighten them", "docs/doctor.md"))
+        run.diagnose(dark)
     assert heard == ["too_dark"]
+    run.train()
+    resumed = start("run.steps=14")
+    assert resumed.resumed_at == 12
+    resumed.diagnose(dark)
+    assert resumed.diagnoses == {"too_dark": dark}
     (kept,) = json.loads((run.folder / "run.json").read_text())["diagnoses"]
     assert kept == {
         "step": 0,
