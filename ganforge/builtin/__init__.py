@@ -67,3 +67,4 @@ def register_callbacks(register: Register) -> None:
     register("progress", callbacks.Progress)
     register("tensorboard", callbacks.TensorBoard)
     register("panels", callbacks.Panels)
+    register("doctor", callbacks.Doctor)
