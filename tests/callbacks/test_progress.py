@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ganforge import Diagnosis
 from ganforge.builtin.callbacks import Progress
 from ganforge.builtin.callbacks.progress import figure_rows, introduction
 from ganforge.engine.levers import Levers
@@ -38,6 +39,7 @@ def run(tmp_path):
         images_per_step=2,
         resumed_at=None,
         figures={},
+        diagnoses={},
     )
 
 
@@ -130,6 +132,34 @@ def test_an_early_end_says_how_to_go_on(run, capsys, status):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{status} at step 12 of 4000"
     assert lines[-1] == f"  to go on      ganforge run {run.folder} --resume"
+
+
+ILL = Diagnosis("mode_collapse", "all pictures are [one]", "Raise the batch size.", "docs/doctor.md#mode-collapse")
+TOLD = [
+    "warning: step 900: all pictures are [one]",
+    "  Raise the batch size.",
+    "  docs/doctor.md#mode-collapse",
+]
+
+
+def test_a_diagnosis_is_told_with_its_cure_and_again_at_the_end(run, capsys):
+    run.step, run.diagnoses = 900, {ILL.name: ILL}
+    Progress().diagnosed(run, ILL)
+    assert capsys.readouterr().out.splitlines() == TOLD
+    Progress().run_ended(run, "finished")
+    assert "  warned of     mode collapse   docs/doctor.md#mode-collapse\n" in capsys.readouterr().out
+
+
+def test_a_diagnosis_stands_above_the_bar(run, capsys, terminal):
+    progress = Progress(refresh_s=60)
+    progress.run_started(run)
+    run.step = 900
+    progress.diagnosed(run, ILL)
+    progress.run_ended(run, "finished")
+    output = capsys.readouterr().out
+    assert "\x1b[1;33mwarning: \x1b[0m" in output
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", output).splitlines()
+    assert [line.rstrip() for line in lines if "warning" in line or "mode-collapse" in line or "Raise" in line] == TOLD
 
 
 def test_names_in_brackets_are_no_markup(run, capsys):

@@ -12,7 +12,7 @@ from rich import progress as rich_progress
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from ganforge import Callback, Run
+from ganforge import Callback, Diagnosis, Run
 
 
 class Progress(Callback):
@@ -52,6 +52,12 @@ class Progress(Callback):
         if run.step < run.total_steps:  # the last ones stand at the end
             self._console.print(f"step {run.step}")
             self._print_figures(figures)
+
+    def diagnosed(self, run: Run, diagnosis: Diagnosis) -> None:
+        told = f"step {run.step}: {diagnosis.message}"
+        self._console.print(Text.assemble(("warning: ", "bold yellow"), told))
+        for line in filter(None, (diagnosis.cure, diagnosis.link)):
+            self._console.print(f"  {line}")
 
     def run_ended(self, run: Run, status: str) -> None:
         if self._bar:
@@ -136,7 +142,9 @@ def _words(name: str, value: float) -> str:
 
 
 def _whereabouts(run: Run, status: str) -> Iterator[tuple[str, str]]:
-    """Where to look, and how to go on."""
+    """What went wrong, where to look, and how to go on."""
+    for diagnosis in run.diagnoses.values():
+        yield "warned of", f"{diagnosis.name.replace('_', ' ')}   {diagnosis.link}".rstrip()
     if (run.folder / "images").is_dir():
         yield "panels", str(run.folder / "images")
     yield "TensorBoard", f"ganforge board {run.folder}"
