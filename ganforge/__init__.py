@@ -11,6 +11,7 @@ from ganforge.hookspecs import Register, hookimpl
 
 if TYPE_CHECKING:
     from ganforge.engine.run import Run
+    from ganforge.engine.translation import load
     from ganforge.parts import (
         Callback,
         Context,
@@ -45,10 +46,11 @@ __all__ = [
     "UsageError",
     "__version__",
     "hookimpl",
+    "load",
     "traits",
 ]
 
-_HOMES = {"Run": "ganforge.engine.run"} | dict.fromkeys(
+_HOMES = {"Run": "ganforge.engine.run", "load": "ganforge.engine.translation"} | dict.fromkeys(
     ("Callback", "Context", "Dataset", "Diagnosis", "Direction", "Metric", "Progress", "Sample", "Samples", "traits"),
     "ganforge.parts",
 )

@@ -1,6 +1,6 @@
 """Pictures as tensors: reading, writing, finding, cutting and showing them.
 
-A picture is uint8 `[C, H, W]` in 0..255 on the CPU; networks see it as float in `[-1, 1]`.
+A picture is uint8 `[C, H, W]` in 0..255 on the CPU, or uint16 in 0..65535; networks see it as float in `[-1, 1]`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import os
 import re
+import struct
+import zlib
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -53,8 +55,21 @@ def read_image(path: Path, channels: int = 3) -> Tensor:
     Raises:
         EnvironmentFault: the file is missing, empty, broken, truncated, no picture, or larger than `MAX_PIXELS`.
     """
+    return _read(path, channels, exact=False)
+
+
+def read_exact(path: Path, channels: int = 3) -> Tensor:
+    """The same, but uint16 where the file has 16 bits a channel: PNG, and grey TIFF.
+
+    Raises:
+        EnvironmentFault: as `read_image`.
+    """
+    return _read(path, channels, exact=True)
+
+
+def _read(path: Path, channels: int, exact: bool) -> Tensor:
     try:
-        return _decode(path.read_bytes(), channels)
+        return _decode(path.read_bytes(), channels, exact)
     except Exception as error:  # on a broken file, decoders raise whatever their parsing stumbles on
         raise EnvironmentFault(
             f"cannot read the picture {path}: {_reason(error)}\n  replace the file, or take it out of its folder"
@@ -71,14 +86,43 @@ def _reason(error: Exception) -> str:
             return str(error) or type(error).__name__
 
 
-def _decode(data: bytes, channels: int) -> Tensor:
+def _decode(data: bytes, channels: int, exact: bool) -> Tensor:
     if not data:
         raise ValueError("the file is empty")
     with Image.open(BytesIO(data), formats=FORMATS) as header:
         if header.width * header.height > MAX_PIXELS:
             raise ValueError(f"{header.width}x{header.height} is more than {MAX_PIXELS // 10**6} million pixels")
+        if exact and (deep := _decode_deep(data, header, channels)) is not None:
+            return deep
         fast = _decode_fast(data, header, channels)
         return _decode_with_pillow(header, channels) if fast is None else fast
+
+
+def _decode_deep(data: bytes, header: Image.Image, channels: int) -> Tensor | None:
+    """uint16 `[channels, H, W]` of a picture of 16 bits a channel; None for all others.
+
+    Of colours and transparency, Pillow keeps 8 bits: without torchvision's decoder so do we.
+    """
+    if header.mode.startswith("I"):
+        return _decode_wide(ImageOps.exif_transpose(header)).repeat(channels, 1, 1)
+    io = _io()
+    deep = header.format == "PNG" and data[24] == 16  # IHDR's bit depth
+    if io is None or not deep or "transparency" in header.info:
+        return None
+    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    image: Tensor = io.decode_image(encoded, io.ImageReadMode.UNCHANGED, apply_exif_orientation=True).float()
+    if len(image) in (2, 4):
+        image, alpha = image[:-1], image[-1:] / 65535
+        image = image * alpha + 65535 * (1 - alpha)
+    if len(image) == 3 and channels == 1:
+        image = to_grey(image)
+    return image.round().to(torch.int32).to(torch.uint16).expand(channels, -1, -1).contiguous()
+
+
+def _decode_wide(image: Image.Image) -> Tensor:
+    """uint16 `[1, H, W]` of a grey picture of more than 8 bits, which Pillow's own conversion clips to 8."""
+    wide = torch.frombuffer(bytearray(image.convert("I").tobytes()), dtype=torch.int32)
+    return wide.clamp(0, 65535).to(torch.uint16).view(1, image.height, image.width)
 
 
 def _decode_fast(data: bytes, header: Image.Image, channels: int) -> Tensor | None:
@@ -104,30 +148,67 @@ def _animated(header: Image.Image) -> bool:
 
 def _decode_with_pillow(image: Image.Image, channels: int) -> Tensor:
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion clips instead of scaling
-        wide = torch.frombuffer(bytearray(image.convert("I").tobytes()), dtype=torch.int32)
-        grey = (wide.clamp(0, 65535) + 128) // 257
-        return grey.to(torch.uint8).view(1, image.height, image.width).repeat(channels, 1, 1)
+    if image.mode.startswith("I"):
+        return to_uint8(_decode_wide(image)).repeat(channels, 1, 1)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return _transforms().pil_to_tensor(image.convert("L" if channels == 1 else "RGB"))
 
 
+def from_pillow(image: Image.Image, channels: int = 3) -> Tensor:
+    """Pillow's picture as uint8 `[channels, H, W]`, or uint16 where it is one of 16 bits (mode `I;16`)."""
+    if image.mode.startswith("I"):
+        return _decode_wide(ImageOps.exif_transpose(image)).repeat(channels, 1, 1)
+    return _decode_with_pillow(image, channels)
+
+
+def to_pillow(image: Tensor) -> Image.Image:
+    """A picture `[C, H, W]`, C = 1 or 3, as Pillow's; it knows 16 bits of grey, of colours it gets 8."""
+    if image.dtype == torch.uint16 and len(image) == 1:
+        return Image.fromarray(image[0].contiguous().numpy())
+    return _transforms().to_pil_image(to_uint8(image))
+
+
 def write_image(path: Path, image: Tensor) -> None:
-    """Write uint8 `[C, H, W]`, C = 1 or 3, in the format of the path's suffix; the file appears whole or not at all.
+    """Write `[C, H, W]`, C = 1 or 3, in the format of the path's suffix; the file appears whole or not at all.
+
+    uint8 in any format, uint16 as PNG.
 
     Raises:
         EnvironmentFault: the file cannot be written (no such folder, no space, an unknown suffix).
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        _transforms().to_pil_image(image).save(partial, quality=95)
+        if image.dtype == torch.uint16:
+            partial.write_bytes(_encode_deep(image, path.suffix))
+        else:
+            _transforms().to_pil_image(image).save(partial, quality=95)
         partial.replace(path)
     except (OSError, ValueError) as error:
         raise EnvironmentFault(f"cannot write the picture {path}: {_reason(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _encode_deep(image: Tensor, suffix: str) -> bytes:
+    """A PNG of 16 bits a channel, which neither Pillow (of colours) nor torchvision writes.
+
+    https://www.w3.org/TR/png-3/: rows of big-endian samples, each but for the row above it (filter 2), deflated.
+    """
+    if suffix.lower() != ".png":
+        raise ValueError(f"16 bits a channel are written as .png only, not as {suffix}")
+    channels, height, width = image.shape
+    samples = image.permute(1, 2, 0).contiguous().numpy().astype(">u2")
+    rows = torch.frombuffer(bytearray(samples.tobytes()), dtype=torch.uint8).view(height, -1)
+    changes = rows - torch.cat((torch.zeros_like(rows[:1]), rows[:-1]))
+    filtered = torch.cat((torch.full((height, 1), 2, dtype=torch.uint8), changes), 1)
+    header = struct.pack(">IIBBBBB", width, height, 16, 0 if channels == 1 else 2, 0, 0, 0)
+    pixels = zlib.compress(filtered.numpy().tobytes(), level=4)
+    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -147,8 +228,8 @@ def natural_order(path: Path) -> tuple[list[str | int], str]:
 
 
 def to_float(image: Tensor) -> Tensor:
-    """uint8 in 0..255 to float32 in `[-1, 1]`, of any shape."""
-    return image.to(torch.float32).div_(127.5).sub_(1)
+    """uint8 in 0..255, or uint16 in 0..65535, to float32 in `[-1, 1]`, of any shape."""
+    return image.to(torch.float32).div_(32767.5 if image.dtype == torch.uint16 else 127.5).sub_(1)
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
@@ -159,10 +240,21 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def to_uint8(image: Tensor) -> Tensor:
-    """Float in `[-1, 1]` to uint8 in 0..255, rounded; values outside are clamped. What is uint8 already stays."""
+    """Float in `[-1, 1]`, or uint16, to uint8 in 0..255, rounded; values outside are clamped. uint8 stays as it is."""
     if image.dtype == torch.uint8:
         return image
+    if image.dtype == torch.uint16:
+        return ((image.to(torch.int32) + 128) // 257).to(torch.uint8)
     return image.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def to_uint16(image: Tensor) -> Tensor:
+    """Float in `[-1, 1]`, or uint8, to uint16 in 0..65535; otherwise as `to_uint8`."""
+    if image.dtype == torch.uint16:
+        return image
+    if image.dtype == torch.uint8:
+        return (image.to(torch.int32) * 257).to(torch.uint16)
+    return image.float().add(1).mul_(32767.5).round_().clamp_(0, 65535).to(torch.int32).to(torch.uint16)
 
 
 def to_grey(image: Tensor) -> Tensor:
@@ -171,10 +263,14 @@ def to_grey(image: Tensor) -> Tensor:
 
 
 def resize(image: Tensor, height_px: int, width_px: int) -> Tensor:
-    """uint8 `[..., C, H, W]` resized with an antialiased bicubic filter, whatever its proportions were."""
+    """uint8 or uint16 `[..., C, H, W]` resized with an antialiased bicubic filter, whatever its proportions were."""
     from torchvision.transforms.v2 import InterpolationMode
 
-    return _transforms().resize(image, [height_px, width_px], InterpolationMode.BICUBIC, antialias=True)
+    deep = image.dtype == torch.uint16  # which torchvision's filter does not take
+    resized = _transforms().resize(
+        to_float(image) if deep else image, [height_px, width_px], InterpolationMode.BICUBIC, antialias=True
+    )
+    return to_uint16(resized) if deep else resized
 
 
 def centre_square(image: Tensor) -> Tensor:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from ganforge.commands.common import plugin_option, plugins_with_warnings
 from ganforge.errors import EnvironmentFault, UsageError
 
-if TYPE_CHECKING:
-    from ganforge.engine.translation import Translator
+
+class TileSize(click.ParamType[int | str]):
+    """`auto`, `off`, or pixels."""
+
+    name = "auto|off|PIXELS"
+
+    def convert(self, value: int | str, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value in ("auto", "off"):
+            return value
+        if str(value).isdecimal() and int(value) >= 64:
+            return int(value)
+        return self.fail(f"'{value}' is none of auto, off, and a number of pixels from 64 on", param, ctx)
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option(
     "-o",
     "--output",
@@ -24,15 +35,42 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder for the results.",
 )
-@click.option(
-    "--signal", help="Which signal to compute, such as fake_b.  [default: the first with one network and one picture]"
-)
+@click.option("--direction", metavar="NAME", help="Which way, such as a2b.  [default: the recipe's first]")
+@click.option("--signal", metavar="NAME", help="Which signal to compute instead, such as rec_a.")
 @click.option(
     "--size",
     type=click.IntRange(1),
-    help="Resize pictures to so many pixels first, both ways; by default they keep their size.",
+    metavar="PIXELS",
+    help="Resize pictures to squares first; by default they keep their size.",
 )
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Pictures of one size at a time.")
+@click.option(
+    "--tile",
+    default="auto",
+    show_default=True,
+    type=TileSize(),
+    help="Translate pictures that are larger in tiles of this size: the same result in less memory. "
+    "auto: those above 2 million pixels.",
+)
+@click.option(
+    "--format",
+    "suffix",
+    default="png",
+    show_default=True,
+    type=click.Choice(["png", "jpg", "webp", "tiff"]),
+    help="Of the results.",
+)
+@click.option(
+    "--depth",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "8", "16"]),
+    help="Bits a channel of the results; auto: 16 where the picture has 16, as PNG.",
+)
+@click.option("--compare", is_flag=True, help="Write sheets too: the picture, its translation, and back again.")
+@click.option("--overwrite", is_flag=True, help="Make again what the folder has already.")
 @click.option("--raw", is_flag=True, help="Use the raw weights though the run has averaged ones (EMA).")
+@click.option("--seed", default=0, show_default=True, help="Of the random numbers in the signal, such as a style.")
 @click.option("--device", default="auto", show_default=True)
 @click.option(
     "--precision",
@@ -45,84 +83,81 @@ if TYPE_CHECKING:
 @plugin_option
 def command(
     run: Path,
-    inputs: tuple[Path, ...],
+    inputs: tuple[str, ...],
     output: Path,
+    direction: str | None,
     signal: str | None,
     size: int | None,
+    batch: int,
+    tile: int | str,
+    suffix: str,
+    depth: str,
+    compare: bool,
+    overwrite: bool,
     raw: bool,
+    seed: int,
     device: str,
     precision: str,
     compiled: bool,
     files: tuple[Path, ...],
 ) -> None:
-    """Translate pictures with RUN, a run's folder or one of its checkpoints. INPUTS are pictures and folders of them.
+    """Translate pictures with RUN, a run's folder or one of its checkpoints.
+
+    INPUTs are pictures, folders of them, and quoted patterns. The results keep their names, subfolders and sizes.
+    Given again, the same command goes on where it was stopped.
 
     \b
     Examples:
       ganforge translate runs/cyclegan_horse2zebra/0001 horses/ -o zebras
-      ganforge translate runs/cyclegan_horse2zebra/0001 zebra.jpg -o horses --signal fake_a
-      ganforge translate runs/x/0001/checkpoints/step_0100000 photo.png -o out --size 512
-      ganforge translate runs/x/0001 horses/ -o zebras --precision bf16 --compile
+      ganforge translate runs/cyclegan_horse2zebra/0001 zebra.jpg -o horses --direction b2a
+      ganforge translate runs/x/0001/checkpoints/step_0100000 'photos/**/*.jpg' -o out --compare
+      ganforge translate runs/x/0001 scans/ -o out --tile 512 --depth 16
+      ganforge translate runs/x/0001 horses/ -o zebras --batch 8 --precision bf16 --compile
     """
     from ganforge.engine.translation import Translator
+    from ganforge.engine.translation.album import Album
+    from ganforge.engine.translation.ledger import Ledger
+    from ganforge.engine.translation.sources import find_jobs
 
+    if depth == "16" and suffix != "png":
+        raise UsageError(f"16 bits a channel are written as PNG only; leave out --format {suffix} or --depth 16")
+    jobs = find_jobs(inputs, output, f".{suffix}", compare)
     plugins = plugins_with_warnings(files)
     translator = Translator.open(
         run,
         plugins.registry,
+        direction=direction,
         signal=signal,
         device=device,
         averaged=not raw,
         precision=precision,
         compiled=compiled,
+        tile=tile,  # type: ignore[arg-type]
+        seed=seed,
+        tell=click.echo,
     )
     click.echo(f"{translator.signal} = {translator.text}, {translator.weights}")
-    pictures = _pictures(inputs, output)
-    failed = _translate_all(translator, pictures, size)
-    click.echo(f"{len(pictures) - len(failed)} of {len(pictures)} pictures are in {output}")
-    if failed:
-        raise EnvironmentFault("some pictures could not be translated:\n" + "\n".join(f"  {line}" for line in failed))
+    ledger = Ledger(output, {**translator.identity, "size": size, "depth": depth}, overwrite)
+    deep = {"auto": None if suffix == "png" else False, "8": False, "16": True}[depth]
+    album = Album(translator, ledger, batch, size, deep)
+    todo = [job for job in jobs if not ledger.has(job)]
+    if len(todo) < len(jobs):
+        click.echo(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already")
+    with _progress(len(jobs), len(jobs) - len(todo)) as done:
+        album.translate(todo, done)
+    click.echo(f"{len(jobs) - len(album.failed)} of {len(jobs)} pictures are in {output}")
+    if album.failed:
+        told = "\n".join(f"  {line}" for line in album.failed)
+        raise EnvironmentFault(f"some pictures could not be translated:\n{told}")
 
 
-def _pictures(inputs: tuple[Path, ...], output: Path) -> list[tuple[Path, Path]]:
-    """Every picture and where its translation goes: names and subfolders are kept."""
-    from ganforge.images import list_images
-
-    pictures: list[tuple[Path, Path]] = []
-    for given in inputs:
-        if given.is_dir():
-            found = list_images(given)
-            if not found:
-                raise UsageError(f"there are no pictures in {given}")
-            pictures += [(path, output / path.relative_to(given).with_suffix(".png")) for path in found]
-        elif given.is_file():
-            pictures.append((given, output / given.with_suffix(".png").name))
-        else:
-            raise UsageError(f"there is no picture or folder {given}")
-    seen: dict[Path, Path] = {}
-    for source, target in pictures:
-        if target in seen:
-            raise UsageError(f"{seen[target]} and {source} would both become {target}; translate them into two folders")
-        seen[target] = source
-    return pictures
-
-
-def _translate_all(translator: Translator, pictures: list[tuple[Path, Path]], size: int | None) -> list[str]:
+@contextmanager
+def _progress(total: int, before: int) -> Iterator[Callable[[float], None]]:
+    """A bar on terminals; what it gives is told how many pictures are done."""
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    from ganforge import images
-
-    failed = []
     console = Console(stderr=True)
-    for source, target in track(
-        pictures, "translating", console=console, transient=True, disable=not console.is_terminal
-    ):
-        try:
-            picture = images.read_image(source, translator.channels)
-            translated = translator(picture, size)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            images.write_image(target, translated)
-        except EnvironmentFault as error:
-            failed.append(str(error))
-    return failed
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("translating", total=total, completed=before)
+        yield lambda count: progress.update(task, completed=before + count)

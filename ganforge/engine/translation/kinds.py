@@ -1,0 +1,71 @@
+"""What a caller has for a picture: a file, Pillow's, numpy's or torch's; each gets back what it gave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ganforge import images
+from ganforge.errors import UsageError
+
+TAKEN = (
+    "a path, a Pillow image, a numpy array [H, W, C] or [H, W] of uint8 or uint16, or a tensor [C, H, W] or "
+    "[N, C, H, W] of uint8, uint16 or floats in [-1, 1]"
+)
+
+
+def opened(image: Any, channels: int) -> tuple[Tensor, Callable[[Tensor], Any]]:
+    """Pictures `[N, channels, H, W]`, and what makes of such a result the kind of thing that was given.
+
+    Raises:
+        UsageError: it is no picture.
+        EnvironmentFault: it is a path, and the file cannot be read.
+    """
+    match image:
+        case str() | os.PathLike():
+            return images.read_exact(Path(image), channels)[None], lambda made: images.to_pillow(made[0])
+        case Image.Image():
+            return images.from_pillow(image, channels)[None], lambda made: images.to_pillow(made[0])
+        case np.ndarray() if image.ndim in (2, 3) and image.dtype in (np.uint8, np.uint16):
+            tensor = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image))).permute(2, 0, 1)
+            flat = image.ndim == 2
+            return _with_channels(tensor[None], channels), lambda made: _to_numpy(made[0], flat)
+        case Tensor() if image.ndim in (3, 4) and (image.is_floating_point() or image.dtype in _WHOLE):
+            batch, device = image.reshape(-1, *image.shape[-3:]), image.device
+            many = image.ndim == 4
+            return _with_channels(batch.cpu(), channels), lambda made: (made if many else made[0]).to(device)
+    described = f"{type(image).__name__} {_shape(image)}".strip()
+    raise UsageError(f"this is no picture: {described}\n  give {TAKEN}")
+
+
+_WHOLE = (torch.uint8, torch.uint16)
+
+
+def _shape(image: Any) -> str:
+    return f"{getattr(image, 'dtype', '')} {list(image.shape)}" if hasattr(image, "shape") else ""
+
+
+def _with_channels(batch: Tensor, channels: int) -> Tensor:
+    """`[N, 1 or 3, H, W]` as grey or as RGB."""
+    given = batch.shape[1]
+    if given == channels:
+        return batch
+    if {given, channels} != {1, 3}:
+        raise UsageError(f"this picture has {given} channels, and the networks take {channels}\n  give {TAKEN}")
+    if channels == 3:
+        return batch.repeat(1, 3, 1, 1)
+    if batch.dtype == torch.uint16:
+        return images.to_uint16(images.to_grey(images.to_float(batch)))
+    return images.to_grey(batch)
+
+
+def _to_numpy(picture: Tensor, flat: bool) -> Any:
+    array = picture.permute(1, 2, 0).contiguous().numpy()
+    return array[:, :, 0] if flat and array.shape[2] == 1 else array

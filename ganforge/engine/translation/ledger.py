@@ -1,0 +1,82 @@
+"""What a folder of translations has already, so that a half-done one is gone on with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ganforge.engine.translation.sources import Job
+from ganforge.errors import EnvironmentFault, UsageError
+
+NAME = "translation.jsonl"
+
+
+class Ledger:
+    """A file of lines: first with what the pictures are made, then each that is done, as it is done.
+
+    A picture is done if its line names the same file with the same size and time, and its results are there.
+    """
+
+    def __init__(self, folder: Path, made_with: dict[str, Any], overwrite: bool = False) -> None:
+        """Open a folder's ledger, or begin one.
+
+        Raises:
+            UsageError: the folder's pictures were made with something else, and are not to be overwritten.
+            EnvironmentFault: the folder cannot be written to.
+        """
+        self.path = folder / NAME
+        self.done: dict[str, Any] = {}
+        lines = [] if overwrite else self._lines()
+        if lines and lines[0] != made_with:
+            before = lines[0]
+            changed = [key for key in made_with if before.get(key) != made_with[key]]
+            told = "\n".join(f"  {key}: {before.get(key)} -> {made_with[key]}" for key in changed)
+            raise UsageError(
+                f"the pictures in {folder} were made otherwise:\n{told}\n"
+                "  give another folder with -o, or --overwrite to make them anew"
+            )
+        self.done = {line["target"]: line for line in lines[1:]}
+        # Written anew: the last line may be torn.
+        self._write("w", [made_with, *self.done.values()])
+
+    def has(self, job: Job) -> bool:
+        """Whether a picture is translated."""
+        line = self._line(job)
+        return self.done.get(line["target"]) == line and all(file.is_file() for file in job.files)
+
+    def add(self, job: Job) -> None:
+        """A picture is translated."""
+        line = self._line(job)
+        self.done[line["target"]] = line
+        self._write("a", [line])
+
+    def _line(self, job: Job) -> dict[str, Any]:
+        found = job.source.stat()
+        return {
+            "target": job.target.relative_to(self.path.parent).as_posix(),
+            "source": str(job.source.resolve()),
+            "bytes": found.st_size,
+            "changed_ns": found.st_mtime_ns,
+        }
+
+    def _lines(self) -> list[dict[str, Any]]:
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        lines = []
+        for line in text.splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:  # torn when a machine stopped: that picture is made again
+                continue
+        return lines
+
+    def _write(self, mode: str, lines: list[dict[str, Any]]) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open(mode, encoding="utf-8") as file:
+                file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write {self.path}: {error.strerror}") from error

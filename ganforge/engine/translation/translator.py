@@ -1,0 +1,333 @@
+"""A signal of a trained recipe as a function of a picture, of any size."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ganforge import images
+from ganforge.engine.device import Precision
+from ganforge.engine.loader import to_device
+from ganforge.engine.scene import Program, Scene
+from ganforge.engine.tiling import Tiling, Untileable
+from ganforge.engine.trained import Trained, open_trained
+from ganforge.engine.translation.choosing import Choice, choose
+from ganforge.engine.translation.kinds import opened
+from ganforge.errors import EnvironmentFault, UsageError
+from ganforge.parts import Progress
+from ganforge.plugins import load_plugins
+from ganforge.recipe.expressions import Name
+from ganforge.registry import Registry
+
+WHOLE_PIXELS = 2**21
+"""Larger pictures are translated in tiles."""
+TILES_PX = {"cpu": 256}
+"""The side of a tile by device, where none is asked for: a host has other uses for its memory."""
+TILE_PX = 512
+MULTIPLES = (1, 4, 8, 16, 32, 64, 128, 256)
+"""Pixels: networks that halve and double their maps may want sides that these divide."""
+
+Tile = int | Literal["auto", "off"]
+Convert = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Translator:
+    """A signal of a trained recipe as a function of one picture."""
+
+    trained: Trained
+    program: Program
+    choice: Choice
+    tile: Tile = "auto"
+    seed: int = 0
+    """Of the random numbers in the signal, where there are some: each picture gets the same."""
+    tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
+    """Told once what is worth knowing of how large pictures are translated."""
+
+    @classmethod
+    def open(
+        cls,
+        run: Path,
+        registry: Registry,
+        *,
+        direction: str | None = None,
+        signal: str | None = None,
+        device: str = "auto",
+        averaged: bool = True,
+        precision: str = "fp32",
+        compiled: bool = False,
+        tile: Tile = "auto",
+        seed: int = 0,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Translator:
+        """Load a run's newest checkpoint, or a given one.
+
+        Args:
+            run: the run's folder, or a checkpoint's.
+            registry: where parts are found.
+            direction: which way to translate, such as `a2b`; by default the recipe's first.
+            signal: which signal to compute instead.
+            device: as `run.device`.
+            averaged: use the moving average where there is one.
+            precision: what the networks compute in, as `run.precision`.
+            compiled: generate code for each size of picture: it takes a while, and pays for many pictures of one size.
+                Tiles are not compiled.
+            tile: the side of tiles in pixels, for pictures that are larger; `auto` cuts those of more than
+                `WHOLE_PIXELS`, if the networks can be tiled.
+            seed: of the random numbers that the signal draws.
+            tell: told, once, how large pictures are translated.
+
+        Raises:
+            UsageError: the run has no checkpoint, or no such direction or signal, or cannot be tiled and is asked to.
+        """
+        trained = open_trained(run, registry, device=device, averaged=averaged, precision=precision)
+        chosen = choose(trained.recipe, trained.plan, direction, signal)
+        translator = cls(trained, trained.program(compiled), chosen, tile, seed, tell)
+        if isinstance(tile, int):
+            _ = translator._tiling  # what cannot be done is said at once
+        return translator
+
+    @property
+    def signal(self) -> str:
+        """The name of what is computed."""
+        return self.choice.signal
+
+    @property
+    def text(self) -> str:
+        """The signal's expression."""
+        return self.trained.recipe.signals[self.signal].text
+
+    @property
+    def channels(self) -> int:
+        """Of the picture that it takes: 1 or 3."""
+        return self.trained.recipe.dataset.shapes()[self.choice.field][0]
+
+    @property
+    def weights(self) -> str:
+        """Which weights these are, in words."""
+        return self.trained.weights
+
+    @property
+    def precision(self) -> Precision:
+        """Where it computes, and in what."""
+        return self.trained.precision
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides over the result, as JSON: the same picture with the same identity gives the same translation."""
+        manifest = (self.trained.checkpoint / "manifest.json").read_bytes()  # it has a hash of every file
+        return {
+            "checkpoint": f"{self.trained.checkpoint.name} {hashlib.sha256(manifest).hexdigest()[:16]}",
+            "weights": "averaged" if self.trained.averaged else "raw",
+            "signal": self.signal,
+            "precision": self.precision.name,
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def back(self) -> Translator | None:
+        """The translation there and back again, where the recipe has one."""
+        if self.choice.recovered is None:
+            return None
+        chosen = choose(self.trained.recipe, self.trained.plan, signal=self.choice.recovered)
+        return dataclasses.replace(self, choice=chosen)
+
+    def __call__(self, image: Any, size_px: int | None = None) -> Any:
+        """Translate a picture; the result is of the same kind, type, height and width.
+
+        Args:
+            image: a path, a Pillow image, a numpy array `[H, W, C]` or `[H, W]` of uint8 or uint16, or a tensor
+                `[C, H, W]` or `[N, C, H, W]` of uint8, uint16 or floats in `[-1, 1]`. For a path it is a Pillow image.
+            size_px: resize it to a square of so many pixels first.
+
+        Raises:
+            UsageError: it is no picture, or the networks do not take pictures of this size.
+            EnvironmentFault: the file cannot be read, or memory does not suffice.
+        """
+        pictures, returned = opened(image, self.channels)
+        if size_px is not None:
+            pictures = images.resize(pictures, size_px, size_px)
+        return returned(self.translate(pictures, _converter(pictures.dtype)))
+
+    def translate(self, pictures: Tensor, finish: Convert, done: Callable[[float], None] = lambda _: None) -> Tensor:
+        """Translate pictures of one size: `[N, C, H, W]` on the CPU, and so is the result.
+
+        Where networks want sides that some number divides, pictures are continued by their mirror image, and the
+        results cut.
+
+        Args:
+            pictures: uint8, uint16, or floats in `[-1, 1]`.
+            finish: from floats in `[-1, 1]` to the type of the result: `ganforge.images.to_uint8`.
+            done: told how many are done; while one is in tiles, with a part of it.
+
+        Raises:
+            UsageError: the networks do not take pictures of this size.
+            EnvironmentFault: memory does not suffice.
+        """
+        tiling, tile_px = self._tiling_for(*pictures.shape[-2:])
+
+        def to_host(floats: Tensor) -> Tensor:
+            return finish(floats.float().cpu())
+
+        def compute(before: int, batch: Tensor) -> Tensor:
+            if tiling is None:
+                with torch.inference_mode():
+                    return to_host(self.compute(self._prepare(batch)))
+            return tiling(batch, tile_px, self._prepare, to_host, lambda part: done(before + part))
+
+        # What is drawn for a picture must not depend on which others are in its batch.
+        alone = tiling is not None or self.choice.draws
+        batches = pictures.split(1 if alone else len(pictures))
+        return torch.cat([self._fitted(batch, partial(compute, index)) for index, batch in enumerate(batches)])
+
+    def compute(self, images_NCHW: Tensor) -> Tensor:
+        """The signal's value for floats `[N, C, H, W]` in `[-1, 1]` on the device."""
+        return self._value(self.program, images_NCHW)
+
+    def _value(self, program: Program, images_NCHW: Tensor) -> Tensor:
+        device = self.precision.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self.seed)
+            scene = Scene(program, {self.choice.field: images_NCHW}, (), Progress(0, 1, 1))
+            return scene.value(Name(self.signal, 0, 1, self.signal))
+
+    def _prepare(self, pictures: Tensor) -> Tensor:
+        if pictures.dtype == torch.uint16:
+            pictures = images.to_float(pictures)
+        return to_device({self.choice.field: pictures}, self.precision)[self.choice.field]
+
+    def _tiling_for(self, height: int, width: int) -> tuple[Tiling | None, int]:
+        """How to cut a picture of this size, and into tiles of which size."""
+        if self.tile == "off":
+            return None, 0
+        large = height * width > WHOLE_PIXELS if self.tile == "auto" else max(height, width) > self.tile
+        return (self._tiling, self._tile_px) if large else (None, 0)
+
+    @property
+    def _tile_px(self) -> int:
+        return self.tile if isinstance(self.tile, int) else TILES_PX.get(self.precision.device.type, TILE_PX)
+
+    @cached_property
+    def _tiling(self) -> Tiling | None:
+        exact = self.precision.name in ("fp32", "fp64")
+        eager = self.trained.program()
+        try:
+            tiling = Tiling(
+                lambda picture: self._value(eager, picture),
+                self.channels,
+                dtype=self.precision.weights,
+                device=self.precision.device,
+                exact=exact,
+            )
+        except Untileable as reason:
+            message = f"{self.text} cannot be computed in tiles: {reason}"
+            if self.tile != "auto":
+                raise UsageError(f"{message}\n  leave --tile out") from reason
+            self.tell(f"{message}; large pictures are translated whole, which takes much memory")
+            return None
+        norms = "the whole picture's statistics, in " if tiling.plan.norms else ""
+        passes = f"{tiling.passes} passes" if tiling.passes > 1 else "one pass"
+        self.tell(f"large pictures are translated in tiles of {self._tile_px} pixels, with {norms}{passes}")
+        return tiling
+
+    def _fitted(self, pictures: Tensor, attempt: Convert) -> Tensor:
+        """The result for pictures that are continued until the networks take them, cut to what was given."""
+        height, width = pictures.shape[-2:]
+        tried: dict[tuple[int, int], str] = {}
+        for multiple in MULTIPLES:
+            padded = _continued(pictures, multiple)
+            size = (padded.shape[-2], padded.shape[-1])
+            if size in tried:
+                continue
+            try:
+                made = attempt(padded)
+            except (RuntimeError, ValueError, Untileable) as error:
+                if _is_out_of_memory(error):
+                    raise EnvironmentFault(
+                        f"memory does not suffice for {len(pictures)} x {height} x {width} pixels\n"
+                        "  try smaller tiles (--tile 256), or fewer pictures at a time (--batch 1)"
+                    ) from error
+                tried[size] = str(error).splitlines()[0]
+                continue
+            if scale := _scale(padded, made):
+                return made[..., : int(height * scale), : int(width * scale)]
+            tried[size] = f"it makes {made.shape[-2]} x {made.shape[-1]} of it"
+        reason = next(iter(tried.values()))
+        raise UsageError(f"{self.text} cannot take a picture of {height} x {width} pixels: {reason}\n  try --size 256")
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    direction: str | None = None,
+    signal: str | None = None,
+    device: str = "auto",
+    averaged: bool = True,
+    precision: str = "fp32",
+    tile: Tile = "auto",
+    seed: int = 0,
+    plugins: Sequence[str | os.PathLike[str]] = (),
+) -> Translator:
+    """A trained run, ready to translate: `translate = ganforge.load("runs/x/0001"); result = translate(image)`.
+
+    Args:
+        path: the run's folder, or a checkpoint's.
+        plugins: plain files to load as plugins, beside those that are installed.
+        direction, signal, device, averaged, precision, tile, seed: as `Translator.open`.
+
+    Raises:
+        UsageError: the run has no checkpoint, or no such direction or signal.
+        RecipeError: a plugin that its recipe names is not installed.
+    """
+    registry = load_plugins([Path(file) for file in plugins]).registry
+    return Translator.open(
+        Path(path),
+        registry,
+        direction=direction,
+        signal=signal,
+        device=device,
+        averaged=averaged,
+        precision=precision,
+        tile=tile,
+        seed=seed,
+    )
+
+
+def _converter(dtype: torch.dtype) -> Convert:
+    """From floats in `[-1, 1]` to the type that a picture had."""
+    whole: dict[torch.dtype, Convert] = {torch.uint8: images.to_uint8, torch.uint16: images.to_uint16}
+    return whole.get(dtype, lambda made: made.to(dtype))
+
+
+def _continued(pictures: Tensor, multiple: int) -> Tensor:
+    """`[..., H, W]` continued below and to the right, mirrored, until the multiple divides both sides."""
+    for dim in (-2, -1):
+        side = pictures.shape[dim]
+        if more := -side % multiple:
+            # Mirrored at the last pixel; what is smaller than its continuation repeats its first one.
+            mirrored = (side - 2 - torch.arange(more)).clamp(min=0)
+            places = torch.cat((torch.arange(side), mirrored))
+            pictures = pictures[..., places, :] if dim == -2 else pictures[..., places]
+    return pictures
+
+
+def _scale(given: Tensor, made: Tensor) -> Fraction | None:
+    """How many pixels a side a result has for one; a few more than that are a network's rounding up, fewer are none."""
+    sides = list(zip(given.shape[-2:], made.shape[-2:], strict=True))
+    scales = {Fraction(after // before) if after >= before else Fraction(after, before) for before, after in sides}
+    scale = scales.pop()
+    return scale if not scales and 1 in (scale.numerator, scale.denominator) else None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
