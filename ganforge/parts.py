@@ -10,7 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -96,8 +96,9 @@ def traits(
     boundary: float | None = None,
     couples_samples: bool = False,
     replays: bool = False,
+    better: Literal["lower", "higher"] | None = None,
 ) -> Callable[[F], F]:
-    """Declare what the engine should know about a loss, a network or an op; it decorates a function or a class.
+    """Declare what the engine should know about a part; it decorates a function or a class.
 
     Args:
         wrt: inputs that the loss differentiates with respect to (R1, path length). They are made differentiable
@@ -110,6 +111,7 @@ def traits(
             samples, or a layer such as minibatch statistics. Batch norm is known without being declared.
         replays: whether an op may return earlier samples instead of those that it is given: verdicts on them are
             called `pooled`.
+        better: which way a metric that is a function is better: the best checkpoint is kept.
     """
 
     def decorate(part: F) -> F:
@@ -118,6 +120,7 @@ def traits(
         part.boundary = boundary  # type: ignore[attr-defined]
         part.couples_samples = couples_samples  # type: ignore[attr-defined]
         part.replays = replays  # type: ignore[attr-defined]
+        part.better = better  # type: ignore[attr-defined]
         return part
 
     return decorate
@@ -184,10 +187,29 @@ class Dataset(ABC):
         """The validation samples, unseen in training and always in the same order."""
         return None
 
+    def truths(self) -> Mapping[str, str]:
+        """For a field that is translated, the validation field that the result should equal, where data have it."""
+        return {}
+
 
 class Metric(ABC):
     """A figure over the whole validation set. A metric may also be a plain function of tensors returning a scalar,
     which is averaged over samples."""
+
+    better: ClassVar[str | Mapping[str, str] | None] = None
+    """Which way the figure is better, `lower` or `higher`; of several, those that have one by name. The checkpoint of
+    the best is kept."""
+
+    def prepare(self) -> None:  # noqa: B027 - most metrics have nothing to prepare
+        """Make sure that all it needs is here. Called before the first step, on an instance of its own.
+
+        Raises:
+            EnvironmentFault: something is missing; the message says what to do.
+        """
+
+    def remarks(self) -> Sequence[str]:
+        """What one should know of the figures, once they are computed: in words, for the evaluation's card."""
+        return ()
 
     @abstractmethod
     def compute(self) -> float | Mapping[str, float]:

@@ -21,6 +21,7 @@ def register_losses(register: Register) -> None:
 def register_ops(register: Register) -> None:
     for op in (ops.concat, ops.noise, ops.one_hot, ops.random_labels, ops.shuffle):
         register(op.__name__, op)
+    register("inception", metrics.Inception)
 
 
 @hookimpl
@@ -58,8 +59,13 @@ def register_datasets(register: Register) -> None:
 
 @hookimpl
 def register_metrics(register: Register) -> None:
-    register("absolute_error", metrics.absolute_error)
+    for metric in (metrics.absolute_error, metrics.psnr, metrics.ssim):
+        register(metric.__name__, metric)
     register("translation_error", metrics.TranslationError)
+    register("lpips", metrics.Lpips)
+    register("fid", metrics.FrechetDistance)
+    register("kid", metrics.KernelDistance)
+    register("precision_recall", metrics.PrecisionRecall)
 
 
 @hookimpl

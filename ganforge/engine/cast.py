@@ -123,6 +123,19 @@ def bind_schedule(use: PartUse) -> Callable[[Progress], float]:
     return lambda progress: use.part.factory(**{name: progress}, **use.options)
 
 
+def prepare(recipe: Recipe, cast: Cast) -> None:
+    """Let ops and metrics make sure that all they need is here: before the first step, not after the last.
+
+    Raises:
+        EnvironmentFault: something is missing.
+    """
+    for op in cast.ops.values():
+        if hasattr(op, "prepare"):
+            op.prepare()
+    for use in recipe.metrics:
+        build_metric(use).prepare()
+
+
 def build_metric(use: MetricUse) -> Metric:
     """A metric over the validation set; a plain function is averaged over samples."""
     if inspect.isclass(use.use.part.factory):

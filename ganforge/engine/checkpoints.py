@@ -122,10 +122,10 @@ def _damaged(path: Path, why: str) -> str:
     return f"the checkpoint {path} is damaged: {why}\n  delete that folder, and --resume takes the one before it"
 
 
-def prune(folder: Path, keep_last: int, keep_every: int | None) -> None:
-    """Delete old checkpoints but the last ones and those at multiples of `keep_every`."""
+def prune(folder: Path, keep_last: int, keep_every: int | None, keep: frozenset[int] = frozenset()) -> None:
+    """Delete old checkpoints but the last ones, those at multiples of `keep_every`, and those of the steps in `keep`."""
     for path in checkpoints(folder)[:-keep_last]:
-        if keep_every is None or step_of(path) % keep_every:
+        if step_of(path) not in keep and (keep_every is None or step_of(path) % keep_every):
             # Out of the list first, so that a crash leaves no half checkpoint in it.
             gone = path.rename(path.with_name(f".{path.name}.old"))
             shutil.rmtree(gone, ignore_errors=True)

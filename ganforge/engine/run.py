@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.engine.cast import build_cast, construct
+from ganforge.engine.best import Best
+from ganforge.engine.cast import build_cast, construct, prepare
 from ganforge.engine.checkpoints import (
     Checkpoint,
     checkpoints,
@@ -66,6 +67,7 @@ class Run:
         precision.set_up(recipe.run.deterministic)
         self.loader = Loader(samples, recipe.loader.batch_size, recipe.loader.workers, recipe.run.seed, precision)
         cast = build_cast(recipe, precision.place)
+        prepare(recipe, cast)
         if self.plan.lazy:
             create_lazy_parameters(recipe, cast, precision)
         self.trainer = Trainer(recipe, cast, precision, beginning, self.levers)
@@ -86,6 +88,8 @@ class Run:
         """The step that a resumed run went on from."""
         self.figures: dict[str, float] = {}
         """The latest metrics, by name."""
+        self.best = Best(recipe)
+        """The best metrics so far; their checkpoints are kept."""
         self.diagnoses: dict[str, Diagnosis] = {}
         """What callbacks found wrong so far, by name."""
         self.status = "running"
@@ -207,6 +211,7 @@ class Run:
         self.trainer.load_state_dict(checkpoint.training["trainer"])
         restore_random_state(checkpoint.training["random"])
         self.resumed_at = step_of(found[-1])
+        self.best.restore(self.record.get("best", {}), self.resumed_at)
         self.diagnoses = {
             entry["name"]: Diagnosis(*(entry[key] for key in ("name", "message", "cure", "link")))
             for entry in self.record.get("diagnoses", [])
@@ -342,6 +347,9 @@ class Run:
     def _measure(self) -> None:
         self.trainer.bad_losses.check()
         self.figures = self.validation.metrics()
+        if self.step and self.best.note(self.figures, self.step):
+            self._save()
+            self._record.note(best=self.best.record())
         self._emit("metrics_computed", self.figures)
 
     def _save(self) -> None:
@@ -357,7 +365,7 @@ class Run:
         }
         training = {"trainer": self.trainer.state_dict(), "random": random_state()}
         path = save_checkpoint(folder, self.step, Checkpoint(self.trainer.cast.networks.state_dict(), ema, training))
-        prune(folder, settings.keep_last, settings.keep_every)
+        prune(folder, settings.keep_last, settings.keep_every, self.best.steps)
         self._record.note(step=self.step, checkpoint=path.name)
         self._emit("checkpoint_saved", str(path))
 

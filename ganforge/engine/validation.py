@@ -57,6 +57,8 @@ class Validation:
         self.directions = [d for d in directions if d.target in fields and (d.source is None or d.source in fields)]
         self.columns = self._columns()
         """The texts of each panel's columns, by the panel's name."""
+        self.remarks: dict[str, tuple[str, ...]] = {}
+        """What there is to know of the metrics last computed, by name."""
         self.drawn: Values = {}
         """What the panels last showed, and the signals of the directions."""
         count = min(self.recipe.run.images_count, len(samples)) if self.columns else 0
@@ -134,16 +136,20 @@ class Validation:
 
     # Metrics
 
-    def metrics(self) -> dict[str, float]:
-        """The recipe's metrics over all validation samples, by name."""
+    def metrics(self, watch: Callable[[list[Sample]], None] | None = None) -> dict[str, float]:
+        """The recipe's metrics over all validation samples, by name; `watch` is handed the samples as they are judged."""
         metrics = {use.name: (use, build_metric(use)) for use in self.recipe.metrics}
         with self._apart():
             for start in range(0, len(self.samples), BATCH):
                 indices = range(start, min(start + BATCH, len(self.samples)))
-                scene = self._scene([self._sample(index) for index in indices])
+                samples = [self._sample(index) for index in indices]
+                scene = self._scene(samples)
                 for use, metric in metrics.values():
                     inputs = {name: self._value(scene, bound) for name, bound in use.inputs.items()}
                     metric.update(**inputs)  # type: ignore[attr-defined]  # its parameters are its own
+                if watch:
+                    watch(samples)
+        self.remarks = {name: tuple(metric.remarks()) for name, (_, metric) in metrics.items()}
         figures: dict[str, float] = {}
         for name, (_, metric) in metrics.items():
             result = metric.compute()

@@ -68,6 +68,9 @@ class PairedFolders(Dataset):
         side = self.framing.crop_px
         return {field: (c, side, side) for field, c in zip(("real_a", "real_b"), self.channels, strict=True)}
 
+    def truths(self) -> Mapping[str, str]:
+        return {"real_a": "real_b", "real_b": "real_a"}
+
     def prepare(self) -> None:
         if self.archive:
             fetch(self.archive.name, self.root)

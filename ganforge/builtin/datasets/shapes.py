@@ -51,6 +51,9 @@ class Shapes(Dataset):
     def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:
         return dict.fromkeys(("real_a", "real_b", "true_a", "true_b"), (3, self.size_px, self.size_px))
 
+    def truths(self) -> Mapping[str, str]:
+        return {"real_a": "true_b", "real_b": "true_a"}
+
     def train(self) -> Samples:
         a, b = (self._scenes(f"train {domain}", self.count) for domain in "ab")
         return _Training(torch.stack([in_a for in_a, _ in a]), torch.stack([in_b for _, in_b in b]))

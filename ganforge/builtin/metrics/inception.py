@@ -1,0 +1,68 @@
+"""Inception's features, which FID, KID and the like are defined on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+from ganforge import images
+from ganforge.builtin.metrics.weights import Weights, need
+
+WEIGHTS = Weights(
+    "inception",
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    "6726825d",
+    "ops.inception.weights",
+)
+FEATURES = 2048
+
+
+class Inception:
+    """The features that published FIDs are computed with: those of TensorFlow's Inception of 2015, by torch-fidelity.
+
+    Szegedy et al. 2015, https://arxiv.org/abs/1512.00567. Pictures are rounded to bytes as files have them, grey ones
+    become RGB, and the network resizes them to 299 x 299 as TensorFlow 1 did. Needs the extra `ganforge[metrics]`.
+
+    Args:
+        weights: the file of weights; by default where torch keeps downloads. Its SHA-256 is checked before it is read.
+    """
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self.weights = weights
+        self.network: Any = None
+
+    def prepare(self) -> None:
+        """Make sure that the package and the weights are here.
+
+        Raises:
+            EnvironmentFault: one of them is not.
+        """
+        need("torch_fidelity", "inception")
+        WEIGHTS.find(self.weights)
+
+    def __call__(self, images_NCHW: Tensor) -> Tensor:
+        """Features `[N, 2048]`, float32, of pictures `[N, 1 or 3, H, W]` in `[-1, 1]`."""
+        if isinstance(images_NCHW, FakeTensor):  # a rehearsal of shapes, on a machine that may have no weights
+            return images_NCHW.new_empty(len(images_NCHW), FEATURES, dtype=torch.float32)
+        if self.network is None:
+            self.network = self._load()
+        self.network.to(images_NCHW.device)
+        features: Tensor = self.network(images.to_uint8(images_NCHW).expand(-1, 3, -1, -1))[0]
+        return features
+
+    def _load(self) -> Any:
+        from torch_fidelity.feature_extractor_inceptionv3 import (  # type: ignore[import-untyped]
+            FeatureExtractorInceptionV3,
+        )
+
+        # It unpickles its file without restraint: `find` has checked that it is the published one.
+        path = str(WEIGHTS.find(self.weights))
+        return FeatureExtractorInceptionV3("inception", [str(FEATURES)], feature_extractor_weights_path=path)
+
+    def __deepcopy__(self, _memo: object) -> Inception:
+        """It has no state that a copy could change: the network is loaded once."""
+        return self
