@@ -73,33 +73,44 @@ class DiscriminatorCollapses(DrawnDisease):
 class Oscillation(ReadDisease):
     """The lead changes hands again and again: nearly all fakes are recognised, then nearly none.
 
-    The share of fakes that are recognised goes from above 0.75 to below 0.25, or back, at least four times within four
-    times as many readings as the patience has. Without a boundary it is the lead of real scores, above and below half
-    of the scores' standard deviation. The band between keeps noise from counting. Games whose players circle around
-    each other do not converge (Mescheder et al. 2018).
+    The share of fakes that are recognised, a mean over ten steps or, where statistics are read more seldom, over a
+    reading, goes from above 0.8 to below 0.2 or back at least four times, within eight times as many of these means as
+    the patience has readings. Without a boundary it is the lead of real scores, above and below 0.6 of their
+    standard deviation. The band between, and the means, keep noise from counting: single steps of a healthy run with
+    two samples a batch are anywhere between 0 and 1, means of ten between 0.25 and 0.74. Games whose players circle
+    around each other do not converge (Mescheder et al. 2018). A swing that is shorter than a reading is not seen.
     """
 
     cure = (
         "Lower the learning rates or the optimizers' momentum (betas[0] of 0.5 or 0), damp the discriminator with a "
         "gradient penalty such as r1, and average the generator's weights (ema)."
     )
-    CHANGES = 4
+    CHANGES, STEPS = 4, 10
 
     def __init__(self, patience: Patience) -> None:
         super().__init__(patience)
-        self._leads: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=4 * patience.readings))
+        self._leads: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=8 * patience.readings))
+        self._values: defaultdict[str, list[float]] = defaultdict(list)
+        self._since = patience.warmup_steps
 
     def read(self, run: Run, scalars: Mapping[str, float], judges: Judges) -> Iterator[str]:
-        if run.step < self.patience.warmup_steps:
+        if run.step <= self.patience.warmup_steps:
             return
         for name, judge in judges.items():
+            self._values[name].append(judge.advantage())
+        if run.step - self._since < self.STEPS:
+            return
+        self._since = run.step
+        for name, values in self._values.items():
+            mean = sum(values) / len(values)
+            values.clear()
             leads = self._leads[name]
-            leads.append(judge.lead())
+            leads.append((mean > 0.6) - (mean < -0.6))
             changes = sum(1 for _ in groupby(lead for lead in leads if lead)) - 1
             if changes >= self.CHANGES:
                 yield (
-                    f"the game around {name} swings: it recognised nearly all fakes and nearly none in turn, {changes} "
-                    f"changes within {len(leads)} readings"
+                    f"the game around {name} swings: in turn it recognised nearly all fakes and nearly none, {changes} "
+                    f"changes so far"
                 )
 
 

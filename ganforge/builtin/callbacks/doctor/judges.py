@@ -55,11 +55,14 @@ class Judge:
             return self._is_full and min(self.fake) >= share
         return self.order is not None and self.order >= share
 
-    def lead(self) -> int:
-        """Who leads at this reading: 1 the discriminator, -1 the generator, 0 neither clearly."""
+    def advantage(self) -> float:
+        """At the last reading, from -1, where the generator leads (no fake is recognised), to 1, where this does.
+
+        Without a boundary: by how much real scores lead, of their spread, between these limits.
+        """
         if self.fake:
-            return (self.fake[-1] > 0.75) - (self.fake[-1] < 0.25)
-        return (self.gap > self.spread / 2) - (self.gap < -self.spread / 2) if self.spread else 0
+            return 2 * self.fake[-1] - 1
+        return max(-1.0, min(1.0, self.gap / self.spread)) if self.spread else 0.0
 
     def words(self) -> str:
         """What it tells rightly, for a message."""
