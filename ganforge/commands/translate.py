@@ -143,8 +143,12 @@ def command(
     todo = [job for job in jobs if not ledger.has(job)]
     if len(todo) < len(jobs):
         click.echo(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already")
-    with _progress(len(jobs), len(jobs) - len(todo)) as done:
-        album.translate(todo, done)
+    try:
+        with _progress(len(jobs), len(jobs) - len(todo)) as done:
+            album.translate(todo, done)
+    except KeyboardInterrupt:
+        click.echo("the same command goes on from here", err=True)
+        raise
     click.echo(f"{len(jobs) - len(album.failed)} of {len(jobs)} pictures are in {output}")
     if album.failed:
         told = "\n".join(f"  {line}" for line in album.failed)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from torch import Tensor
+from translation.pictures import noise
 
 from ganforge.images import write_image
 from ganforge.testing import run_recipe
@@ -15,9 +14,11 @@ TINY = Path(__file__).resolve().parents[2] / "recipes" / "tiny"
 
 
 def train(recipe: str, folder: Path, *overrides: str, steps: int = 2) -> Path:
-    """A run of a tiny recipe."""
-    run_recipe(TINY / f"{recipe}.yaml", *overrides, steps=steps, fake_data=True, folder=folder)
-    return folder
+    """A run of a tiny recipe; its name is that of the folder above the run's."""
+    run = folder / folder.name.rstrip("0123456789") / "0001"
+    run.mkdir(parents=True)
+    run_recipe(TINY / f"{recipe}.yaml", *overrides, steps=steps, fake_data=True, folder=run)
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -36,23 +37,6 @@ def styled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def halving(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose network takes only sides that 32 divides."""
     return train("pix2pix_facades", tmp_path_factory.mktemp("halving"))
-
-
-def scenery(height: int, width: int, channels: int = 3) -> Tensor:
-    """A picture whose parts differ, as those of photographs do: dark and plain here, bright and rough there.
-
-    Floats `[1, C, H, W]` in `[-1, 1]`.
-    """
-    seeded = torch.Generator().manual_seed(height + width)
-    rough = torch.rand(1, channels, height, width, generator=seeded)
-    across = torch.linspace(0, 1, width)
-    return (0.2 + 0.7 * across + rough * across * 0.3).clamp(0, 1) * 2 - 1
-
-
-def noise(height: int, width: int, channels: int = 3) -> Tensor:
-    """uint8 `[C, H, W]`."""
-    seeded = torch.Generator().manual_seed(height * width)
-    return torch.randint(0, 256, (channels, height, width), dtype=torch.uint8, generator=seeded)
 
 
 @pytest.fixture

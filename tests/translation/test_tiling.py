@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from ganforge_cyclegan.generators import ResnetGenerator, UnetGenerator
-from ganforge_munit.layers import adaptive_instance_norm
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from translation.conftest import scenery
+from translation.pictures import scenery
 
 from ganforge import images
 from ganforge.engine.tiling import TOLERANCE, Tiling, Untileable
 from ganforge.engine.tiling.grid import Axis, Grid
 from ganforge.engine.tiling.norms import Sums
 from ganforge.errors import EnvironmentFault
+from ganforge_cyclegan.generators import ResnetGenerator, UnetGenerator
+from ganforge_munit.layers import adaptive_instance_norm
 
 IN_FILES = (0.25, 0)
 ALL_KEPT = (1.0, 2**33)

@@ -35,10 +35,9 @@ TOLERANCE = 1e-3
 LOW_TOLERANCE = 3e-2
 """The same for the mean over pixels where networks compute in 16 bits: there, rounding alone moves single pixels."""
 
-KEPT = {"cpu": (0.25, 2**26)}
+KEPT = {"cpu": (0.5, 2**26)}
 """By device, what of a picture is kept on the host from stage to stage: values that together are no larger than so many
-parts of the largest one (all others are computed again), each in memory up to so many bytes, else in a file. It is
-little where it is the host that computes."""
+parts of the largest one (all others are computed again), each in memory up to so many bytes, else in a file."""
 KEPT_ELSEWHERE = (1.0, 2**33)
 
 Prepare = Callable[[Tensor], Tensor]
@@ -166,6 +165,7 @@ class _Passes:
                     self._put(place, values[self.tape.result])
                 else:
                     sums.add(self._frame(norm.input).own(values[norm.input], place))
+                values.clear()  # before the next tile is computed
             if norm is not None:
                 self.statistics[stage.stop] = sums.statistics(norm.groups)
         return self.result

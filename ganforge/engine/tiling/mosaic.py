@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import torch
@@ -57,32 +58,35 @@ class Disk:
 class Mosaic:
     """A map over the whole picture, kept on the host as the pieces that belong to the tiles.
 
-    On a disk, the pieces of those rows of tiles are in memory as well that the tile at hand is computed from.
+    With a disk it is in memory only what the row of tiles at hand is computed from.
     """
 
     def __init__(self, frame: Frame, disk: Disk | None) -> None:
         self.frame, self.disk = frame, disk
-        self._loaded: dict[Place, Tensor] = {}
+        self._loaded: dict[Place, tuple[Tensor, tuple[Span, Span]]] = {}
+        """What is in memory, and where in the map it lies: of pieces on a disk, some rows."""
         self._written: dict[Place, int] = {}
+        self._row = -1
+        """Of tiles, of which what is needed is in memory."""
 
     def put(self, place: Place, outer: Tensor) -> None:
         """Keep what was computed for a tile, without its surroundings."""
         piece = self.frame.own(outer, place)
         if self.disk is None:
-            self._loaded[place] = piece.to("cpu", copy=True, memory_format=torch.contiguous_format)
+            kept = piece.to("cpu", copy=True, memory_format=torch.contiguous_format)
+            self._loaded[place] = kept, self.frame.inner(place)
         else:
             self._written[place] = self.disk.put(piece.cpu())
 
     def outer(self, place: Place, device: torch.device) -> Tensor:
         """A tile with its surroundings."""
-        self._load(place[0])
+        if self.disk is not None and self._row != place[0]:
+            self._row, self._loaded = place[0], dict(self._read(place[0], self.disk))
         spans = self.frame.outer(place)
         (top, bottom), (left, right) = spans
         made = torch.empty((1, self.frame.kind.shape[1], bottom - top, right - left), dtype=self.frame.kind.dtype)
-        for other, piece in self._loaded.items():
-            theirs = self.frame.inner(other)
-            shared = [(max(a, c), min(b, d)) for (a, b), (c, d) in zip(spans, theirs, strict=True)]
-            if all(start < stop for start, stop in shared):
+        for piece, theirs in self._loaded.values():
+            if shared := _shared(spans, theirs):
                 made[_within(shared, spans)] = piece[_within(shared, theirs)]
         return made.to(device)
 
@@ -94,17 +98,13 @@ class Mosaic:
             if self.disk is not None and place in self._written:
                 self.disk.drop(self._written.pop(place), self._bytes(place))
 
-    def _load(self, row: int) -> None:
-        """Have in memory what tiles of this row are computed from, and nothing else."""
-        if self.disk is None:
-            return
-        start, stop = self.frame.grid.rows.outer(row)
-        edges = self.frame.grid.rows.edges
-        near = {place for place in self._written if edges[place[0]] < stop and start < edges[place[0] + 1]}
-        for place in self._loaded.keys() - near:
-            del self._loaded[place]
-        for place in near - self._loaded.keys():
-            self._loaded[place] = self.disk.get(self._written[place], self._shape(place), self.frame.kind.dtype)
+    def _read(self, row: int, disk: Disk) -> Iterator[tuple[Place, tuple[Tensor, tuple[Span, Span]]]]:
+        """What a row of tiles is computed from. Of its neighbours that is a few rows: the rest is not held."""
+        for place, where in self._written.items():
+            theirs = self.frame.inner(place)
+            if shared := _shared((self.frame.outer((row, 0))[0], theirs[1]), theirs):
+                piece = disk.get(where, self._shape(place), self.frame.kind.dtype)
+                yield place, (piece if shared == theirs else piece[_within(shared, theirs)].clone(), shared)
 
     def _shape(self, place: Place) -> tuple[int, int, int, int]:
         (top, bottom), (left, right) = self.frame.inner(place)
@@ -114,6 +114,11 @@ class Mosaic:
         return torch.Size(self._shape(place)).numel() * self.frame.kind.dtype.itemsize
 
 
-def _within(part: list[Span], whole: tuple[Span, Span]) -> tuple[slice, ...]:
+def _shared(one: tuple[Span, Span], other: tuple[Span, Span]) -> tuple[Span, Span] | None:
+    (top, bottom), (left, right) = ((max(a, c), min(b, d)) for (a, b), (c, d) in zip(one, other, strict=True))
+    return ((top, bottom), (left, right)) if top < bottom and left < right else None
+
+
+def _within(part: tuple[Span, Span], whole: tuple[Span, Span]) -> tuple[slice, ...]:
     places = (slice(a - c, b - c) for (a, b), (c, _) in zip(part, whole, strict=True))
     return (slice(None), slice(None), *places)

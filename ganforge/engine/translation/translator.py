@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from ganforge.engine.scene import Program, Scene
 from ganforge.engine.tiling import Tiling, Untileable
 from ganforge.engine.trained import Trained, open_trained
 from ganforge.engine.translation.choosing import Choice, choose
+from ganforge.engine.translation.fitting import MULTIPLES, continued, scale_of
 from ganforge.engine.translation.kinds import opened
 from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.parts import Progress
@@ -34,8 +34,6 @@ WHOLE_PIXELS = 2**21
 TILES_PX = {"cpu": 256}
 """The side of a tile by device, where none is asked for: a host has other uses for its memory."""
 TILE_PX = 512
-MULTIPLES = (1, 4, 8, 16, 32, 64, 128, 256)
-"""Pixels: networks that halve and double their maps may want sides that these divide."""
 
 Tile = int | Literal["auto", "off"]
 Convert = Callable[[Tensor], Tensor]
@@ -235,9 +233,9 @@ class Translator:
                 raise UsageError(f"{message}\n  leave --tile out") from reason
             self.tell(f"{message}; large pictures are translated whole, which takes much memory")
             return None
-        norms = "the whole picture's statistics, in " if tiling.plan.norms else ""
-        passes = f"{tiling.passes} passes" if tiling.passes > 1 else "one pass"
-        self.tell(f"large pictures are translated in tiles of {self._tile_px} pixels, with {norms}{passes}")
+        norms = "with the whole picture's statistics, " if tiling.plan.norms else ""
+        passes = f"in {tiling.passes} passes" if tiling.passes > 1 else "in one pass"
+        self.tell(f"{self.signal} of large pictures: tiles of {self._tile_px} pixels, {norms}{passes}")
         return tiling
 
     def _fitted(self, pictures: Tensor, attempt: Convert) -> Tensor:
@@ -245,7 +243,7 @@ class Translator:
         height, width = pictures.shape[-2:]
         tried: dict[tuple[int, int], str] = {}
         for multiple in MULTIPLES:
-            padded = _continued(pictures, multiple)
+            padded = continued(pictures, multiple)
             size = (padded.shape[-2], padded.shape[-1])
             if size in tried:
                 continue
@@ -259,7 +257,7 @@ class Translator:
                     ) from error
                 tried[size] = str(error).splitlines()[0]
                 continue
-            if scale := _scale(padded, made):
+            if scale := scale_of(padded, made):
                 return made[..., : int(height * scale), : int(width * scale)]
             tried[size] = f"it makes {made.shape[-2]} x {made.shape[-1]} of it"
         reason = next(iter(tried.values()))
@@ -307,26 +305,6 @@ def _converter(dtype: torch.dtype) -> Convert:
     """From floats in `[-1, 1]` to the type that a picture had."""
     whole: dict[torch.dtype, Convert] = {torch.uint8: images.to_uint8, torch.uint16: images.to_uint16}
     return whole.get(dtype, lambda made: made.to(dtype))
-
-
-def _continued(pictures: Tensor, multiple: int) -> Tensor:
-    """`[..., H, W]` continued below and to the right, mirrored, until the multiple divides both sides."""
-    for dim in (-2, -1):
-        side = pictures.shape[dim]
-        if more := -side % multiple:
-            # Mirrored at the last pixel; what is smaller than its continuation repeats its first one.
-            mirrored = (side - 2 - torch.arange(more)).clamp(min=0)
-            places = torch.cat((torch.arange(side), mirrored))
-            pictures = pictures[..., places, :] if dim == -2 else pictures[..., places]
-    return pictures
-
-
-def _scale(given: Tensor, made: Tensor) -> Fraction | None:
-    """How many pixels a side a result has for one; a few more than that are a network's rounding up, fewer are none."""
-    sides = list(zip(given.shape[-2:], made.shape[-2:], strict=True))
-    scales = {Fraction(after // before) if after >= before else Fraction(after, before) for before, after in sides}
-    scale = scales.pop()
-    return scale if not scales and 1 in (scale.numerator, scale.denominator) else None
 
 
 def _is_out_of_memory(error: Exception) -> bool:
