@@ -10,6 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -178,6 +179,13 @@ class Dataset(ABC):
         Raises:
             EnvironmentFault: something is missing or broken; the message says what to do.
         """
+
+    def files(self) -> Sequence[Path]:
+        """The files that training and validation samples are read from; a bundle lists their names and hashes.
+
+        Called after `prepare`. Empty where samples are made in memory, or where nobody can say.
+        """
+        return ()
 
     @abstractmethod
     def train(self) -> Samples:

@@ -316,3 +316,41 @@ def test_folders_of_classes_are_numbered_and_counted(class_folders: Path) -> Non
         f"{class_folders} should have 4 folders, one a class, and has 3: ant, bee, cat\n"
         f"  correct `root` (now {class_folders.resolve()}) or `classes`"
     )
+
+
+def test_datasets_name_the_files_that_samples_are_read_from(
+    unpaired: Path, make_pictures: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (unpaired / "notes.txt").write_text("not read")
+    for folder in ("pairs/train", "pairs/test", "pairs/other", "twos/trainA", "twos/trainB", "twos/valA", "twos/valB"):
+        make_pictures(folder, ["0.png", "1.png"])
+    for folder in ("classes/ant", "classes/bee", "classes/bee/deep"):
+        make_pictures(folder, ["0.png"])
+    datasets = [
+        UnpairedFolders(unpaired, load_px=14, crop_px=12),
+        PairedFolders(tmp_path / "pairs", load_px=14, crop_px=12),
+        PairedFolders(tmp_path / "twos", layout="two_folders", load_px=14, crop_px=12),
+        ClassFolders(tmp_path / "classes", classes=2, crop_px=12),
+        ImageFolder(tmp_path / "pairs/train", crop_px=12),
+    ]
+    for dataset in datasets:
+        read: set[Path] = set()
+        original = images.read_image
+
+        def reading(path: Path, *more: int, seen: set[Path] = read, original: Callable = original) -> Tensor:
+            seen.add(path)
+            return original(path, *more)
+
+        monkeypatch.setattr(images, "read_image", reading)
+        for samples in (dataset.train(), dataset.validation()):
+            for index in range(len(samples) if samples else 0):
+                for seed in range(12):  # partners are drawn at random
+                    samples.sample(index, random.Random(seed))
+        monkeypatch.undo()
+        assert sorted(dataset.files()) == sorted(read)
+
+
+def test_folders_that_are_not_there_have_no_files(tmp_path: Path) -> None:
+    for dataset in (UnpairedFolders(tmp_path), PairedFolders(tmp_path), ImageFolder(tmp_path / "none")):
+        with pytest.raises(EnvironmentFault):
+            dataset.files()

@@ -61,12 +61,19 @@ class ClassFolders(Dataset):
     def prepare(self) -> None:
         self._folders()
 
+    def files(self) -> Sequence[Path]:
+        return [path for paths in self._found() for path in paths]
+
     def train(self) -> Samples:
-        found = [images.list_images(folder) for folder in self._folders()]
+        found = self._found()
         labels = [label for label, paths in enumerate(found) for _ in paths]
         read = partial(read_centre_square, channels=self.channels, size_px=self.framing.load_px)
         paths = [path for paths in found for path in paths]
         return _Labelled(Pictured(pictures(paths, read, self.cache), self.framing), labels)
+
+    def _found(self) -> list[list[Path]]:
+        """The pictures of each class."""
+        return [images.list_images(folder) for folder in self._folders()]
 
     def _folders(self) -> list[Path]:
         folders = sorted((path for path in self.root.glob("[!.]*") if path.is_dir()), key=images.natural_order)

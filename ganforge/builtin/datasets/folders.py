@@ -86,12 +86,14 @@ class ImageFolder(Dataset):
         return {"real": (self.channels, self.framing.crop_px, self.framing.crop_px)}
 
     def prepare(self) -> None:
-        existing_images(self.root, "the pictures to learn from")
+        self.files()
+
+    def files(self) -> Sequence[Path]:
+        return existing_images(self.root, "the pictures to learn from")
 
     def train(self) -> Samples:
-        paths = existing_images(self.root, "the pictures to learn from")
         read = partial(read_centre_square, channels=self.channels, size_px=self.framing.load_px)
-        return Pictured(pictures(paths, read, self.cache), self.framing)
+        return Pictured(pictures(self.files(), read, self.cache), self.framing)
 
 
 class Pictured(Samples):

@@ -79,24 +79,35 @@ class PairedFolders(Dataset):
         except EnvironmentFault as fault:
             raise EnvironmentFault(f"{fault}\n  {cure_by_download(self.root, 'pix2pix_facades')}") from None
 
+    def files(self) -> Sequence[Path]:
+        splits = [split for split in ("train", self._validation_split()) if split]
+        if self.layout == "two_folders":
+            return [path for split in splits for pair in self._twos(split) for path in pair]
+        return [path for split in splits for path in self._sheets(split)]
+
     def train(self) -> Samples:
         return _Training(self._pairs("train", self.framing.load_px, self.cache), self.channels[0], self.framing)
 
     def validation(self) -> Samples | None:
+        split = self._validation_split()
+        return _Validation(self._pairs(split, self.framing.crop_px, self.cache), self.channels[0]) if split else None
+
+    def _validation_split(self) -> str | None:
         suffix = "" if self.layout == "side_by_side" else "A"
-        for split in ("val", "test"):
-            if (self.root / f"{split}{suffix}").exists():
-                return _Validation(self._pairs(split, self.framing.crop_px, self.cache), self.channels[0])
-        return None
+        return next((split for split in ("val", "test") if (self.root / f"{split}{suffix}").exists()), None)
 
     def _pairs(self, split: str, size_px: int, cache: Cache) -> Pictures:
         """uint8 `[channels_a + channels_b, size_px, size_px]`: one picture on the other, so that they stay aligned."""
         if self.layout == "two_folders":
-            files = pairs_of_names(self.root / f"{split}A", self.root / f"{split}B")
-            return pictures(files, partial(_read_two, channels=self.channels, size_px=size_px), cache)
-        paths = existing_images(self.root / split, f"the {split} pictures, each a pair side by side")
+            return pictures(self._twos(split), partial(_read_two, channels=self.channels, size_px=size_px), cache)
         read = partial(_read_halves, channels=self.channels, size_px=size_px, left=self.left)
-        return pictures(paths, read, cache)
+        return pictures(self._sheets(split), read, cache)
+
+    def _twos(self, split: str) -> list[tuple[Path, Path]]:
+        return pairs_of_names(self.root / f"{split}A", self.root / f"{split}B")
+
+    def _sheets(self, split: str) -> list[Path]:
+        return existing_images(self.root / split, f"the {split} pictures, each a pair side by side")
 
 
 def pairs_of_names(folder_a: Path, folder_b: Path) -> list[tuple[Path, Path]]:

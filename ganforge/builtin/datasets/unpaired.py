@@ -69,15 +69,22 @@ class UnpairedFolders(Dataset):
             name = self.root.name if self.root.name in UNPAIRED else "horse2zebra"
             raise EnvironmentFault(f"{fault}\n  {cure_by_download(self.root, name)}") from None
 
+    def files(self) -> Sequence[Path]:
+        return [path for split in self._splits() for domain in "AB" for path in self._paths(split, domain)]
+
     def train(self) -> Samples:
         a, b = (self._pictures("train", domain, self.framing.load_px) for domain in "AB")
         return _Training(a, b, self.framing)
 
     def validation(self) -> Samples | None:
-        if not any((self.root / f"test{domain}").exists() for domain in "AB"):
+        if "test" not in self._splits():
             return None
         a, b = (self._pictures("test", domain, self.framing.crop_px) for domain in "AB")
         return _Validation(a, b)
+
+    def _splits(self) -> list[str]:
+        has_test = any((self.root / f"test{domain}").exists() for domain in "AB")
+        return ["train", "test"] if has_test else ["train"]
 
     def _pictures(self, split: str, domain: str, size_px: int) -> Pictures:
         read = partial(read_square, channels=self.channels[domain], size_px=size_px)
