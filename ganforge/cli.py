@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 import warnings
@@ -24,9 +25,14 @@ COMMANDS = {
     "plugins": "List the plugins and their state.",
     "parts": "List parts, or explain one.",
     "schema": "Write the schema by which editors complete recipes.",
+    "evaluate": "Judge a trained run by metrics.",
     "translate": "Translate pictures with a trained run.",
+    "import": "Make a run of a public checkpoint.",
     "data": "Download datasets, find their faults, look at samples.",
     "board": "Open TensorBoard on runs.",
+    "runs": "List and compare runs.",
+    "gallery": "Show a run as a web page.",
+    "bundle": "Pack a run into one file.",
 }
 
 
@@ -38,7 +44,8 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in COMMANDS:
-            return importlib.import_module(f"ganforge.commands.{name}").command
+            module = f"{name}_" if keyword.iskeyword(name) else name
+            return importlib.import_module(f"ganforge.commands.{module}").command
         return super().get_command(ctx, name) or self._of_plugins(ctx, name)
 
     def _of_plugins(self, ctx: click.Context, name: str) -> click.Command | None:

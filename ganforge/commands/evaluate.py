@@ -1,0 +1,134 @@
+"""`ganforge evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganforge.commands.common import plugin_option, plugins_with_warnings
+from ganforge.errors import EnvironmentFault
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help="A metric beside those of the recipe, for every direction: fid, kid, precision_recall, and where the truth is "
+    "known lpips, ssim, psnr, absolute_error; may be given several times.",
+)
+@click.option(
+    "--features", default="inception", show_default=True, help="The op that fid, kid and the like look through."
+)
+@click.option("--all", "every_checkpoint", is_flag=True, help="Judge every checkpoint that is left.")
+@click.option("--raw", is_flag=True, help="Judge the raw weights though the run has averaged ones (EMA).")
+@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--precision", type=click.Choice(["fp64", "fp32", "tf32", "bf16", "fp16"]), default="fp32", show_default=True
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder for the card.  [default: the run's]",
+)
+@plugin_option
+def command(
+    run: Path,
+    overrides: tuple[str, ...],
+    metrics: tuple[str, ...],
+    features: str,
+    every_checkpoint: bool,
+    raw: bool,
+    device: str,
+    precision: str,
+    output: Path | None,
+    files: tuple[Path, ...],
+) -> None:
+    """Judge RUN, a run's folder or one of its checkpoints, by metrics over its validation samples.
+
+    Of a run the last checkpoint is judged, and those that were the best of a metric while it trained. The figures and
+    all that they depend on are written as evaluation.md and evaluation.json.
+
+    \b
+    Examples:
+      ganforge evaluate runs/cyclegan_shapes/0001
+      ganforge evaluate runs/cyclegan_horse2zebra/0001 --metric fid --metric kid
+      ganforge evaluate runs/x/0001 --metric kid --features my_plugin.features --all
+      ganforge evaluate runs/x/0001 data.root=elsewhere --metric fid -o judged
+    """
+    from ganforge.engine.evaluation import Asked, evaluate, markdown
+
+    plugins = plugins_with_warnings(files)
+    with _progress() as watch:
+        card = evaluate(
+            run,
+            plugins.registry,
+            Asked(metrics, features),
+            overrides=overrides,
+            every_checkpoint=every_checkpoint,
+            device=device,
+            averaged=not raw,
+            precision=precision,
+            watch=watch,
+        )
+    folder = output or (run.resolve().parent.parent if (run / "manifest.json").is_file() else run)
+    _write(folder, card, markdown(card))
+    _print(card)
+    click.echo(f"the card is in {folder / 'evaluation.md'}, and as data beside it")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    console = Console(stderr=True)
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+
+        def watch(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        yield watch
+
+
+def _write(folder: Path, card: Mapping[str, Any], text: str) -> None:
+    from ganforge.engine.checkpoints import write_text
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "evaluation.json", json.dumps(card, indent=2) + "\n")
+        write_text(folder / "evaluation.md", text)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the card cannot be written to {folder}: {error}; give another folder with -o"
+        ) from error
+
+
+def _print(card: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ganforge.engine.evaluation import facts
+
+    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    names = [f"step {c['step']}{' (last)' if c['step'] == card['last'] else ''}" for c in card["checkpoints"]]
+    table = Table("figure", *names, box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in card["checkpoints"][0]["figures"]:
+        best = card["best"].get(name, {}).get("step")
+        values = [(f"{c['figures'][name]:.4g}", c["step"] == best and len(names) > 1) for c in card["checkpoints"]]
+        table.add_row(name, *(Text(f"{value} best" if is_best else value) for value, is_best in values))
+    console.print(table)
+    for line in facts(card):
+        console.print(f"  {line}", style="dim")

@@ -1,0 +1,124 @@
+"""`ganforge evaluate`, and metrics while a run trains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+TINY = HERE.parents[1] / "recipes/tiny"
+PLUGIN = ("-p", HERE / "features.py")
+
+
+@pytest.fixture
+def trained(ganforge: Callable, in_tmp: Path) -> Path:
+    outcome = ganforge("run", TINY / "cyclegan_shapes.yaml", "run.metrics_every=1", "run.keep_last=1")
+    assert outcome.code == 0, outcome.err
+    return Path("runs/cyclegan_shapes/0001")
+
+
+def card(folder: Path) -> dict:
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def test_last_and_best_are_judged_in_both_directions(ganforge: Callable, trained: Path) -> None:
+    record = json.loads((trained / "run.json").read_text())
+    best = {entry["step"] for entry in record["best"].values()}
+    kept = {int(path.name[5:]) for path in (trained / "checkpoints").iterdir()}
+    assert kept == best | {4}
+
+    options = ("--metric", "fid", "--metric", "kid", "--metric", "ssim", "--features", "features.seen")
+    outcome = ganforge("evaluate", trained, *options, *PLUGIN)
+    assert outcome.code == 0, outcome.err
+    told = card(trained)
+    assert [each["step"] for each in told["checkpoints"]] == sorted(kept, reverse=True)
+    figures = told["checkpoints"][0]["figures"]
+    assert {"fid_a2b", "fid_b2a", "kid_a2b/mean", "kid_a2b/error", "ssim_b2a", "a_to_b/times_lower"} <= set(figures)
+    assert figures["a_to_b/times_lower"] == pytest.approx(record["metrics"]["a_to_b/times_lower"], rel=1e-2)  # bf16
+    assert told["metrics"]["fid_b2a"]["inputs"] == {"real": "seen(real_a)", "fake": "seen(fake_a)"}
+    assert told["metrics"]["fid_b2a"]["better"] == {"fid_b2a": "lower"}
+    assert any("biased upwards" in remark for remark in told["metrics"]["fid_a2b"]["remarks"])
+    assert told["data"]["samples"] == 4
+    assert told["weights"] == "averaged (EMA)"
+    assert len(told["data"]["reference_sha256"]) == 64
+    text = (trained / "evaluation.md").read_text()
+    assert "| fid_a2b | " in text
+    assert "biased upwards" in text
+    assert "fid_a2b" in outcome.out
+
+
+def test_the_same_checkpoint_has_the_same_figures_and_raw_weights_others(ganforge: Callable, trained: Path) -> None:
+    options = ("--metric", "kid", "--features", "features.seen", *PLUGIN)
+    for name, more in (("one", ()), ("two", ()), ("raw", ("--raw",))):
+        assert ganforge("evaluate", trained / "checkpoints/step_0000004", "-o", name, *options, *more).code == 0
+    one, two, raw = (card(Path(name)) for name in ("one", "two", "raw"))
+    assert one["checkpoints"] == two["checkpoints"]
+    assert one["data"] == two["data"]
+    assert raw["weights"] == "raw"
+    assert raw["checkpoints"] != one["checkpoints"]
+    assert [each["step"] for each in one["checkpoints"]] == [4]
+
+
+def test_what_generates_from_noise_is_judged_too(ganforge: Callable, in_tmp: Path) -> None:
+    assert ganforge("run", TINY / "dcgan_spots.yaml").code == 0
+    asked = ("--metric", "fid", "--metric", "precision_recall", "--features", "features.seen", *PLUGIN)
+    outcome = ganforge("evaluate", "runs/dcgan_spots/0001", *asked)
+    assert outcome.code == 0, outcome.err
+    assert {"fid_fake", "precision_recall_fake/recall"} <= set(card(Path("runs/dcgan_spots/0001"))["best"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "asked", "told"),
+    [
+        ("dcgan_spots", (), "has no metrics, and none is asked for"),
+        ("dcgan_spots", ("--metric", "ssim"), "compares with the truth, which the data of dcgan_spots do not have"),
+        ("dcgan_spots", ("--metric", "fidd"), "unknown metric 'fidd'; did you mean 'fid'?"),
+        ("dcgan_spots", ("--metric", "kid", "--features", "seeen"), "unknown op 'seeen'"),
+        ("r1_ring", ("--metric", "kid", "--features", "features.seen"), "no signal that a discriminator judges"),
+    ],
+)
+def test_what_cannot_be_asked_is_told(
+    ganforge: Callable, in_tmp: Path, recipe: str, asked: tuple[str, ...], told: str
+) -> None:
+    assert ganforge("run", TINY / f"{recipe}.yaml", "metrics=null").code == 0
+    outcome = ganforge("evaluate", f"runs/{recipe}/0001", *asked, *PLUGIN)
+    assert outcome.code == 2
+    assert told in outcome.err
+    assert not (Path("runs") / recipe / "0001/evaluation.json").exists()
+
+
+def test_missing_weights_are_told_before_anything_is_loaded(
+    ganforge: Callable, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("ganforge.engine.evaluation.dry_run", lambda *_: pytest.fail("too late"))
+    outcome = ganforge("evaluate", trained, "--metric", "fid")
+    assert outcome.code == 3
+    assert "inception needs weights that are not on this machine" in outcome.err
+    outcome = ganforge("evaluate", trained, "--metric", "fid", f"ops.inception.weights={HERE / 'features.py'}")
+    assert outcome.code == 3
+    assert "features.py is not what inception needs" in outcome.err
+
+
+def test_a_run_that_lacks_something_does_not_start(ganforge: Callable, in_tmp: Path) -> None:
+    metric = "metrics.far={type: fid, real: look(real_b), fake: look(fake_b)}"
+    recipe = TINY / "cyclegan_shapes.yaml"
+    outcome = ganforge("run", recipe, "ops.look={type: features.fussy}", metric, *PLUGIN)
+    assert outcome.code == 3
+    assert "the seven seals are missing" in outcome.err
+    assert not Path("runs").exists()
+    assert ganforge("check", recipe, "ops.look={type: inception}", metric).code == 0  # it needs no weights
+
+
+def test_metrics_of_features_are_computed_while_training(ganforge: Callable, in_tmp: Path) -> None:
+    metric = "metrics.far={type: kid, real: look(real_b), fake: look(fake_b)}"
+    recipe = TINY / "cyclegan_shapes.yaml"
+    assert ganforge("run", recipe, "ops.look={type: features.seen}", metric, *PLUGIN).code == 0
+    folder = Path("runs/cyclegan_shapes/0001")
+    assert {"far/mean", "far/error"} <= set(json.loads((folder / "run.json").read_text())["metrics"])
+    # A resumed run remembers what was best.
+    assert ganforge("run", folder, "--resume", "run.steps=5", *PLUGIN).code == 0
+    assert json.loads((folder / "run.json").read_text())["best"]["far/mean"]["step"] in (4, 5)
