@@ -18,8 +18,11 @@ if TYPE_CHECKING:
         Dataset,
         Diagnosis,
         Direction,
+        Imported,
         Metric,
         Progress,
+        Recognise,
+        Recognised,
         Sample,
         Samples,
         traits,
@@ -35,9 +38,12 @@ __all__ = [
     "Direction",
     "EnvironmentFault",
     "GanforgeError",
+    "Imported",
     "Metric",
     "Progress",
     "RecipeError",
+    "Recognise",
+    "Recognised",
     "Register",
     "Run",
     "Sample",
@@ -51,7 +57,21 @@ __all__ = [
 ]
 
 _HOMES = {"Run": "ganforge.engine.run", "load": "ganforge.engine.translation"} | dict.fromkeys(
-    ("Callback", "Context", "Dataset", "Diagnosis", "Direction", "Metric", "Progress", "Sample", "Samples", "traits"),
+    (
+        "Callback",
+        "Context",
+        "Dataset",
+        "Diagnosis",
+        "Direction",
+        "Imported",
+        "Metric",
+        "Progress",
+        "Recognise",
+        "Recognised",
+        "Sample",
+        "Samples",
+        "traits",
+    ),
     "ganforge.parts",
 )
 

@@ -61,6 +61,11 @@ def register_callbacks(register: Register) -> None:
 
 
 @hookspec
+def register_importers(register: Register) -> None:
+    """Importers: a function from published weights to a `ganforge.Imported`, for `ganforge import`."""
+
+
+@hookspec
 def register_recipes(register: Register) -> None:
     """Recipes that come with the plugin: the path of a YAML file."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -90,6 +90,41 @@ class Diagnosis:
     """Where the documents say more."""
 
 
+@dataclass(frozen=True)
+class Recognised:
+    """The network that published weights belong to."""
+
+    use: Mapping[str, Any]
+    """What a recipe says of it: its `type`, and its options."""
+    weights: Mapping[str, Tensor]
+    """By its own names."""
+
+
+class Recognise(Protocol):
+    """What an importer asks for the network of a file."""
+
+    def __call__(self, key: str, *types: str) -> Recognised:
+        """The first of these networks, named as in recipes, whose `recognise` knows the weights under this key.
+
+        Raises:
+            UsageError: none does.
+        """
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an importer makes of published weights: a recipe, and the networks that it starts with."""
+
+    recipe: str
+    """The name of a recipe, best the full one: `blurring.pairs`."""
+    networks: Mapping[str, Recognised]
+    """By their names in the recipe, which takes over their types and options; the others start fresh."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else is set in the recipe, by dotted name as on the command line; None removes a key."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """The keys of weights that the recipe has no use for, with the reason."""
+
+
 def traits(
     *,
     wrt: tuple[str, ...] = (),
@@ -160,6 +195,9 @@ class Dataset(ABC):
     The constructor takes the recipe's options and touches no file: `ganforge check` builds datasets that are not
     on this machine.
     """
+
+    resizer: str = ""
+    """How pictures are resized, in words: metrics depend on it, and an evaluation says it."""
 
     @abstractmethod
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

@@ -16,7 +16,8 @@ from ganforge.signature import CALLED, Signature, SignatureError, read_signature
 
 BUILT_IN = "ganforge"
 """The plugin whose short names no other one can take: installing a plugin changes no recipe."""
-KINDS = ("networks", "losses", "ops", "datasets", "metrics", "optimizers", "schedules", "callbacks", "recipes")
+KINDS_IN_RECIPES = ("networks", "losses", "ops", "datasets", "metrics", "optimizers", "schedules", "callbacks")
+KINDS = (*KINDS_IN_RECIPES, "importers", "recipes")
 # The keys beside a part's options that mean something to the engine.
 RESERVED = {"losses": ("weight", "every"), "networks": ("frozen",), "datasets": ("batch_size", "workers")}
 FILLED_IN: dict[str, tuple[type, ...]] = {"ops": (Context, random.Random), "schedules": (Progress,)}
@@ -105,7 +106,7 @@ class Registry:
         key = (part.kind, part.full_name)
         if key in self.parts:
             raise UsageError(f"it registers the {SINGULAR[part.kind]} '{part.name}' twice")
-        if part.kind != "recipes":
+        if part.kind in KINDS_IN_RECIPES:
             _check_parameters(part)
         self.parts[key] = part
 
@@ -146,7 +147,7 @@ class Registry:
         plugin = name.partition(".")[0] if "." in name else None
         other = next((k for k in KINDS if k != kind and any(name in (p.name, p.full_name) for p in self.of(k))), None)
         if other:
-            article = "an" if other.startswith("o") else "a"
+            article = "an" if other[0] in "io" else "a"
             yield f"there is {article} {SINGULAR[other]} of that name"
         elif plugin and plugin not in {part.plugin for part in self.parts.values()} | set(self.broken):
             yield f"no plugin '{plugin}' is installed; its package may be called ganforge-{plugin}"

@@ -27,11 +27,11 @@ def command(what: str | None, files: tuple[Path, ...]) -> None:
       ganforge parts losses
       ganforge parts cyclegan.resnet_generator
     """
-    from ganforge.registry import KINDS
+    from ganforge.registry import KINDS_IN_RECIPES
 
     plugins = plugins_with_warnings(files)
-    parts = [part for part in plugins.registry.parts.values() if part.kind != "recipes"]
-    kinds = [kind for kind in KINDS if kind != "recipes"]
+    parts = [part for part in plugins.registry.parts.values() if part.kind in KINDS_IN_RECIPES]
+    kinds = list(KINDS_IN_RECIPES)
     if what is None or what in kinds:
         for kind in kinds if what is None else [what]:
             _list(plugins.registry, kind)

@@ -219,7 +219,12 @@ class Run:
         # Sums over another number of threads would differ in their last bits.
         torch.set_num_threads(self.record.get("machine", {}).get("threads", torch.get_num_threads()))
         write_text(self._record.recipe, dump(self.recipe.node))  # a new length holds for the next resume too
-        self._record.note(total_steps=self.total_steps, levers=self.settled, **self._circumstances(distributions))
+        self._record.note(
+            samples=len(self.loader.samples),
+            total_steps=self.total_steps,
+            levers=self.settled,
+            **self._circumstances(distributions),
+        )
         return True
 
     def _circumstances(self, distributions: Sequence[str]) -> dict[str, Any]:

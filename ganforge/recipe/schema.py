@@ -17,7 +17,7 @@ from pydantic_core import core_schema, to_jsonable_python
 
 from ganforge.recipe import model
 from ganforge.recipe.reading import REQUIRED
-from ganforge.registry import KINDS, SINGULAR, Part, Registry, UnknownPart
+from ganforge.registry import KINDS_IN_RECIPES, SINGULAR, Part, Registry, UnknownPart
 from ganforge.signature import Parameter, is_sequence
 
 Json = dict[str, Any]
@@ -51,7 +51,7 @@ EXPRESSIONS = {"type": [*EXPRESSION["type"], "array"], "items": EXPRESSION}
 def recipe_schema(registry: Registry) -> Json:
     """The schema of all the recipes that these parts allow."""
     writer = _Writer(registry)
-    for kind in KINDS[:-1]:
+    for kind in KINDS_IN_RECIPES:
         writer.definitions[SINGULAR[kind]] = writer.part(kind)
     writer.definitions |= {"player": writer.player(), "phase": writer.phase(), "recipe": writer.recipe()}
     extending = {f"{EXTENDING}{name}": _extending(schema) for name, schema in writer.definitions.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ganforge import Register, hookimpl
 from ganforge_cut.generator import Generator
+from ganforge_cut.importer import import_cut
 from ganforge_cut.mirroring import coin, mirror
 from ganforge_cut.patch_nce import batch_patch_nce, patch_nce
 from ganforge_cut.patch_sampler import PatchSampler
@@ -26,6 +27,11 @@ def register_losses(register: Register) -> None:
 def register_ops(register: Register) -> None:
     register("coin", coin)
     register("mirror", mirror)
+
+
+@hookimpl
+def register_importers(register: Register) -> None:
+    register("cut", import_cut)
 
 
 @hookimpl

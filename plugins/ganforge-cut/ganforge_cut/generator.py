@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ganforge_cut.blur import BlurDown, BlurUp
 from ganforge_cut.initialisers import Gain, Initialiser, initialise
+from ganforge_cut.published import Options, Weights, generator_options
 
 Count = Annotated[int, Field(ge=1)]
 Layer = Annotated[int, Field(ge=0)]
@@ -71,6 +72,12 @@ class Generator(nn.Module):
         if any(earlier >= later for earlier, later in pairwise(layers)):
             raise ValueError(f"the layers {list(layers)} are not in ascending order")
         initialise(self, init, init_gain)
+
+    @classmethod
+    def recognise(cls, weights: Weights) -> tuple[Options, Weights] | None:
+        """The options that published weights belong to, and the weights; None for those of anything else."""
+        options = generator_options(weights)
+        return options and (options, weights)
 
     def forward(self, images: Tensor) -> Translation:
         """Translate images.

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganforge_cut.initialisers import Gain, Initialiser, initialise
+from ganforge_cut.published import Options, Weights, sampler_options, sampler_weights
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -45,6 +46,12 @@ class PatchSampler(nn.Module):
         super().__init__()
         self.patches = patches
         self.heads = nn.ModuleList(_head(channels, init, init_gain) for _ in range(layers))
+
+    @classmethod
+    def recognise(cls, weights: Weights) -> tuple[Options, Weights] | None:
+        """The options that published weights belong to, and the weights; None for those of anything else."""
+        options = sampler_options(weights)
+        return options and (options, sampler_weights(weights))
 
     def forward(self, query: Sequence[Tensor], key: Sequence[Tensor]) -> Patches:
         """Sample and project two sides of the same shapes.

@@ -6,6 +6,7 @@ from pathlib import Path
 from ganforge import Register, hookimpl
 from ganforge_cyclegan.discriminators import PatchDiscriminator, PixelDiscriminator
 from ganforge_cyclegan.generators import ResnetGenerator, UnetGenerator
+from ganforge_cyclegan.importer import import_cyclegan
 from ganforge_cyclegan.replay_buffer import ReplayBuffer
 
 
@@ -20,6 +21,11 @@ def register_networks(register: Register) -> None:
 @hookimpl
 def register_ops(register: Register) -> None:
     register("replay_buffer", ReplayBuffer)
+
+
+@hookimpl
+def register_importers(register: Register) -> None:
+    register("cyclegan", import_cyclegan)
 
 
 @hookimpl

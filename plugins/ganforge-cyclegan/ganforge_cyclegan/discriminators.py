@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from ganforge_cyclegan.initialisers import Gain, Initialiser, initialise
 from ganforge_cyclegan.layers import Count, Norm, bias_before, norm_layer
+from ganforge_cyclegan.published import Options, Weights, completed, patch_options, pixel_options
 
 
 class PatchDiscriminator(nn.Module):
@@ -42,6 +43,11 @@ class PatchDiscriminator(nn.Module):
         modules.append(nn.Conv2d(width, 1, 4, padding=1))
         self.model = nn.Sequential(*modules)
         initialise(self, init, init_gain)
+
+    @classmethod
+    def recognise(cls, weights: Weights) -> tuple[Options, Weights] | None:
+        """The options that published weights belong to, and all the weights; None for those of anything else."""
+        return completed(cls, patch_options(weights), weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """Judge images `[N, in_channels, H, W]` in `[-1, 1]`.
@@ -82,6 +88,11 @@ class PixelDiscriminator(nn.Module):
             nn.Conv2d(2 * channels, 1, 1, bias=bias),
         )
         initialise(self, init, init_gain)
+
+    @classmethod
+    def recognise(cls, weights: Weights) -> tuple[Options, Weights] | None:
+        """The options that published weights belong to, and all the weights; None for those of anything else."""
+        return completed(cls, pixel_options(weights), weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """Judge images `[N, in_channels, H, W]` in `[-1, 1]`.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ganforge_cyclegan.initialisers import Gain, Initialiser, initialise
 from ganforge_cyclegan.layers import Count, Norm, Padding, Probability, bias_before, norm_layer, same_conv3x3
+from ganforge_cyclegan.published import Options, Weights, completed, resnet_options, unet_options
 
 
 class ResnetGenerator(nn.Module):
@@ -56,6 +57,11 @@ class ResnetGenerator(nn.Module):
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(channels, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         initialise(self, init, init_gain)
+
+    @classmethod
+    def recognise(cls, weights: Weights) -> tuple[Options, Weights] | None:
+        """The options that published weights belong to, and all the weights; None for those of anything else."""
+        return completed(cls, resnet_options(weights), weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """Translate images.
@@ -127,6 +133,11 @@ class UnetGenerator(nn.Module):
         # The reference's outermost block is a module of its own: its weights are called `model.model.0.weight`.
         self.model = nn.Sequential(OrderedDict(model=outside))
         initialise(self, init, init_gain)
+
+    @classmethod
+    def recognise(cls, weights: Weights) -> tuple[Options, Weights] | None:
+        """The options that published weights belong to, and all the weights; None for those of anything else."""
+        return completed(cls, unet_options(weights), weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """Translate images.

@@ -8,6 +8,7 @@ from ganforge import Register, hookimpl
 from ganforge_pix2pix import losses
 from ganforge_pix2pix.discriminator import MultiscaleDiscriminator
 from ganforge_pix2pix.generator import GlobalGenerator
+from ganforge_pix2pix.importer import import_pix2pix
 
 
 @hookimpl
@@ -20,6 +21,11 @@ def register_networks(register: Register) -> None:
 def register_losses(register: Register) -> None:
     for loss in (losses.feature_matching, losses.multiscale_lsgan_d, losses.multiscale_lsgan_g):
         register(loss.__name__, loss)
+
+
+@hookimpl
+def register_importers(register: Register) -> None:
+    register("pix2pix", import_pix2pix)
 
 
 @hookimpl
