@@ -23,6 +23,8 @@ from ganforge.errors import EnvironmentFault
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
+RESIZER = "bicubic, antialiased, on bytes, by torchvision"
+"""What `resize` does."""
 MAX_PIXELS = 178_956_970  # where Pillow stops too; torchvision's decoder has no limit
 
 _FONT_PX, _GAP_PX, _READABLE_PX = 16, 8, 128

@@ -37,6 +37,8 @@ class ClassFolders(Dataset):
         ValueError: `load_px` is smaller than `crop_px`.
     """
 
+    resizer = images.RESIZER
+
     def __init__(
         self,
         root: Path,

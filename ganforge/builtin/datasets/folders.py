@@ -68,6 +68,8 @@ class ImageFolder(Dataset):
         ValueError: `load_px` is smaller than `crop_px`.
     """
 
+    resizer = images.RESIZER
+
     def __init__(
         self,
         root: Path,

@@ -44,6 +44,8 @@ class PairedFolders(Dataset):
         ValueError: `load_px` is smaller than `crop_px`; there is no such benchmark.
     """
 
+    resizer = images.RESIZER
+
     def __init__(
         self,
         root: Path,

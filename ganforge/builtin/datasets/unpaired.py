@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from ganforge import Dataset, EnvironmentFault, Sample, Samples
+from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.archives import UNPAIRED, archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.download import fetch
@@ -37,6 +37,8 @@ class UnpairedFolders(Dataset):
     Raises:
         ValueError: `load_px` is smaller than `crop_px`; there is no such benchmark.
     """
+
+    resizer = images.RESIZER
 
     def __init__(
         self,
