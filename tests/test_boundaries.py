@@ -29,6 +29,7 @@ RANKS = {
     "registry": 3,
     "plugins": 4,
     "recipe": 4,
+    "sharing": 4,
     "engine": 5,
     "builtin": 6,
     "testing": 6,

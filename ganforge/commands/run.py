@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 def command(
     recipe: str, overrides: tuple[str, ...], resume: bool, dry_run: bool, out: Path, files: tuple[Path, ...]
 ) -> None:
-    """Train RECIPE: a file, the name of a shipped recipe, or a run's folder.
+    """Train RECIPE: a file, the name of a shipped recipe, a run's folder, or a bundle, which is reproduced.
 
     \b
     Examples:
@@ -45,11 +46,18 @@ def command(
       ganforge run my_recipe.yaml -p my_losses.py
       ganforge run my_recipe.yaml --resume
       ganforge run runs/my_recipe/0003 --resume run.epochs=400
+      ganforge run cyclegan_shapes_0001.ganforge.zip
 
     Ctrl-C finishes the step, saves a checkpoint, and says how to go on.
     """
     from ganforge.recipe import open_recipe
+    from ganforge.sharing.bundle import is_bundle
 
+    if is_bundle(Path(recipe)):
+        from ganforge.commands.reproduction import reproduce
+
+        reproduce(Path(recipe), overrides, resume, dry_run, out, files)
+        return
     plugins = plugins_with_warnings(files)
     checked = open_recipe(recipe, overrides, plugins.registry)
     warn_of(checked.warnings)
@@ -58,28 +66,37 @@ def command(
 
         report(checked)
         return
-    run = _prepare(checked, recipe, resume, out, plugins)
-    if run is not None:
-        run.train()
-        if run.stop_signal is not None:
-            sys.exit(128 + run.stop_signal)
+    train(begin(checked, _to_resume(checked, recipe, out) if resume else None, out, plugins))
 
 
-def _prepare(recipe: Recipe, given: str, resume: bool, out: Path, plugins: Plugins) -> Run | None:
-    from ganforge.engine.folder import latest_run_folder, new_run_folder, open_run_folder
+def _to_resume(recipe: Recipe, given: str, out: Path) -> RunFolder | None:
+    from ganforge.engine.folder import latest_run_folder, open_run_folder
     from ganforge.engine.resuming import check_unchanged
-    from ganforge.engine.run import Run
 
-    folder: RunFolder | None = None
-    if resume:
-        is_run = (Path(given) / "run.json").is_file()
-        folder = open_run_folder(Path(given)) if is_run else latest_run_folder(out, recipe.name)
-        if folder is None:
-            click.echo(f"no run of {recipe.name} under {out} yet: starting one")
-        else:
-            check_unchanged(recipe, folder)
+    is_run = (Path(given) / "run.json").is_file()
+    folder = open_run_folder(Path(given)) if is_run else latest_run_folder(out, recipe.name)
+    if folder is None:
+        click.echo(f"no run of {recipe.name} under {out} yet: starting one")
+    else:
+        check_unchanged(recipe, folder)
+    return folder
+
+
+def begin(
+    recipe: Recipe, folder: RunFolder | None, out: Path, plugins: Plugins, known: Mapping[str, Any] | None = None
+) -> Run | None:
+    """A run that goes on in a folder, or starts in a new one; None if there is nothing left to do.
+
+    `known` is what the record of a new run begins with.
+    """
+    from ganforge.engine.folder import new_run_folder
+    from ganforge.engine.run import Run
+    from ganforge.sharing.bundle.code import code_of
+    from ganforge.sharing.process import this_process
+
     distributions = [plugin.distribution for plugin in plugins.found if plugin.version and not plugin.reason]
     place = folder or new_run_folder(out, recipe.name)
+    place.record |= {**(known or {}), "process": this_process(), "code": code_of(recipe, plugins)}
     try:
         run = Run(recipe, place, plugins.registry)
     except BaseException:
@@ -94,3 +111,11 @@ def _prepare(recipe: Recipe, given: str, resume: bool, out: Path, plugins: Plugi
         )
         return None
     return run
+
+
+def train(run: Run | None) -> None:
+    """Train to the end, or until a signal asks to stop, which the exit code then tells."""
+    if run is not None:
+        run.train()
+        if run.stop_signal is not None:
+            sys.exit(128 + run.stop_signal)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from ganforge.engine.folder import RunFolder
 from ganforge.errors import UsageError
+from ganforge.recipe.flat import flat
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import read
 
@@ -45,10 +45,9 @@ def check_unchanged(recipe: Recipe, folder: RunFolder) -> None:
     Raises:
         UsageError: they differ in what a resumed run cannot change; with the differences and two ways out.
     """
-    before, now = _flat(read(folder.recipe).plain()), _flat(recipe.node.plain())
-    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key) and not _free(key)]
+    changed = changes(read(folder.recipe).plain(), recipe.node.plain())
     if changed:
-        lines = [f"  {key}: {before.get(key, 'absent')} -> {now.get(key, 'absent')}" for key in changed]
+        lines = [f"  {key}: {before} -> {now}" for key, (before, now) in changed.items()]
         raise UsageError(
             f"{folder.path} was started with another recipe:\n" + "\n".join(lines) + "\n"
             f"  go on with its own recipe: ganforge run {folder.path} --resume\n"
@@ -56,19 +55,12 @@ def check_unchanged(recipe: Recipe, folder: RunFolder) -> None:
         )
 
 
+def changes(before: Any, now: Any) -> dict[str, tuple[Any, Any]]:
+    """Where two recipes, as plain data, differ in what decides over the training: `(before, now)` by dotted names."""
+    old, new = flat(before), flat(now)
+    differing = (key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key) and not _free(key))
+    return {key: (old.get(key, "absent"), new.get(key, "absent")) for key in differing}
+
+
 def _free(key: str) -> bool:
     return any(key == free or key.startswith(f"{free}.") for free in FREE)
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves by their dotted names."""
-    if isinstance(value, dict) and value:
-        return _flat_items(value.items(), prefix)
-    if isinstance(value, list) and prefix != "run.images":
-        return _flat_items(enumerate(value), prefix)
-    return {prefix: value}
-
-
-def _flat_items(items: Iterable[tuple[Any, Any]], prefix: str) -> dict[str, Any]:
-    below = (_flat(item, f"{prefix}.{name}" if prefix else name) for name, item in items)
-    return {key: leaf for leaves in below for key, leaf in leaves.items()}

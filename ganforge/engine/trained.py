@@ -18,6 +18,8 @@ from ganforge.errors import UsageError
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
 from ganforge.registry import Registry
+from ganforge.sharing.bundle import is_bundle, unpack
+from ganforge.sharing.bundle.needs import check_plugins
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def open_trained(
         UsageError: the run has no checkpoint.
         EnvironmentFault: the checkpoint is damaged.
     """
-    folder, checkpoint = _locate(run)
+    folder, checkpoint = _locate(run, registry)
     recipe = open_recipe(str(folder), overrides, registry)
     plan = dry_run(recipe)
     how = Precision(precision, choose_device(device))
@@ -90,8 +92,12 @@ def open_trained(
     return Trained(recipe, plan, cast, how, folder, checkpoint, use_average, bool(loaded.ema))
 
 
-def _locate(run: Path) -> tuple[Path, Path]:
-    """The run's folder, and the checkpoint."""
+def _locate(run: Path, registry: Registry) -> tuple[Path, Path]:
+    """The run's folder, and the checkpoint; of a bundle, where it was unpacked."""
+    if is_bundle(run):
+        unpacked = unpack(run)
+        check_plugins(run, unpacked.contents, registry)
+        run = unpacked.folder
     if (run / "manifest.json").is_file():
         return run.resolve().parent.parent, run
     found = checkpoints(run / "checkpoints")

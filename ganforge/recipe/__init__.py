@@ -1,15 +1,20 @@
-"""Recipes: found, read with the place of every value, and checked."""
+"""Recipes: found, read with the place of every value, and checked.
+
+What needs torch is imported on use: recipes can be read as data without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganforge.errors import UsageError, suggest
 from ganforge.recipe.merge import load
-from ganforge.recipe.model import Recipe
-from ganforge.recipe.reading import read_recipe
-from ganforge.registry import Registry, UnknownPart
+
+if TYPE_CHECKING:
+    from ganforge.recipe.model import Recipe
+    from ganforge.registry import Registry
 
 MAX_NAME = 200
 
@@ -40,6 +45,8 @@ def find_recipe(name: str, registry: Registry) -> Path:
 
 def shipped_recipe(name: str, registry: Registry) -> Path | None:
     """The file of a recipe that a plugin brings, by its name with or without `.yaml`."""
+    from ganforge.registry import UnknownPart
+
     try:
         return Path(str(registry.find("recipes", name.removesuffix(".yaml")).factory))
     except UnknownPart:
@@ -53,6 +60,8 @@ def open_recipe(name: str, overrides: Sequence[str], registry: Registry) -> Reci
         UsageError: there is no such recipe.
         RecipeError: with all its faults.
     """
+    from ganforge.recipe.reading import read_recipe
+
     path = find_recipe(name, registry)
     node = load(path, overrides, lambda extended: shipped_recipe(extended, registry))
     stem = (

@@ -1,0 +1,83 @@
+"""Whose code a recipe runs, with a hash of it: two installations of one version need not be the same."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from ganforge.plugins import Plugins
+    from ganforge.recipe.model import Recipe
+
+ENGINE = "ganforge"
+
+
+def code_of(recipe: Recipe, plugins: Plugins) -> dict[str, dict[str, str]]:
+    """The engine and the plugins whose parts the recipe names, as `Code` has them, by plugin.
+
+    The hash of a package is that of the lines `<SHA-256 of the file>  <its path>`, in the order of their paths; that of
+    a plain file is its own.
+    """
+    used = {ENGINE, *used_plugins(recipe)}
+    found = {}
+    for plugin in sorted(plugins.found, key=lambda plugin: plugin.name):
+        if plugin.name in used and not plugin.reason:
+            if plugin.version:
+                digest = _hash_of_package(cast("ModuleType", plugins.manager.get_plugin(plugin.name)))
+                about = {"distribution": plugin.distribution, "version": plugin.version}
+                found[plugin.name] = {**about, "sha256": digest}
+            else:
+                path = Path(plugin.distribution)
+                found[plugin.name] = {"file": path.name, "sha256": sha256_of(path)}
+    return found
+
+
+def used_plugins(recipe: Recipe) -> set[str]:
+    """The plugins whose parts a recipe names, its expressions among it."""
+    from ganforge.recipe.expressions import Call, Expression
+    from ganforge.registry import Part
+
+    def plugins(value: Any) -> Iterator[str]:
+        if isinstance(value, Expression):
+            calls = (piece.function for piece in value.walk() if isinstance(piece, Call))
+            yield from (recipe.functions[name].plugin for name in calls if name in recipe.functions)
+        elif isinstance(value, Part):
+            yield value.plugin
+        elif isinstance(value, Mapping):
+            yield from (name for item in value.values() for name in plugins(item))
+        elif isinstance(value, list | tuple):
+            yield from (name for item in value for name in plugins(item))
+        elif is_dataclass(value):
+            yield from (name for each in fields(value) for name in plugins(getattr(value, each.name)))
+
+    # Not what was read, which repeats all, and not every function that expressions might have called.
+    sections = (each.name for each in fields(recipe) if each.name not in ("node", "functions", "dataset", "warnings"))
+    return {name for section in sections for name in plugins(getattr(recipe, section))}
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_of_package(module: ModuleType) -> str:
+    """Of the package that the plugin's module is in, whole: its parts may come from anywhere in it."""
+    top = sys.modules.get(module.__name__.partition(".")[0], module)
+    home = Path(str(top.__file__ or module.__file__))  # a namespace package has no file
+    if home.name != "__init__.py":
+        return sha256_of(home)
+    lines = [f"{sha256_of(path)}  {path.relative_to(home.parent).as_posix()}\n" for path in _files(home.parent)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    """Without what Python and systems leave behind."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".pyo")]
+    kept = [path for path in found if not any(n.startswith(".") for n in path.relative_to(folder).parts)]
+    return sorted(kept, key=lambda path: path.relative_to(folder).as_posix())

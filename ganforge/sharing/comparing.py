@@ -1,0 +1,74 @@
+"""What tells runs apart: their recipes, the versions that computed, and the figures they reached."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ganforge.recipe.flat import flat
+from ganforge.recipe.nodes import read
+from ganforge.sharing.records import Record
+
+ABSENT = "-"
+
+# How figures are called of which less, or more, is better; of others nobody can say which is the best.
+LESS = re.compile(r"error|loss|distance|fid|kid|lpips|\b[lm][12]\b|mse|mae|divergence", re.IGNORECASE)
+MORE = re.compile(
+    r"psnr|ssim|accuracy|precision|recall|density|coverage|inception|diversity|times_lower", re.IGNORECASE
+)
+
+Table = dict[str, list[Any]]
+"""By its name, a value of each run."""
+
+
+def recipe_differences(records: Sequence[Record]) -> Table:
+    """The recipes' leaves that differ, by the dotted names of overrides.
+
+    Raises:
+        RecipeError: a run's recipe cannot be read.
+    """
+    return _differences([flat(read(record.path / "recipe.yaml").plain()) for record in records])
+
+
+def version_differences(records: Sequence[Record]) -> Table:
+    """The versions and machines that differ."""
+    return _differences([{**record.versions, **_prefixed("machine", record.machine)} for record in records])
+
+
+def figures(records: Sequence[Record]) -> Table:
+    """All figures, with None where a run has none."""
+    names = dict.fromkeys(name for record in records for name in record.figures)
+    return {name: [record.figures.get(name) for record in records] for name in names}
+
+
+def best(name: str, records: Sequence[Record]) -> float | None:
+    """The best value of a figure, where it can be told which way is better, and they differ."""
+    known = [value for value in (record.figures.get(name) for record in records) if value is not None]
+    sound = [value for value in known if math.isfinite(value)]
+    judge = _judge(name, records)
+    return judge(sound) if judge and len(set(sound)) > 1 else None
+
+
+def _judge(name: str, records: Sequence[Record]) -> Callable[[Sequence[float]], float] | None:
+    """`min` or `max`: as a run's own best lies to its last figure, or as the name tells, its last word above all."""
+    for record in records:
+        kept, last = record.best.get(name), record.figures.get(name)
+        if kept is not None and last is not None and kept[1] != last:
+            return min if kept[1] < last else max
+    for text in (name.rpartition("/")[2], name):
+        less, more = LESS.search(text), MORE.search(text)
+        if bool(less) != bool(more):
+            return min if less else max
+    return None
+
+
+def _differences(tables: Sequence[Mapping[str, Any]]) -> Table:
+    keys = dict.fromkeys(key for table in tables for key in table)
+    rows = {key: [table.get(key, ABSENT) for table in tables] for key in keys}
+    return {key: values for key, values in rows.items() if any(value != values[0] for value in values)}
+
+
+def _prefixed(prefix: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}.{key}": value for key, value in table.items()}
