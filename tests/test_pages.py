@@ -16,7 +16,7 @@ from ganforge import hookspecs
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "ganforge_spec")}
-PAGES = [*sorted((ROOT / "docs/hooks").glob("*.md")), ROOT / "docs/testing.md"]
+PAGES = [*sorted((ROOT / "docs/hooks").glob("*.md")), ROOT / "docs/testing.md", ROOT / "docs/evaluation.md"]
 
 
 @pytest.fixture
