@@ -27,6 +27,7 @@ COMMANDS = {
     "schema": "Write the schema by which editors complete recipes.",
     "evaluate": "Judge a trained run by metrics.",
     "translate": "Translate pictures with a trained run.",
+    "export": "Export a network to ONNX, torch.export or the hub.",
     "import": "Make a run of a public checkpoint.",
     "data": "Download datasets, find their faults, look at samples.",
     "board": "Open TensorBoard on runs.",
