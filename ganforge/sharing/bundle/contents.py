@@ -12,7 +12,7 @@ HEAD = "bundle.json"
 MAX_HEAD_BYTES = 2**22
 MAX_ENTRIES = 1000
 MAX_TEXT_BYTES = 2**28
-"""Of an entry that is deflated: the others are as large in the file as they are outside of it."""
+"""Of all entries that are deflated: the others are as large in the file as they are outside of it."""
 
 ENTRY = re.compile(
     r"recipe\.yaml|run\.json|data\.json|evaluation\.(?:json|md)"

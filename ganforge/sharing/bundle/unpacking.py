@@ -79,6 +79,7 @@ def _unpack(bundle: Path, size: int, _modified: int) -> Unpacked:
                 _extract(bundle, archive, name, entry, folder / name)
         _check_manifest(bundle, folder / "checkpoints" / contents.checkpoint / "manifest.json")
         data = _data(bundle, folder)
+        _check_recipe(bundle, folder / "recipe.yaml")
     except BaseException as error:
         place.cleanup()
         if isinstance(error, BROKEN):
@@ -106,7 +107,7 @@ def _contents(bundle: Path, archive: zipfile.ZipFile) -> Contents:
         _refuse(bundle, f"its {HEAD} is larger than {MAX_HEAD_BYTES >> 20} MiB")
     try:
         head = json.loads(text)
-        if isinstance(head, dict) and isinstance(made := head.get("format"), int) and made > FORMAT:
+        if isinstance(head, dict) and isinstance(made := head.get("format"), int) and made != FORMAT:
             raise UsageError(f"{bundle} has format {made}, and this ganforge reads format {FORMAT}: upgrade it")
         return Contents.model_validate(head)
     except ValidationError as error:
@@ -130,6 +131,12 @@ def _check_members(bundle: Path, archive: zipfile.ZipFile, contents: Contents, s
     required = [*REQUIRED, *(f"checkpoints/{contents.checkpoint}/{name}" for name in CHECKPOINT)]
     if lacking := [name for name in required if name not in names]:
         _refuse(bundle, f"it lacks {', '.join(lacking)}")
+    if other := next(
+        (n for n in names if n.startswith("checkpoints/") and n.split("/")[1] != contents.checkpoint), None
+    ):
+        _refuse(bundle, f"it holds {other}, of another checkpoint than its own")
+    if sum(member.file_size for member in members if member.compress_type != zipfile.ZIP_STORED) > MAX_TEXT_BYTES:
+        _refuse(bundle, f"it unpacks to more than {MAX_TEXT_BYTES >> 20} MiB of text")
     if sum(member.compress_size for member in members) > size:
         _refuse(bundle, "its entries lie on top of each other")
     for member in members:
@@ -141,7 +148,7 @@ def _check_members(bundle: Path, archive: zipfile.ZipFile, contents: Contents, s
         if member.compress_type == zipfile.ZIP_STORED:
             if member.compress_size != member.file_size:
                 _refuse(bundle, f"{member.filename} is not as large as it should be")
-        elif member.compress_type != zipfile.ZIP_DEFLATED or member.file_size > MAX_TEXT_BYTES:
+        elif member.compress_type != zipfile.ZIP_DEFLATED:
             _refuse(bundle, f"{member.filename} is packed as no bundle packs it")
 
 
@@ -167,6 +174,14 @@ def _check_manifest(bundle: Path, manifest: Path) -> None:
         _refuse(bundle, "the checkpoint's manifest is nested too deeply", error)
     if not isinstance(named, dict) or set(named) != set(CHECKPOINT) - {"manifest.json"}:
         _refuse(bundle, "the checkpoint's manifest lists other files than a checkpoint has")
+
+
+def _check_recipe(bundle: Path, recipe: Path) -> None:
+    """A run's recipe is resolved; one that is not would read other files of this machine."""
+    from ganforge.recipe.nodes import read
+
+    if "extends" in read(recipe).mapping():
+        _refuse(bundle, "its recipe extends another")
 
 
 def _data(bundle: Path, folder: Path) -> dict[str, Any]:
