@@ -219,9 +219,11 @@ class Dataset(ABC):
         """
 
     def files(self) -> Sequence[Path]:
-        """The files that training and validation samples are read from; a bundle lists their names and hashes.
+        """The files that training and validation samples are read from, as far as they are here: a bundle lists their
+        names and hashes. Empty where samples are made in memory, or where nobody can say.
 
-        Called after `prepare`. Empty where samples are made in memory, or where nobody can say.
+        Raises:
+            EnvironmentFault: some are missing.
         """
         return ()
 

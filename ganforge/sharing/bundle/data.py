@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganforge.errors import EnvironmentFault
 from ganforge.sharing.bundle.code import sha256_of
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ Row = list[Any]
 def data_manifest(
     recipe: Recipe, tell: Callable[[int, int], None] = lambda done, total: None, hashed: bool = True
 ) -> dict[str, Any]:
-    """The files below the paths among the dataset's options.
+    """The files that the dataset names, by the option below whose path they lie; all below it if it names none.
 
-    Of a dataset that takes none there is nothing to list: it is made in memory, or finds its files by itself.
+    Of a dataset that neither names files nor takes paths there is nothing to list: it is made in memory, or finds its
+    files by itself.
 
     Args:
         recipe: whose dataset.
@@ -34,11 +36,11 @@ def data_manifest(
         hashed: without it, only the paths are listed, and no files.
     """
     part = recipe.data.part
-    paths = {name: value for name, value in recipe.data.options.items() if isinstance(value, Path)}
+    named = _named(recipe)
     manifest: dict[str, Any] = {"dataset": part.full_name, "plugin": part.plugin, "paths": {}}
-    for name, path in paths.items():
+    for name, path in _paths(recipe, named).items():
         expanded = path.expanduser()
-        files = _files(expanded) if hashed and expanded.exists() else None
+        files = _files(expanded, named) if hashed and expanded.exists() else None
         rows = None if files is None else _rows(expanded, files, tell)
         manifest["paths"][name] = {"path": path.as_posix(), "files": rows}
     return manifest
@@ -80,14 +82,34 @@ def told(manifest: Mapping[str, Any]) -> str:
     return ", ".join(lists)
 
 
-def _files(path: Path) -> list[Path]:
-    """The file, or all files below the folder but hidden ones, in the order of their names."""
+def _named(recipe: Recipe) -> set[Path]:
+    """The files that the dataset names; none where it cannot, or some are not here."""
+    try:
+        return set(recipe.dataset.files())
+    except EnvironmentFault:
+        return set()
+
+
+def _paths(recipe: Recipe, named: Set[Path]) -> dict[str, Path]:
+    """The dataset's options that are paths, and those that turn out to be, because files lie below them."""
+    found = {}
+    for name, value in recipe.data.options.items():
+        is_folder = isinstance(value, str) and any(file.is_relative_to(Path(value).expanduser()) for file in named)
+        if is_folder or isinstance(value, Path):
+            found[name] = Path(value)
+    return found
+
+
+def _files(path: Path, named: Set[Path]) -> list[Path]:
+    """The file, or those of the named files that lie below the folder, or else all but hidden ones; in the order of
+    their names."""
     if path.is_file():
         return [path]
-    found = []
-    for parent, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    found = [file for file in named if file.is_relative_to(path)]
+    if not named:
+        for parent, folders, names in os.walk(path):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            found += [Path(parent, name) for name in names if not name.startswith(".")]
     return sorted(found, key=lambda file: file.relative_to(path).as_posix())
 
 
