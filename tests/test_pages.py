@@ -28,7 +28,8 @@ def shell(ganforge: Callable, in_tmp: Path) -> Callable[[str], str]:
         if program == "ganforge":
             outcome = ganforge(*arguments)
             return outcome.out + outcome.err
-        words = [sys.executable, "-m", "pytest", *arguments] if program == "pytest" else [program, *arguments]
+        ours = {"pytest": [sys.executable, "-m", "pytest"], "python": [sys.executable]}
+        words = [*ours.get(program, [program]), *arguments]
         done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

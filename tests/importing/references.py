@@ -14,7 +14,7 @@ from ganforge_cyclegan.generators import ResnetGenerator, UnetGenerator
 
 
 def resnet(**options: Any) -> ResnetGenerator:
-    return ResnetGenerator(**{"channels": 4, "blocks": 2, "init_gain": 0.5, **options})
+    return ResnetGenerator(**{"channels": 4, "blocks": 1, "init_gain": 0.5, **options})
 
 
 def unet(**options: Any) -> UnetGenerator:
@@ -26,7 +26,7 @@ def judge(**options: Any) -> PatchDiscriminator:
 
 
 def cut_generator(**options: Any) -> Generator:
-    return Generator(**{"channels": 4, "blocks": 5, "init_gain": 1.0, **options})
+    return Generator(**{"channels": 4, "blocks": 2, "init_gain": 1.0, **options})
 
 
 def projections(generator: Generator) -> dict[str, Tensor]:

@@ -10,10 +10,10 @@ from ganforge.recipe.examples import called, example
 from ganforge.recipe.merge import merge
 from ganforge.recipe.nodes import Node, parse
 from ganforge.recipe.reading import read_recipe
-from ganforge.registry import Part
+from ganforge.registry import KINDS_IN_RECIPES, Part
 
 REGISTRY = load_plugins().registry
-PARTS = [part for part in REGISTRY.parts.values() if part.kind != "recipes"]
+PARTS = [part for part in REGISTRY.parts.values() if part.kind in KINDS_IN_RECIPES]
 RECIPE = """
 data: {type: shapes, size_px: 32}
 networks: {some_network: {type: cyclegan.patch_discriminator, channels: 8}}

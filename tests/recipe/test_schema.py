@@ -33,7 +33,7 @@ REGISTRY = load_plugins().registry
 SCHEMA = recipe_schema(REGISTRY)
 VALIDATOR = Draft7Validator(SCHEMA)
 SOUND = read(FAULTS / "sound.yaml").plain()
-PARTS = [part for part in REGISTRY.parts.values() if part.kind != "recipes"]
+PARTS = [part for part in REGISTRY.parts.values() if part.kind in KINDS_IN_RECIPES]
 
 
 def refused(recipe: Any, validator: Draft7Validator = VALIDATOR) -> bool:

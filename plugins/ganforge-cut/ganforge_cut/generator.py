@@ -77,7 +77,7 @@ class Generator(nn.Module):
     def recognise(cls, weights: Weights) -> tuple[Options, Weights] | None:
         """The options that published weights belong to, and the weights; None for those of anything else."""
         options = generator_options(weights)
-        return options and (options, weights)
+        return (options, weights) if options else None
 
     def forward(self, images: Tensor) -> Translation:
         """Translate images.

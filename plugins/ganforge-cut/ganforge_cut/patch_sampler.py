@@ -51,7 +51,7 @@ class PatchSampler(nn.Module):
     def recognise(cls, weights: Weights) -> tuple[Options, Weights] | None:
         """The options that published weights belong to, and the weights; None for those of anything else."""
         options = sampler_options(weights)
-        return options and (options, sampler_weights(weights))
+        return (options, sampler_weights(weights)) if options else None
 
     def forward(self, query: Sequence[Tensor], key: Sequence[Tensor]) -> Patches:
         """Sample and project two sides of the same shapes.

@@ -23,12 +23,13 @@ def generator_options(weights: Weights) -> Options | None:
     """Of `Generator`; None for the weights of anything else, such as a generator with batch norm or dropout."""
     blocks = {int(match[1]) for name in weights if (match := re.match(r"model\.(\d+)\.conv_block\.", name))}
     first, last = weights.get("model.1.weight"), _last(weights)
-    if not blocks or first is None or last is None or first.ndim != 4 or last.ndim != 4:
+    if not blocks or first is None or last is None or not first.ndim == last.ndim == 4:
         return None
     halved, doubled = min(blocks), max(blocks) + 1  # the numbers of the first block, and of what follows the last
     blurs = ("model.7.filt" in weights, f"model.{doubled}.filt" in weights)
     inner = f"model.{halved}.conv_block.5.weight"
-    if len(set(blurs)) > 1 or halved != (12 if blurs[0] else 10) or getattr(weights.get(inner), "ndim", 0) != 4:
+    has_batch_norm = any(name.endswith("running_mean") for name in weights)
+    if has_batch_norm or inner not in weights or len(set(blurs)) > 1 or halved != (12 if blurs[0] else 10):
         return None
     return {
         "channels": first.shape[0],

@@ -30,7 +30,7 @@ def resnet_options(weights: Weights) -> Options | None:
     convs = _convolutions(weights, r"model\.(\d+)")
     if not blocks or convs[:3] != [1, 4, 7] or len(convs) != 6 or min(blocks) != 10:
         return None
-    block = BLOCKS.get(tuple(_convolutions(weights, rf"model\.10\.conv_block\.(\d+)")))
+    block = BLOCKS.get(tuple(_convolutions(weights, r"model\.10\.conv_block\.(\d+)")))
     if block is None:
         return None
     first, last = weights["model.1.weight"], weights[f"model.{convs[-1]}.weight"]
@@ -82,8 +82,10 @@ def pixel_options(weights: Weights) -> Options | None:
 
 def completed(network: type[nn.Module], options: Options | None, weights: Weights) -> tuple[Options, Weights] | None:
     """Options and weights; without a norm the reference has no biases, and here they are 0."""
-    if options is None or options["norm"] != "none":
-        return options and (options, weights)
+    if options is None:
+        return None
+    if options["norm"] != "none":
+        return options, weights
     start = network(**options).state_dict()
     return options, {**{name: tensor for name, tensor in start.items() if name.endswith("bias")}, **weights}
 

@@ -43,4 +43,7 @@ def _data(use: Mapping[str, Any]) -> dict[str, Any]:
         "data.download": None,
         "data.load_px": side * 286 // 256,
         "data.crop_px": side,
+        "data.left": None,  # the reference's default too: what is translated stands on the left
+        "data.channels_a": use["in_channels"],
+        "data.channels_b": use["out_channels"],
     }
