@@ -17,7 +17,11 @@ class Translator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.middle, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 3, 3, padding=1)
+        self.first, self.middle, self.last = (
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.Conv2d(8, 8, 3, padding=1),
+            nn.Conv2d(8, 3, 3, padding=1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(self.last(F.relu(self.middle(F.relu(self.first(x))))))
@@ -50,6 +54,31 @@ class Constant(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(self.picture).expand(len(x), -1, -1, -1)
+
+
+class Level(nn.Module):
+    """One brightness for every pixel of everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.level.expand(x.shape)
+
+
+class Scales(nn.Module):
+    """Weighs brightness: a discriminator that, with `Level`, plays the game that goes round and round.
+
+    It is the Dirac GAN of Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, section 2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.offset = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * x.mean((1, 2, 3)) + self.offset
 
 
 class Upsampling(nn.Module):
@@ -110,7 +139,7 @@ class Slow(Shapes):
         quick = samples.sample
 
         def sample(index: int, rng: random.Random) -> dict[str, Tensor]:
-            time.sleep(0.01)
+            time.sleep(0.05)
             return quick(index, rng)
 
         samples.sample = sample  # type: ignore[method-assign]
@@ -119,7 +148,7 @@ class Slow(Shapes):
 
 @hookimpl
 def register_networks(register: Callable[..., None]) -> None:
-    for network in (Translator, Residual, Linear, Constant, Upsampling, Saturated, Critic):
+    for network in (Translator, Residual, Linear, Constant, Level, Scales, Upsampling, Saturated, Critic):
         register(network.__name__.lower(), network)
 
 
