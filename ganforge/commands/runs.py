@@ -49,24 +49,17 @@ def command(folders: tuple[Path, ...], compare: bool, everything: bool, as_json:
     records, unread = find_records(folders or (Path("runs"),))
     for reason in unread:
         warn(printable(reason))
-    if compare or (len(folders) > 1 and all((folder / "run.json").is_file() for folder in folders)):
+    runs = [folder.resolve() for folder in folders if (folder / "run.json").is_file()]
+    named = len(runs) == len(folders)  # which are compared in the order given, others from the oldest on
+    if compare or (named and len(runs) > 1):
         if len(records) < 2:
             raise UsageError(f"to compare takes two runs or more, and here is {len(records) or 'none'}")
-        _compare(list(reversed(records)) if compare and len(folders) == 1 else _as_given(records, folders), as_json)
+        records.sort(key=lambda record: runs.index(record.path.resolve())) if named and runs else records.reverse()
+        _compare(records, as_json)
     elif as_json:
         _print_json([_entry(record) for record in records])
     else:
         _list(records, everything)
-
-
-def _as_given(records: Sequence[Record], folders: Sequence[Path]) -> list[Record]:
-    order = [folder.resolve() for folder in folders]
-    places = {record.path: index for index, folder in enumerate(order) for record in records if _lies(record, folder)}
-    return sorted(records, key=lambda record: places.get(record.path, len(order)))
-
-
-def _lies(record: Record, folder: Path) -> bool:
-    return record.path.resolve().is_relative_to(folder)
 
 
 # Listing

@@ -134,6 +134,8 @@ def test_no_flipped_bit_gets_into_what_is_unpacked(good: bytes, tmp_path: Path, 
         "checkpoints/step_0000004/../../../../evil.safetensors",
         "RECIPE.yaml",
         "images/a2b/",
+        "images/a2b/step_0000001.png\n",
+        "recipe.yaml/x",
     ],
 )
 def test_a_member_that_no_bundle_has(good: bytes, name: str, refused: Callable) -> None:
@@ -259,6 +261,13 @@ def test_a_checkpoint_that_leads_elsewhere(good: bytes, refused: Callable) -> No
     assert "manifest" in str(refused(zipped({**files, manifest: json.dumps(led).encode()})))
     later = {name.replace("0000004", "0000005"): content for name, content in files.items()}
     assert "another checkpoint" in str(refused(zipped({**files, **later})))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b'{"paths": {"root": {"path": 3, "files": []}}}', b'{"paths": {"r": {"path": "x"}}}']
+)
+def test_a_list_of_data_that_is_none(good: bytes, data: bytes, refused: Callable) -> None:
+    assert "data.json lists no data" in str(refused(zipped({**files_of(good), "data.json": data})))
 
 
 def test_files_that_are_meant_as_bundles(good: bytes, tmp_path: Path) -> None:
