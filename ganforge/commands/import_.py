@@ -46,7 +46,7 @@ def command(family: str, arguments: tuple[str, ...], out: Path, name: str, files
     overrides = [text for text in arguments if Path(text) not in paths]
     if not paths:
         raise UsageError("no checkpoint was given; give one or more .pth files")
-    if Path(name).name != name:
+    if Path(name).name != name or name == "..":
         raise UsageError(f"--name {name}: a name is no path; --out says where run folders go")
     plugins = plugins_with_warnings(files)
     importer = _find(family, plugins.registry)
@@ -70,7 +70,9 @@ def _find(family: str, registry: Registry) -> Part:
     try:
         return registry.find("importers", family)
     except UnknownPart as unknown:
-        known = [part.name for part in registry.of("importers")]
+        known = {part.name for part in registry.of("importers")}
+        if family in known:  # of two plugins
+            raise UsageError("; ".join(unknown.args)) from unknown
         cure = suggest(family, known, "install a plugin that brings one, such as ganforge-cyclegan")
         raise UsageError(f"nothing here imports '{family}'; {cure}") from unknown
 

@@ -180,7 +180,7 @@ def import_run(
     imported: Imported = importer.factory(published.weights, published.recognise)
     published.check_all_used(imported, importer.name)
     recipe = open_recipe(imported.recipe, [*_settings(imported), *overrides], registry)
-    trainer = _trainer(recipe, imported, published)
+    trainer = _trainer(recipe, imported)
     folder = new_run_folder(out, name or _name(paths[0]) or importer.name)
     folder.recipe.write_text(dump(recipe.node), encoding="utf-8")
     checkpoint = save_checkpoint(folder.checkpoints, 0, _checkpoint(recipe, trainer))
@@ -209,7 +209,7 @@ def _settings(imported: Imported) -> Iterator[str]:
         yield f"{key}={json.dumps(value)}"
 
 
-def _trainer(recipe: Recipe, imported: Imported, published: Published) -> Trainer:
+def _trainer(recipe: Recipe, imported: Imported) -> Trainer:
     """The recipe before its first step, with the imported weights."""
     plan = dry_run(recipe)
     precision = Precision(recipe.run.precision, CPU)
@@ -223,6 +223,8 @@ def _trainer(recipe: Recipe, imported: Imported, published: Published) -> Traine
 
 def _load(cast: Cast, name: str, found: Recognised) -> None:
     network = cast.networks[name]
+    if ruined := [key for key, tensor in found.weights.items() if not bool(torch.isfinite(tensor).all())]:
+        raise UsageError(f"the weights for {name} are NaN or infinite in {ruined[0]}: their training had failed")
     try:
         network.load_state_dict(dict(found.weights))
     except RuntimeError as error:

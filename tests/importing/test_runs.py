@@ -238,6 +238,21 @@ def test_what_cannot_be_imported(
     assert not (in_tmp / "runs").exists()
 
 
+def test_ruined_weights(ganforge: Callable, write: Callable, in_tmp: Path) -> None:
+    weights = resnet().state_dict()
+    weights["model.4.bias"][1] = torch.nan
+    outcome = ganforge("import", "cyclegan", write("latest_net_G_A", weights), *SMALL)
+    assert outcome.code == 2
+    assert "the weights for G_ab are NaN or infinite in model.4.bias" in outcome.err
+    assert not (in_tmp / "runs").exists()
+
+
+def test_two_generators_of_one_direction(ganforge: Callable, write: Callable) -> None:
+    outcome = ganforge("import", "cyclegan", write("latest_net_G_A", resnet()), write("horse2zebra", resnet()))
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: two files are the generator from A to B: leave one out, or name the other")
+
+
 def test_a_file_that_nobody_asked_for(ganforge: Callable, write: Callable) -> None:
     paths = [write("latest_net_G_A", resnet()), write("latest_net_E", resnet())]
     outcome = ganforge("import", "cyclegan", *paths)

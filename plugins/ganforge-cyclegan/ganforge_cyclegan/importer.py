@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ganforge import Imported, Recognise, UsageError
 
+RESNET, UNET = "cyclegan.resnet_generator", "cyclegan.unet_generator"
+PATCHES, PIXELS = "cyclegan.patch_discriminator", "cyclegan.pixel_discriminator"
 GENERATORS = {"G": "G_ab", "G_A": "G_ab", "G_B": "G_ba"}
 JUDGES = {"D_A": "D_b", "D_B": "D_a"}
 """The reference names a discriminator after the generator that it judges."""
@@ -18,9 +20,11 @@ def import_cyclegan(weights: Mapping[str, Mapping[str, Tensor]], recognise: Reco
     """CycleGAN's networks, any of `G_A` (or `G`), `G_B`, `D_A` and `D_B`, but one generator at least.
 
     Raises:
-        UsageError: there is no generator, or the weights are of another architecture.
+        UsageError: there is no generator, or two for one direction, or the weights are of another architecture.
     """
-    found = {name: recognise(key, *_types("resnet", "unet")) for key, name in GENERATORS.items() if key in weights}
+    if {"G", "G_A"} <= weights.keys():
+        raise UsageError("two files are the generator from A to B: leave one out, or name the other ..._net_G_B.pth")
+    found = {name: recognise(key, RESNET, UNET) for key, name in GENERATORS.items() if key in weights}
     if not found:
         raise UsageError("no file is a generator: give latest_net_G_A.pth, latest_net_G_B.pth, or both")
     generators = {name: network.use for name, network in found.items()}
@@ -29,18 +33,13 @@ def import_cyclegan(weights: Mapping[str, Mapping[str, Tensor]], recognise: Reco
     generators.setdefault("G_ba", _turned(generators["G_ab"]))
     judged = {"D_a": generators["G_ba"], "D_b": generators["G_ab"]}
     judges = {
-        name: {"type": "cyclegan.patch_discriminator", "in_channels": use["out_channels"], "norm": use["norm"]}
-        for name, use in judged.items()
+        name: {"type": PATCHES, "in_channels": use["out_channels"], "norm": use["norm"]} for name, use in judged.items()
     }
     for key, name in JUDGES.items():
         if key in weights:
-            found[name] = recognise(key, "cyclegan.patch_discriminator", "cyclegan.pixel_discriminator")
+            found[name] = recognise(key, PATCHES, PIXELS)
     fresh = {f"networks.{name}": use for name, use in (generators | judges).items() if name not in found}
     return Imported("cyclegan.cyclegan_horse2zebra", found, fresh | _data(generators["G_ab"]))
-
-
-def _types(*kinds: str) -> list[str]:
-    return [f"cyclegan.{kind}_generator" for kind in kinds]
 
 
 def _turned(use: Mapping[str, Any]) -> dict[str, Any]:
