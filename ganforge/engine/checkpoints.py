@@ -123,7 +123,7 @@ def _damaged(path: Path, why: str) -> str:
 
 
 def prune(folder: Path, keep_last: int, keep_every: int | None, keep: frozenset[int] = frozenset()) -> None:
-    """Delete old checkpoints but the last ones, those at multiples of `keep_every`, and those of the steps in `keep`."""
+    """Delete old checkpoints but the last ones, those at multiples of `keep_every`, and those of steps in `keep`."""
     for path in checkpoints(folder)[:-keep_last]:
         if step_of(path) not in keep and (keep_every is None or step_of(path) % keep_every):
             # Out of the list first, so that a crash leaves no half checkpoint in it.

@@ -7,16 +7,14 @@ import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganforge.engine.best import Best
 from ganforge.engine.cast import build_cast, construct, prepare
 from ganforge.engine.checkpoints import (
-    Checkpoint,
     checkpoints,
     clean,
     load_checkpoint,
@@ -28,12 +26,15 @@ from ganforge.engine.checkpoints import (
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.directions import directions
 from ganforge.engine.dryrun import DryRun, dry_run
+from ganforge.engine.failures import explained
 from ganforge.engine.folder import RunFolder, machine, now, versions
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers.choosing import choose_levers, settle
 from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.loader import Loader, count_batches
-from ganforge.engine.state import random_state, restore_random_state, seed_all, split
+from ganforge.engine.readings import readings
+from ganforge.engine.saving import capture, put_back
+from ganforge.engine.state import seed_all, split
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
 from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed, UsageError
@@ -197,19 +198,13 @@ class Run:
                 f"{self.folder} was started with {before} training samples, now there are {len(self.loader.samples)}: "
                 "every later batch would differ\n  bring the data back, or start a new run: leave out --resume"
             )
-        checkpoint = load_checkpoint(found[-1])
         try:
-            self.trainer.cast.networks.load_state_dict(checkpoint.networks)
+            put_back(load_checkpoint(found[-1]), self.trainer)
         except RuntimeError as error:
             raise EnvironmentFault(
                 f"the networks of {found[-1]} are not those of the recipe: {str(error).splitlines()[-1].strip()}\n"
                 f"  the run was made with {self.record.get('versions')}; install those versions to go on"
             ) from error
-        for player in self.trainer.players.values():
-            for name, average in player.ema.items():
-                average.module.load_state_dict(_below(checkpoint.ema, name))
-        self.trainer.load_state_dict(checkpoint.training["trainer"])
-        restore_random_state(checkpoint.training["random"])
         self.resumed_at = step_of(found[-1])
         self.best.restore(self.record.get("best", {}), self.resumed_at)
         self.diagnoses = {
@@ -253,7 +248,7 @@ class Run:
             self._emit("run_ended", self.status)
             if isinstance(error, GanforgeError) or not isinstance(error, Exception):
                 raise
-            raise self._explained(error) from error
+            raise explained(error, self.step, self.folder / "run.json") from error
         self._record.note(status=self.status, step=self.step, ended=now(), metrics=self.figures)
         self._emit("run_ended", self.status)
         return self.status
@@ -326,22 +321,7 @@ class Run:
 
     def _read_statistics(self) -> None:
         self.trainer.bad_losses.check()
-        scalars = self.trainer.statistics.read()
-        seconds = self.trainer.stopwatch.read()
-        scalars |= {f"learning_rate/{p.name}": p.learning_rate for p in self.trainer.players.values()}
-        scalars |= {f"loss_scale/{p.name}": p.scaler.get_scale() for p in self.trainer.players.values() if p.scaler}
-        scalars |= {f"speed/{name}": value for name, value in seconds.items()}
-        scalars["speed/data_wait_share"] = min(1.0, seconds.get("seconds/data_wait", 0.0) / seconds["seconds/step"])
-        scalars["speed/images_per_second"] = self.images_per_step / seconds["seconds/step"]
-        if self.device.type == "cuda":
-            scalars["memory/allocated_GiB"] = torch.cuda.max_memory_allocated(self.device) / 2**30
-            scalars["memory/reserved_GiB"] = torch.cuda.max_memory_reserved(self.device) / 2**30
-        else:
-            scalars["memory/resident_GiB"] = _resident_gib()
-        if self.levers.compiled:
-            scalars["speed/compilations"] = float(self.trainer.program.calls.compiler.graphs)
-        if self.trainer.bad_losses.skip:
-            scalars["losses/skipped_phases"] = float(self.trainer.bad_losses.skipped)
+        scalars = readings(self.trainer, self.images_per_step)
         self._record.note(step=self.step, images_per_second=round(scalars["speed/images_per_second"], 2))
         self._emit("statistics_read", scalars)
 
@@ -362,28 +342,10 @@ class Run:
         settings, folder = self.recipe.run, self._record.checkpoints
         if (saved := checkpoints(folder)) and step_of(saved[-1]) == self.step:
             return
-        self._refuse_ruined_weights()
-        ema = {
-            f"{name}.{key}": tensor
-            for name, net in self.trainer.averages().items()
-            for key, tensor in net.state_dict().items()
-        }
-        training = {"trainer": self.trainer.state_dict(), "random": random_state()}
-        path = save_checkpoint(folder, self.step, Checkpoint(self.trainer.cast.networks.state_dict(), ema, training))
+        path = save_checkpoint(folder, self.step, capture(self.trainer))
         prune(folder, settings.keep_last, settings.keep_every, self.best.steps)
         self._record.note(step=self.step, checkpoint=path.name)
         self._emit("checkpoint_saved", str(path))
-
-    def _refuse_ruined_weights(self) -> None:
-        """A loss may be finite and its gradient not: what it leaves must not push good checkpoints out."""
-        for name, network in self.trainer.cast.networks.items():
-            weights = [p.detach() for p in network.parameters()]
-            if weights and not bool(torch.isfinite(nn.utils.get_total_norm(weights))):
-                raise TrainingFailed(
-                    f"step {self.step}: weights of the network '{name}' are NaN or infinite: nothing was saved\n"
-                    "  a gradient was not finite though its loss was: look at gradients/* in TensorBoard, and for\n"
-                    "  sqrt, norm or log at 0 in the losses; then go on from the last checkpoint with --resume"
-                )
 
     def _emit(self, event: str, *details: Any) -> None:
         for callback in self.callbacks:
@@ -403,46 +365,9 @@ class Run:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _explained(self, error: Exception) -> GanforgeError:
-        """A part raised: say which one, and which line of its code; the whole traceback is in `run.json`."""
-        if "does not currently support double backward" in str(error):
-            return TrainingFailed(
-                f"step {self.step}: a loss differentiates twice through a compiled network\n"
-                '  let it declare what it differentiates with respect to, @traits(wrt=("latents",)): then the network\n'
-                "  is called uncompiled; or set run.compile=false"
-            )
-        if isinstance(error, torch.OutOfMemoryError):
-            return TrainingFailed(
-                f"step {self.step}: the device ran out of memory\n"
-                "  lower data.batch_size (run.accumulate keeps the mathematics), the image size or the networks'\n"
-                "  channels, or set run.precision=bf16"
-            )
-        told = ": ".join([f"step {self.step}", *getattr(error, "__notes__", ()), f"{type(error).__name__}: {error}"])
-        if isinstance(error, OSError):
-            return EnvironmentFault(told)
-        torchs = str(Path(torch.__file__).parent)
-        frame = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(torchs)][-1]
-        return TrainingFailed(
-            f"{told}\n  raised at {frame.filename}:{frame.lineno} in {frame.name}\n"
-            f"  the whole traceback is in {self.folder / 'run.json'}"
-        )
-
 
 def _build_callbacks(recipe: Recipe, registry: Registry) -> list[Callback]:
     """The built-in callbacks, unless the recipe replaces one or sets it to null, and then the recipe's own."""
     names = [name for name in DEFAULT_CALLBACKS if name not in recipe.callbacks]
     defaults = [registry.find("callbacks", f"ganforge.{name}").factory() for name in names]
     return [*defaults, *(construct(use) for use in recipe.callbacks.values() if use is not None)]
-
-
-def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")}
-
-
-def _resident_gib() -> float:
-    """The process's peak memory."""
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**30 if sys.platform == "darwin" else 2**20)

@@ -137,7 +137,7 @@ class Validation:
     # Metrics
 
     def metrics(self, watch: Callable[[list[Sample]], None] | None = None) -> dict[str, float]:
-        """The recipe's metrics over all validation samples, by name; `watch` is handed the samples as they are judged."""
+        """The recipe's metrics over all validation samples, by name; `watch` is handed samples as they are judged."""
         metrics = {use.name: (use, build_metric(use)) for use in self.recipe.metrics}
         with self._apart():
             for start in range(0, len(self.samples), BATCH):
