@@ -14,27 +14,34 @@ import click
 from ganforge import __version__
 from ganforge.errors import GanforgeError
 
-COMMANDS = {
-    "run": "Train a recipe, or go on with a run.",
-    "check": "Check a recipe without running it.",
-    "bench": "Measure how fast a recipe trains here.",
-    "show": "Show a recipe resolved, or its dataflow.",
-    "ls": "List the recipes at hand.",
-    "cp": "Copy a recipe to make it yours.",
-    "new": "Start a plugin.",
-    "plugins": "List the plugins and their state.",
-    "parts": "List parts, or explain one.",
-    "schema": "Write the schema by which editors complete recipes.",
-    "evaluate": "Judge a trained run by metrics.",
-    "translate": "Translate pictures with a trained run.",
-    "export": "Export a network to ONNX, torch.export or the hub.",
-    "import": "Make a run of a public checkpoint.",
-    "data": "Download datasets, find their faults, look at samples.",
-    "board": "Open TensorBoard on runs.",
-    "runs": "List and compare runs.",
-    "gallery": "Show a run as a web page.",
-    "bundle": "Pack a run into one file.",
+SECTIONS = {
+    "Recipes": {
+        "run": "Train a recipe, or go on with a run.",
+        "check": "Check a recipe without running it.",
+        "bench": "Measure how fast a recipe trains here.",
+        "show": "Show a recipe resolved, or its dataflow.",
+        "ls": "List the recipes at hand.",
+        "cp": "Copy a recipe to make it yours.",
+        "schema": "Write the schema by which editors complete recipes.",
+        "data": "Download datasets, find their faults, look at samples.",
+    },
+    "Runs": {
+        "board": "Open TensorBoard on runs.",
+        "runs": "List and compare runs.",
+        "evaluate": "Judge a trained run by metrics.",
+        "translate": "Translate pictures with a trained run.",
+        "gallery": "Show a run as a web page.",
+        "bundle": "Pack a run into one file.",
+        "export": "Export a network to ONNX, torch.export or the hub.",
+        "import": "Make a run of a public checkpoint.",
+    },
+    "Plugins": {
+        "new": "Start a plugin.",
+        "plugins": "List the plugins and their state.",
+        "parts": "List parts, or explain one.",
+    },
 }
+COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
 
 
 class Commands(click.Group):
@@ -56,8 +63,9 @@ class Commands(click.Group):
         return super().get_command(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
