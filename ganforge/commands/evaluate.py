@@ -52,7 +52,7 @@ def command(
     output: Path | None,
     files: tuple[Path, ...],
 ) -> None:
-    """Judge RUN, a run's folder or one of its checkpoints, by metrics over its validation samples.
+    """Judge RUN, a run's folder, one of its checkpoints or a bundle, by metrics over its validation samples.
 
     Of a run the last checkpoint is judged, and those that were the best of a metric while it trained. The figures and
     all that they depend on are written as evaluation.md and evaluation.json.
@@ -65,8 +65,15 @@ def command(
       ganforge evaluate runs/x/0001 data.root=elsewhere --metric fid -o judged
     """
     from ganforge.engine.evaluation import Asked, evaluate, markdown
+    from ganforge.sharing.bundle import is_bundle, unpack
+    from ganforge.sharing.bundle.needs import check_plugins
 
     plugins = plugins_with_warnings(files)
+    if is_bundle(run):
+        output = output or Path(f"{run.name.partition('.')[0]}_evaluation")
+        unpacked = unpack(run)
+        check_plugins(run, unpacked.contents, plugins.registry)
+        run = unpacked.folder
     with _progress() as watch:
         card = evaluate(
             run,

@@ -26,6 +26,7 @@ def reproduce(
 ) -> None:
     """Train a bundle's recipe in a new run's folder; with `resume`, go on from its state instead."""
     from ganforge.commands.run import begin, train
+    from ganforge.commands.runs import printable
     from ganforge.recipe import open_recipe
     from ganforge.sharing.bundle import unpack
     from ganforge.sharing.bundle.needs import check_plugins
@@ -42,7 +43,7 @@ def reproduce(
     recipe = open_recipe(str(unpacked.folder), overrides, plugins.registry)
     warn_of(recipe.warnings)
     record = Record.read(unpacked.folder)
-    click.echo(_heading(bundle, unpacked, record))
+    click.echo(printable(_heading(bundle, unpacked, record)))
     _warn_of_differences(unpacked, record, recipe, plugins)
     if dry_run:
         from ganforge.commands.check import report
@@ -111,6 +112,7 @@ def _levers(record: Record) -> dict[str, bool]:
 
 
 def _tell(unpacked: Unpacked, record: Record, recipe: Recipe, folder: Path) -> None:
+    from ganforge.commands.runs import printable
     from ganforge.engine.folder import open_run_folder
     from ganforge.engine.resuming import changes
     from ganforge.recipe.nodes import read
@@ -123,8 +125,10 @@ def _tell(unpacked: Unpacked, record: Record, recipe: Recipe, folder: Path) -> N
         which = ", ".join(changed) or "the length"
         click.echo(f"nothing to compare with the bundle: you changed {which}")
     elif record.status != "finished":
-        click.echo(f"nothing to compare with: the bundle's run was {record.status} after {record.step} steps")
+        click.echo(
+            f"nothing to compare with: the bundle's run was {printable(record.status)} after {record.step} steps"
+        )
     else:
         verdict = compare(unpacked, folder)
         open_run_folder(folder).note(reproduced=verdict.word)
-        click.echo("\n".join(verdict.lines()))
+        click.echo(printable("\n".join(verdict.lines())))

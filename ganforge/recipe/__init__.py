@@ -20,16 +20,21 @@ MAX_NAME = 200
 
 
 def find_recipe(name: str, registry: Registry) -> Path:
-    """The file of a recipe: a path, a run's folder, or the name of a recipe that a plugin brings.
+    """The file of a recipe: a path, a run's folder, a bundle, or the name of a recipe that a plugin brings.
 
     Raises:
         UsageError: there is none.
+        EnvironmentFault: the bundle is damaged.
     """
+    from ganforge.sharing.bundle import is_bundle, unpack
+
     path = Path(name)
     if len(name) > MAX_NAME:
         raise UsageError(f"no recipe has a name of {len(name)} characters")
     if path.is_dir() and (path / "recipe.yaml").is_file():
         return path / "recipe.yaml"
+    if is_bundle(path):
+        return unpack(path).folder / "recipe.yaml"
     if path.is_file():
         return path
     if shipped := shipped_recipe(name, registry):
