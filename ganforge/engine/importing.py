@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.engine.cast import Cast, build_cast
-from ganforge.engine.checkpoints import Checkpoint, save_checkpoint
+from ganforge.engine.checkpoints import save_checkpoint
 from ganforge.engine.device import Precision
 from ganforge.engine.dryrun import dry_run
 from ganforge.engine.folder import new_run_folder, now, versions
 from ganforge.engine.lazy import create_lazy_parameters
-from ganforge.engine.state import random_state, seed_all
+from ganforge.engine.saving import capture
+from ganforge.engine.state import seed_all
 from ganforge.engine.training import Trainer
 from ganforge.errors import UsageError
 from ganforge.parts import Imported, Progress, Recognised
@@ -183,7 +184,8 @@ def import_run(
     trainer = _trainer(recipe, imported)
     folder = new_run_folder(out, name or _name(paths[0]) or importer.name)
     folder.recipe.write_text(dump(recipe.node), encoding="utf-8")
-    checkpoint = save_checkpoint(folder.checkpoints, 0, _checkpoint(recipe, trainer))
+    seed_all(recipe.run.seed)  # as a run begins
+    checkpoint = save_checkpoint(folder.checkpoints, 0, capture(trainer))
     folder.note(
         recipe=folder.path.parent.name,
         status="imported",
@@ -246,17 +248,6 @@ def _misfits(network: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[str]
         elif weights[name].shape != tensor.shape:
             yield f"{name} is {list(weights[name].shape)}, the network's is {list(tensor.shape)}"
     yield from (f"{name} is not in the network" for name in weights if name not in own)
-
-
-def _checkpoint(recipe: Recipe, trainer: Trainer) -> Checkpoint:
-    ema = {
-        f"{name}.{key}": tensor
-        for name, network in trainer.averages().items()
-        for key, tensor in network.state_dict().items()
-    }
-    seed_all(recipe.run.seed)  # as a run begins
-    training = {"trainer": trainer.state_dict(), "random": random_state()}
-    return Checkpoint(trainer.cast.networks.state_dict(), ema, training)
 
 
 def _sha256(path: Path) -> str:
