@@ -117,7 +117,7 @@ class Oscillation(ReadDisease):
 class VanishedGradient(ReadDisease):
     """A player that makes pictures has no gradient left.
 
-    At each of the latest readings the norm is below a thousandth of the median of the first ones, or its root mean
+    At each of the latest readings the norm is below a thousandth of the median of the first five, or its root mean
     square over the weights below 1e-8, which the epsilon of Adam swallows. Discriminators are left out: one that has
     won may have no gradient either, and is told of as such.
     """
@@ -126,7 +126,7 @@ class VanishedGradient(ReadDisease):
         "Look for saturated outputs (tanh or sigmoid at their ends) and for weights that ran away, lower the learning "
         "rate, and take an adversarial loss that does not saturate (vanilla_g, lsgan_g, hinge_g)."
     )
-    SHARE, SWALLOWED = 1e-3, 1e-8
+    SHARE, FIRST, SWALLOWED = 1e-3, 5, 1e-8
 
     def __init__(self, patience: Patience) -> None:
         super().__init__(patience)
@@ -139,10 +139,11 @@ class VanishedGradient(ReadDisease):
             if norm is None or phase.train in owners:
                 continue
             early = self._early[phase.name]
-            if len(early) < self.patience.readings:
-                early.append(norm)
+            if len(early) < self.FIRST:
+                early.append(norm)  # the very first may be a thousand times as large as all others
+            share = self.SHARE if len(early) == self.FIRST else 0
             weights = sum(run.plan.parameters[name] for name in run.recipe.players[phase.train].networks)
-            least = max(self.SHARE * median(early), self.SWALLOWED * math.sqrt(weights))
+            least = max(share * median(early), self.SWALLOWED * math.sqrt(weights))
             if self.lasts(phase.name, norm < least, self.patience.readings):
                 yield f"the gradient of {phase.name} has vanished: its norm is {norm:.2g}, at first {median(early):.2g}"
 
