@@ -34,7 +34,7 @@ LOSSLESS_PX = 128
 @click.option(
     "--pictures",
     multiple=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Pictures, or folders of them, to show instead of the dataset's; may be given several times.",
 )
 @click.option("-n", "count", default=12, show_default=True, type=click.IntRange(1, 200), help="How many pictures.")
@@ -99,6 +99,8 @@ def _exhibits(
             raise
         return [], "", ["no checkpoint yet: only the panels are shown"]
     if pictures:
+        if gone := [str(given) for given in pictures if not given.exists()]:
+            raise UsageError(f"there is no {', '.join(gone)}")
         paths = [path for given in pictures for path in (images.list_images(given) if given.is_dir() else [given])]
         if not paths:
             raise UsageError(f"there are no pictures in {', '.join(map(str, pictures))}")
