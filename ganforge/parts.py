@@ -248,6 +248,11 @@ class Metric(ABC):
     """Which way the figure is better, `lower` or `higher`; of several, those that have one by name. The checkpoint of
     the best is kept."""
 
+    compares_sets: ClassVar[bool] = False
+    """Whether it compares one set of pictures with another. Then each input of `update` is given every picture once,
+    though a validation set may repeat some (the shorter of two folders starts over): one may have fewer than another.
+    """
+
     def prepare(self) -> None:  # noqa: B027 - most metrics have nothing to prepare
         """Make sure that all it needs is here. Called before the first step, on an instance of its own.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings
+from ganforge.commands.common import plugin_option, plugins_with_warnings, warn
 from ganforge.errors import EnvironmentFault
 
 
@@ -28,6 +28,7 @@ from ganforge.errors import EnvironmentFault
     "--features", default="inception", show_default=True, help="The op that fid, kid and the like look through."
 )
 @click.option("--all", "every_checkpoint", is_flag=True, help="Judge every checkpoint that is left.")
+@click.option("--best", metavar="METRIC", help="Judge the checkpoint that was the best of a metric, alone.")
 @click.option("--raw", is_flag=True, help="Judge the raw weights though the run has averaged ones (EMA).")
 @click.option("--device", default="auto", show_default=True)
 @click.option(
@@ -46,6 +47,7 @@ def command(
     metrics: tuple[str, ...],
     features: str,
     every_checkpoint: bool,
+    best: str | None,
     raw: bool,
     device: str,
     precision: str,
@@ -62,9 +64,11 @@ def command(
       ganforge evaluate runs/cyclegan_shapes/0001
       ganforge evaluate runs/cyclegan_horse2zebra/0001 --metric fid --metric kid
       ganforge evaluate runs/x/0001 --metric kid --features my_plugin.features --all
+      ganforge evaluate runs/x/0001 --metric fid --best kid_b
       ganforge evaluate runs/x/0001 data.root=elsewhere --metric fid -o judged
     """
-    from ganforge.engine.evaluation import Asked, evaluate, markdown
+    from ganforge.engine.evaluation import Asked, evaluate
+    from ganforge.engine.evaluation.card import markdown
     from ganforge.sharing.bundle import is_bundle, unpack
     from ganforge.sharing.bundle.needs import check_plugins
 
@@ -81,6 +85,7 @@ def command(
             Asked(metrics, features),
             overrides=overrides,
             every_checkpoint=every_checkpoint,
+            best=best,
             device=device,
             averaged=not raw,
             precision=precision,
@@ -122,20 +127,21 @@ def _write(folder: Path, card: Mapping[str, Any], text: str) -> None:
         ) from error
 
 
-def _print(card: Mapping[str, Any]) -> None:
+def _print(card: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from ganforge.engine.evaluation import facts
+    from ganforge.engine.evaluation.card import facts, heads, rows, warnings
 
     console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-    names = [f"step {c['step']}{' (last)' if c['step'] == card['last'] else ''}" for c in card["checkpoints"]]
-    table = Table("figure", *names, box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in card["checkpoints"][0]["figures"]:
-        best = card["best"].get(name, {}).get("step")
-        values = [(f"{c['figures'][name]:.4g}", c["step"] == best and len(names) > 1) for c in card["checkpoints"]]
-        table.add_row(name, *(Text(f"{value} best" if is_best else value) for value, is_best in values))
+    table = Table("figure", *heads(card), box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name, values, best in rows(card):
+        several = len(values) > 1
+        shown = [f"{value} best" if several and column == best else value for column, value in enumerate(values)]
+        table.add_row(name, *map(Text, shown))
     console.print(table)
     for line in facts(card):
         console.print(f"  {line}", style="dim")
+    for line in warnings(card):
+        warn(line)

@@ -123,17 +123,15 @@ def bind_schedule(use: PartUse) -> Callable[[Progress], float]:
     return lambda progress: use.part.factory(**{name: progress}, **use.options)
 
 
-def prepare(recipe: Recipe, cast: Cast) -> None:
-    """Let ops and metrics make sure that all they need is here: before the first step, not after the last.
+def prepare(recipe: Recipe) -> None:
+    """Let ops and metrics make sure that all they need is here: before data are read, not after the last step.
 
     Raises:
         EnvironmentFault: something is missing.
     """
-    for op in cast.ops.values():
-        if hasattr(op, "prepare"):
-            op.prepare()
-    for use in recipe.metrics:
-        build_metric(use).prepare()
+    for use in (*recipe.ops.values(), *(metric.use for metric in recipe.metrics)):
+        if hasattr(use.part.factory, "prepare"):
+            _build_op(use, random.Random(0), lambda module: module).prepare()  # type: ignore[attr-defined]
 
 
 def build_metric(use: MetricUse) -> Metric:

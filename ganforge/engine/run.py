@@ -53,6 +53,7 @@ class Run:
         self.recipe, self._record = recipe, folder
         self.folder = folder.path
         """Where the run writes."""
+        prepare(recipe)
         self.plan = plan or dry_run(recipe)
         """Shapes, forwards and costs of one step, from fake tensors."""
         self.device = choose_device(recipe.run.device)
@@ -68,7 +69,6 @@ class Run:
         precision.set_up(recipe.run.deterministic)
         self.loader = Loader(samples, recipe.loader.batch_size, recipe.loader.workers, recipe.run.seed, precision)
         cast = build_cast(recipe, precision.place)
-        prepare(recipe, cast)
         if self.plan.lazy:
             create_lazy_parameters(recipe, cast, precision)
         self.trainer = Trainer(recipe, cast, precision, beginning, self.levers)
@@ -333,8 +333,9 @@ class Run:
         self.trainer.bad_losses.check()
         self.figures = self.validation.metrics()
         if self.step and self.best.note(self.figures, self.step):
-            self._save()
+            # Noted first: a resumed run forgets what was not saved, and cannot know what was saved and not noted.
             self._record.note(best=self.best.record())
+            self._save()
         self._emit("metrics_computed", self.figures)
 
     def _save(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from ganforge.engine.cast import build_metric, derive_seed, evaluating
 from ganforge.engine.device import Precision
 from ganforge.engine.loader import to_device
 from ganforge.engine.nested import map_tensors
+from ganforge.engine.repeats import Repeats
 from ganforge.engine.scene import Held, Program, Scene
 from ganforge.engine.state import random_state, restore_random_state, seed_all
 from ganforge.parts import Direction, Progress, Sample, Samples
@@ -59,6 +62,8 @@ class Validation:
         """The texts of each panel's columns, by the panel's name."""
         self.remarks: dict[str, tuple[str, ...]] = {}
         """What there is to know of the metrics last computed, by name."""
+        self.counts: dict[str, Counter[str]] = {}
+        """How many different samples each input of the metrics last computed had, by metric and input."""
         self.drawn: Values = {}
         """What the panels last showed, and the signals of the directions."""
         count = min(self.recipe.run.images_count, len(samples)) if self.columns else 0
@@ -139,14 +144,19 @@ class Validation:
     def metrics(self, watch: Callable[[list[Sample]], None] | None = None) -> dict[str, float]:
         """The recipe's metrics over all validation samples, by name; `watch` is handed samples as they are judged."""
         metrics = {use.name: (use, build_metric(use)) for use in self.recipe.metrics}
+        self.counts, repeats = {name: Counter() for name in metrics}, Repeats()
         with self._apart():
             for start in range(0, len(self.samples), BATCH):
                 indices = range(start, min(start + BATCH, len(self.samples)))
                 samples = [self._sample(index) for index in indices]
                 scene = self._scene(samples)
+                repeats.begin(samples)
                 for use, metric in metrics.values():
                     inputs = {name: self._value(scene, bound) for name, bound in use.inputs.items()}
-                    metric.update(**inputs)  # type: ignore[attr-defined]  # its parameters are its own
+                    new = {name: repeats.new(self._fields(bound, samples[0])) for name, bound in use.inputs.items()}
+                    self.counts[use.name].update({name: len(rows) for name, rows in new.items()})
+                    given = _picked(inputs, new) if metric.compares_sets else inputs
+                    metric.update(**given)  # type: ignore[attr-defined]  # its parameters are its own
                 if watch:
                     watch(samples)
         self.remarks = {name: tuple(metric.remarks()) for name, (_, metric) in metrics.items()}
@@ -164,6 +174,11 @@ class Validation:
     def _scene(self, samples: list[Sample]) -> Scene:
         batch = to_device(default_collate(samples), self.precision)
         return Scene(self.program, batch, (), self.progress())
+
+    def _fields(self, bound: Bound, sample: Sample) -> frozenset[str]:
+        """The fields of a sample that a value depends on."""
+        items = bound if isinstance(bound, tuple) else (bound,)
+        return frozenset(sample) & frozenset[str]().union(*(self.program.path(item.expression) for item in items))
 
     def _value(self, scene: Scene, bound: Bound) -> Any:
         if isinstance(bound, tuple):
@@ -209,6 +224,11 @@ class Validation:
 def _signals(direction: Direction) -> list[str]:
     names = direction.source, direction.translated, direction.recovered, direction.target
     return [name for name in names if name]
+
+
+def _picked(inputs: Mapping[str, Any], rows: Mapping[str, list[int]]) -> dict[str, Any]:
+    """These samples of each input."""
+    return {name: map_tensors(itemgetter(rows[name]), value) for name, value in inputs.items()}
 
 
 def _prefixed(name: str, figures: Mapping[str, float]) -> dict[str, float]:

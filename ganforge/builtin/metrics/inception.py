@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ from ganforge.builtin.metrics.weights import Weights, need
 WEIGHTS = Weights(
     "inception",
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
-    "6726825d",
-    "ops.inception.weights",
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
 )
 FEATURES = 2048
 
@@ -59,9 +59,12 @@ class Inception:
             FeatureExtractorInceptionV3,
         )
 
-        # It unpickles its file without restraint: `find` has checked that it is the published one.
-        path = str(WEIGHTS.find(self.weights))
-        return FeatureExtractorInceptionV3("inception", [str(FEATURES)], feature_extractor_weights_path=path)
+        # It would unpickle any file without restraint, so it is given one that we have written.
+        file = io.BytesIO()
+        torch.save(WEIGHTS.read(self.weights), file)
+        file.seek(0)
+        with torch.random.fork_rng():  # weights are drawn before they are read: no noise of a panel may depend on that
+            return FeatureExtractorInceptionV3("inception", [str(FEATURES)], feature_extractor_weights_path=file)
 
     def __deepcopy__(self, _memo: object) -> Inception:
         """It has no state that a copy could change: the network is loaded once."""

@@ -1,4 +1,7 @@
-"""Published weights: from a file or the user's cache, checked before they are read, never fetched unasked."""
+"""Published weights: from a file or the user's cache, checked before they are read, never fetched unasked.
+
+They are read as plain tensors: no pickle of theirs is run.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,23 @@ import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
+from torch import Tensor
 
 from ganforge import EnvironmentFault
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights; like torch's own downloads it has the first digits of its SHA-256 in its name."""
+    """A file of weights."""
 
     what: str
+    """Who needs them."""
     url: str
     sha256: str
-    """Its first digits."""
-    option: str = ""
-    """The option that gives the file another place, if there is one."""
+    """All of it, or as much as is published: torch's own downloads have its first 8 digits in their names."""
 
     def find(self, path: Path | None = None) -> Path:
         """The file, at the path given or in torch's cache, after its hash was checked.
@@ -29,12 +33,14 @@ class Weights:
         Raises:
             EnvironmentFault: it is not there, or is another file.
         """
-        place = path or Path(torch.hub.get_dir()) / "checkpoints" / self.url.rpartition("/")[2]
+        place = path.expanduser() if path else Path(torch.hub.get_dir()) / "checkpoints" / self.url.rpartition("/")[2]
         if not place.is_file():
-            other = f", or give its path as {self.option}" if self.option else ""
             raise EnvironmentFault(
-                f"{self.what} needs weights that are not on this machine: {place}\n"
-                f"  fetch them once from {self.url}\n  and put them there{other}; nothing is downloaded unasked"
+                f"{self.what} needs weights that are not on this machine; nothing is downloaded unasked\n"
+                f"    from     {self.url}\n"
+                f"    to       {place}\n"
+                f"    SHA-256  {self.sha256}{'' if len(self.sha256) == 64 else '...'}\n"
+                f"  or give {self.what} the file's place as an option, weights: {place.name}"
             )
         with place.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -44,6 +50,19 @@ class Weights:
                 f"not with {self.sha256}\n  delete it, and fetch it anew from {self.url}"
             )
         return place
+
+    def read(self, path: Path | None = None) -> dict[str, Tensor]:
+        """The tensors of the file, by name.
+
+        Raises:
+            EnvironmentFault: as `find`; it holds more than tensors.
+        """
+        place = self.find(path)
+        try:
+            return torch.load(place, map_location="cpu", weights_only=True)
+        except UnpicklingError as error:
+            cure = f"delete it, and fetch it anew from {self.url}"
+            raise EnvironmentFault(f"{place} holds more than tensors, and is not read\n  {cure}") from error
 
 
 def need(package: str, what: str) -> None:
