@@ -20,7 +20,7 @@ def choose_signal(
     Raises:
         UsageError: there is no such thing.
     """
-    possible = _possible(recipe, plan)
+    possible = possible_signals(recipe, plan)
     found = {each.name: each.translated for each in directions(recipe, plan.shapes) if each.translated in possible}
     if direction is not None and signal is not None:
         raise UsageError("give a direction or a signal, not both")
@@ -40,7 +40,7 @@ def choose_signal(
     return chosen, possible[chosen]
 
 
-def _possible(recipe: Recipe, plan: DryRun) -> dict[str, str | None]:
+def possible_signals(recipe: Recipe, plan: DryRun) -> dict[str, str | None]:
     """The signals that are pictures made by a network of one picture or none, and the field that this is."""
     fields = set(recipe.dataset.shapes())
     stateful = {name for name, use in recipe.ops.items() if hasattr(use.part.factory, "state_dict")}
@@ -48,10 +48,9 @@ def _possible(recipe: Recipe, plan: DryRun) -> dict[str, str | None]:
     for name, written in recipe.signals.items():
         needed = dependencies(recipe, written.expression)
         given = needed & fields
-        whole = needed & set(recipe.networks) and not needed & stateful
-        if whole and _is_image(plan.shapes[name]) and all(_is_image(plan.shapes[field]) for field in given):
-            if len(given) <= 1:
-                possible[name] = next(iter(given), None)
+        made = needed & set(recipe.networks) and not needed & stateful
+        if made and len(given) <= 1 and all(_is_image(plan.shapes[each]) for each in (name, *given)):
+            possible[name] = next(iter(given), None)
     return possible
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ganforge.engine.exporting.choosing import possible_signals
 from ganforge.engine.exporting.exportable import Exportable
 from ganforge.engine.exporting.formats import Runner
 from ganforge.errors import UsageError
@@ -37,9 +38,8 @@ class Hub:
         # Tensors of their own memory: safetensors refuses those that share it.
         weights = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
         about = exportable.metadata()
-        save_file(
-            weights, path / WEIGHTS, metadata={"format": "pt"} | {f"ganforge.{k}": str(v) for k, v in about.items()}
-        )
+        header = {"format": "pt", **{f"ganforge.{key}": str(value) for key, value in about.items()}}
+        save_file(weights, path / WEIGHTS, metadata=header)
         use = _network(exportable)
         (path / CONFIG).write_text(json.dumps(_config(use), indent=2) + "\n", encoding="utf-8")
         (path / CARD).write_text(_card(exportable, use), encoding="utf-8")
@@ -61,19 +61,22 @@ def _network(exportable: Exportable) -> PartUse:
         UsageError: it is something else.
     """
     recipe, signal = exportable.trained.recipe, exportable.graph.signal
-    call = _call(recipe, Name(signal, 0, len(signal), signal))
-    if call is None or any(dependencies(recipe, each) & set(recipe.networks) for each in call.children):
-        single = [name for name, written in recipe.signals.items() if _is_single(recipe, written.expression)]
+    call = _single(recipe, signal)
+    if call is None:
+        single = [name for name in possible_signals(recipe, exportable.trained.plan) if _single(recipe, name)]
         raise UsageError(
-            f"the hub takes one network at a time, and {signal} = {exportable.graph.text} is more than one call of one\n"
+            f"the hub takes one network, and {signal} = {exportable.graph.text} is more than one call of one\n"
             f"  such signals are: {', '.join(single) or 'none'}; ONNX and torch.export take any"
         )
     return recipe.networks[call.name]
 
 
-def _is_single(recipe: Recipe, expression: Expression) -> bool:
-    call = _call(recipe, expression)
-    return call is not None and not any(dependencies(recipe, each) & set(recipe.networks) for each in call.children)
+def _single(recipe: Recipe, signal: str) -> Call | None:
+    """The network's call that a signal is, if no other call is in it."""
+    call = _call(recipe, Name(signal, 0, len(signal), signal))
+    if call is None or any(dependencies(recipe, each) & set(recipe.networks) for each in call.children):
+        return None
+    return call
 
 
 def _call(recipe: Recipe, expression: Expression) -> Call | None:

@@ -17,7 +17,7 @@ class Onnx:
     """A `.onnx` file, weights and all."""
 
     suffix = ".onnx"
-    modules = ("onnx", "onnxscript", "onnxruntime")
+    modules: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
 
     def check(self, exportable: Exportable) -> None:
         """Every graph can be tried."""

@@ -68,16 +68,23 @@ def trace(exportable: Exportable) -> Traced:
         try:
             # By default torch takes a dimension that is 1 for a case of its own: a program for other sizes would refuse
             # pictures that are one pixel at a bottleneck, as those of the recipe's own size may well be.
-            with torch.no_grad(), shape_settings.patch(backed_size_oblivious=True):
+            with torch.no_grad(), shape_settings.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
                 program = torch.export.export(exportable.graph, tuple(attempt.example()), dynamic_shapes=shapes)
             return Traced(program, shapes, attempt)
         except Exception as error:  # a tracer raises whatever the code that it follows stumbles on
             reason = reason or error
-    first = str(reason).strip().splitlines()
-    raise UsageError(
-        f"torch.export cannot follow {exportable.graph.signal} = {exportable.graph.text}\n  "
-        + "\n  ".join(first[:3] or [type(reason).__name__])
-    ) from reason
+    raise UsageError(_refusal(exportable, reason)) from reason
+
+
+def _refusal(exportable: Exportable, reason: Exception | None) -> str:
+    message = f"torch.export cannot follow {exportable.graph.signal} = {exportable.graph.text}"
+    told = str(reason)
+    if "specialized it to be a constant" in told and "batch" in told:
+        return (
+            f"{message}: in one of {', '.join(exportable.graph.networks)}, the batch's size becomes a plain number\n"
+            "  ask a tensor for x.shape[0] there, instead of len(x)"
+        )
+    return f"{message}: {next(iter(told.strip().splitlines()), type(reason).__name__)}"
 
 
 def _attempts(exportable: Exportable) -> Iterator[tuple[Sizes | None, Shapes]]:
