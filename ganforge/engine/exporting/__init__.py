@@ -82,8 +82,7 @@ def export(
                 f"the file's pictures differ from the run's by up to {verdict.difference:.1e}, "
                 f"and {TOLERANCE:.0e} is allowed; nothing was written\n{table(verdict.rows)}"
             )
-        _remove(out)
-        beside.rename(out)
+        _replace(out, beside)
     except OSError as error:
         raise EnvironmentFault(f"cannot write {out}: {error.strerror or error}") from error
     finally:
@@ -108,6 +107,16 @@ def _check_target(out: Path, form: Format, kind: str, overwrite: bool) -> None:
     foreign = out.is_dir() and any(out.iterdir()) and not (out / "model.safetensors").is_file()
     if out.is_dir() != (not form.suffix) or foreign:
         raise UsageError(f"{out} is something else than an export of the format {kind}; give another name")
+
+
+def _replace(out: Path, new: Path) -> None:
+    """Put a file or folder in another's place, which is never half there."""
+    if not out.is_dir():
+        new.replace(out)
+        return
+    old = out.rename(out.with_name(f".{out.name}.old"))  # a folder cannot replace one that has files
+    new.rename(out)
+    _remove(old)
 
 
 def _remove(path: Path) -> None:
