@@ -1,4 +1,7 @@
+import random
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -298,3 +301,47 @@ def test_heat_grows_brighter_with_the_value() -> None:
     assert colours[:, 0, -1].tolist() == [252, 255, 164]
     luma = images.to_grey(colours)[0, 0].int()
     assert (luma.diff() >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "16 bits"])
+def test_no_damage_to_a_file_ends_the_process(kind: str, tmp_path: Path) -> None:
+    """A decoder that crashes would take the whole training with it, so this one has a process of its own."""
+    rng = random.Random(0)
+    if kind == "16 bits":
+        whole = deep_png(rng.randbytes(24 * (1 + 6 * 24)), rows=24)
+    else:
+        noise = Image.frombytes("RGB", (48, 48), rng.randbytes(48 * 48 * 3))
+        noise.save(tmp_path / f"whole.{kind}")
+        whole = (tmp_path / f"whole.{kind}").read_bytes()
+    for number in range(24):
+        damaged = bytearray(whole[: rng.randrange(30, len(whole))] if number % 3 == 0 else whole)
+        damaged[rng.randrange(20, len(damaged))] ^= 1 << rng.randrange(8)
+        (tmp_path / f"{number}.png").write_bytes(damaged)
+    if kind == "16 bits":  # sound checksums, rows that are missing, and a filter that does not exist
+        (tmp_path / "short.png").write_bytes(deep_png(bytes(20 * (1 + 6 * 24)), rows=24))
+        (tmp_path / "filter.png").write_bytes(deep_png(b"\x09" * (24 * (1 + 6 * 24)), rows=24))
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom ganforge import EnvironmentFault, images\n"
+        "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
+        "    for read in (images.read_image, images.read_exact):\n"
+        "        try: read(path)\n        except EnvironmentFault: pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+def deep_png(rows_of_bytes: bytes, rows: int) -> bytes:
+    """A PNG of 16 bits a colour, 24 pixels wide; every row begins with its filter."""
+    width = 24
+    if len(set(rows_of_bytes)) > 10:
+        stride = 1 + 6 * width
+        rows_of_bytes = b"".join(
+            b"\0" + rows_of_bytes[i + 1 : i + stride] for i in range(0, len(rows_of_bytes), stride)
+        )
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, rows, 16, 2, 0, 0, 0)
+    pieces = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows_of_bytes)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(pieces)
