@@ -135,7 +135,11 @@ def _print(card: dict[str, Any]) -> None:
     from ganforge.engine.evaluation.card import facts, heads, rows, warnings
 
     console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-    table = Table("figure", *heads(card), box=None, header_style="dim", padding=(0, 2, 0, 0))
+    if not console.is_terminal:
+        console.width = 400  # a pipe has no width to wrap at
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for head in ("figure", *heads(card)):
+        table.add_column(head, no_wrap=True)
     for name, values, best in rows(card):
         several = len(values) > 1
         shown = [f"{value} best" if several and column == best else value for column, value in enumerate(values)]

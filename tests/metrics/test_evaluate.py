@@ -62,6 +62,9 @@ def test_last_and_best_are_judged_in_both_directions(ganforge: Callable, trained
     assert told["metrics"]["fid_b2a"]["better"] == {"fid_b2a": "lower"}
     assert any("biased upwards" in remark for remark in told["metrics"]["fid_a2b"]["remarks"])
     assert told["data"]["samples"] == 4
+    assert told["run"] == "cyclegan_shapes/0001"
+    assert "a_to_b/mean_absolute_error  " in outcome.out
+    assert " ± " in next(line for line in outcome.out.splitlines() if line.startswith("kid_a2b/mean"))
     assert told["weights"] == "averaged (EMA)"
     assert len(told["data"]["reference_sha256"]) == 64
     text = (trained / "evaluation.md").read_text()

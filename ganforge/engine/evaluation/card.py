@@ -24,7 +24,7 @@ def make_card(
     plugins = {part.plugin for part in registry.parts.values()} - {"ganforge"}
     return {
         "format": FORMAT,
-        "run": str(trained.folder),
+        "run": "/".join(trained.folder.resolve().parts[-2:]),  # a card may be given away: not where it lay
         "recipe": recipe.name,
         "made": now(),
         "weights": "averaged (EMA)" if trained.averaged else "raw",
