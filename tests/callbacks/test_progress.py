@@ -125,6 +125,14 @@ def test_the_end_says_what_was_reached_and_where_it_lies(run, capsys):
     ]
 
 
+def test_the_end_says_which_figures_were_better_before(run, capsys):
+    run.step, run.figures = 4000, FIGURES
+    run.record["best"] = {"fid": {"step": 3000, "value": 38.21}, "a_to_b/times_lower": {"step": 4000, "value": 3.952}}
+    Progress().run_ended(run, "finished")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "was better" in line]
+    assert line == "  was better    fid 38.2 at step 3000, which is kept"
+
+
 @pytest.mark.parametrize("status", ["interrupted", "failed"])
 def test_an_early_end_says_how_to_go_on(run, capsys, status):
     run.step = 12

@@ -145,6 +145,9 @@ def _whereabouts(run: Run, status: str) -> Iterator[tuple[str, str]]:
     """What went wrong, where to look, and how to go on."""
     for diagnosis in run.diagnoses.values():
         yield "warned of", f"{diagnosis.name.replace('_', ' ')}   {diagnosis.link}".rstrip()
+    for name, reached in run.record.get("best", {}).items():
+        if reached["step"] < run.step and name in run.figures:
+            yield "was better", f"{name.replace('_', ' ')} {reached['value']:.3g} at step {reached['step']}, which is kept"
     if (run.folder / "images").is_dir():
         yield "panels", str(run.folder / "images")
     yield "TensorBoard", f"ganforge board {run.folder}"
