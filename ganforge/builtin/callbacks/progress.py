@@ -147,7 +147,10 @@ def _whereabouts(run: Run, status: str) -> Iterator[tuple[str, str]]:
         yield "warned of", f"{diagnosis.name.replace('_', ' ')}   {diagnosis.link}".rstrip()
     for name, reached in run.record.get("best", {}).items():
         if reached["step"] < run.step and name in run.figures:
-            yield "was better", f"{name.replace('_', ' ')} {reached['value']:.3g} at step {reached['step']}, which is kept"
+            yield (
+                "was better",
+                f"{name.replace('_', ' ')} {reached['value']:.3g} at step {reached['step']}, which is kept",
+            )
     if (run.folder / "images").is_dir():
         yield "panels", str(run.folder / "images")
     yield "TensorBoard", f"ganforge board {run.folder}"
