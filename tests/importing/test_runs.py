@@ -258,3 +258,14 @@ def test_a_file_that_nobody_asked_for(ganforge: Callable, write: Callable) -> No
     outcome = ganforge("import", "cyclegan", *paths)
     assert outcome.code == 2
     assert f"cyclegan knows no network 'E', which {paths[1]} would be by its name\n" in outcome.err
+
+
+def test_a_generator_from_grey_to_colour(ganforge: Callable, write: Callable, picture_folders: Path) -> None:
+    """It cannot be given colour, so the recipe has no identity losses."""
+    outcome = ganforge("import", "cyclegan", write("latest_net_G_A", resnet(in_channels=1)), *SMALL)
+    assert outcome.code == 0, outcome.err
+    recipe = opened().recipe
+    assert not {"same_a", "same_b"} & recipe.signals.keys()
+    assert [loss.name for loss in recipe.phases[0].losses] == ["adv_ab", "adv_ba", "cycle_a", "cycle_b"]
+    learnt = ganforge("run", MAPS, "--resume", f"data.root={picture_folders}", "run.steps=1", "run.epochs=null")
+    assert learnt.code == 0, learnt.err

@@ -39,12 +39,22 @@ def import_cyclegan(weights: Mapping[str, Mapping[str, Tensor]], recognise: Reco
         if key in weights:
             found[name] = recognise(key, PATCHES, PIXELS)
     fresh = {f"networks.{name}": use for name, use in (generators | judges).items() if name not in found}
-    return Imported("cyclegan.cyclegan_horse2zebra", found, fresh | _data(generators["G_ab"]))
+    settings = fresh | _data(generators["G_ab"]) | _without_identity(generators["G_ab"])
+    return Imported("cyclegan.cyclegan_horse2zebra", found, settings)
 
 
 def _turned(use: Mapping[str, Any]) -> dict[str, Any]:
     """The generator of the other direction."""
     return {**use, "in_channels": use["out_channels"], "out_channels": use["in_channels"]}
+
+
+def _without_identity(use: Mapping[str, Any]) -> dict[str, None]:
+    """A generator from grey to colour cannot be given colour: what the recipe does so is removed."""
+    if use["in_channels"] == use["out_channels"]:
+        return {}
+    signals = [f"signals.same_{domain}" for domain in "ab"]
+    losses = [f"phases.0.losses.identity_{domain}" for domain in "ab"]
+    return dict.fromkeys((*signals, *losses, "run.images"))
 
 
 def _data(use: Mapping[str, Any]) -> dict[str, Any]:
