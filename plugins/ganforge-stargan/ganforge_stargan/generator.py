@@ -72,7 +72,7 @@ class Generator(nn.Module):
         """
         if not 0 <= number < self.classes:
             raise ValueError(f"there is no domain {number}: the last of the {self.classes} is {self.classes - 1}")
-        domains = images.new_zeros(len(images), self.classes)
+        domains = images.new_zeros(images.shape[0], self.classes)
         domains[:, number] = 1
         return self(images, domains)
 

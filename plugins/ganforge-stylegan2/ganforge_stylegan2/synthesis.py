@@ -64,7 +64,7 @@ class Synthesis(nn.Module):
             )
         # A size's last style, that of its colours, is the first of the next size.
         style = styles.unbind(1)
-        x_NCHW = self.first(self.constant.expand(len(styles), -1, -1, -1), style[0])
+        x_NCHW = self.first(self.constant.expand(styles.shape[0], -1, -1, -1), style[0])
         image = self.first_colours(x_NCHW, style[1])
         for number, block in enumerate(self.blocks):
             x_NCHW, image = block(x_NCHW, image, *style[2 * number + 1 : 2 * number + 4])
