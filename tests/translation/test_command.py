@@ -147,11 +147,11 @@ def test_8_bits_in_16_bits_out_where_asked(translate: Callable, in_tmp: Path) ->
     assert translate("x.png", "-o", "other", "--depth", "16", "--format", "jpg").code == 2
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "webp", "tiff"])
-def test_formats(translate: Callable, in_tmp: Path, suffix: str) -> None:
+def test_formats(translate: Callable, in_tmp: Path) -> None:
     images.write_image(in_tmp / "x.png", noise(16, 20))
-    assert translate("x.png", "-o", "out", "--format", suffix).code == 0
-    assert Image.open(in_tmp / f"out/x.{suffix}").size == (20, 16)
+    assert translate("x.png", "-o", "out", "--format", "tiff").code == 0
+    with Image.open(in_tmp / "out/x.tiff") as made:
+        assert (made.size, made.format) == ((20, 16), "TIFF")
 
 
 # Going on

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ganforge.engine.tiling.grid import Axis, Frame, Grid, Place
-from ganforge.engine.tiling.mosaic import Disk, Mosaic
+from ganforge.engine.tiling.mosaic import Disk, Mosaic, memory_given_back
 from ganforge.engine.tiling.norms import Statistics, Sums
 from ganforge.engine.tiling.planning import PROBES, UNIT, Stage, plan
 from ganforge.engine.tiling.tape import PICTURE, Operation, Tape, Untileable, Values, record
@@ -104,7 +104,7 @@ class Tiling:
         Raises:
             Untileable: pictures of this size are treated differently.
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), memory_given_back():
             return _Passes(self, picture, tile_px, prepare, finish, done).run()
 
     def tape_for(self, height: int, width: int) -> Tape:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -12,6 +15,25 @@ from torch import Tensor
 
 from ganforge.engine.tiling.grid import Frame, Place, Span
 from ganforge.errors import EnvironmentFault
+
+
+@contextlib.contextmanager
+def memory_given_back() -> Iterator[None]:
+    """Let every large tensor's memory go back to the system with it.
+
+    By default glibc learns to hold on to blocks of up to 32 MiB, and maps of many sizes leave gaps between them: a
+    third of the memory that tiles take. Where there is another C library, nothing happens.
+    """
+    mmap_threshold, learnt = -3, 32 * 2**20  # of mallopt(3)
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option is None:
+        yield
+        return
+    set_option(mmap_threshold, 2**20)
+    try:
+        yield
+    finally:
+        set_option(mmap_threshold, learnt)
 
 
 class Disk:

@@ -175,7 +175,7 @@ class Translator:
         tiling, tile_px = self._tiling_for(*pictures.shape[-2:])
 
         def to_host(floats: Tensor) -> Tensor:
-            return finish(floats.float().cpu())
+            return finish(floats.cpu())
 
         def compute(before: int, batch: Tensor) -> Tensor:
             if tiling is None:
