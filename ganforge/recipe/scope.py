@@ -215,8 +215,9 @@ class _Scope:
         method = getattr(factory, call.method or "", None)
         if method is None:
             foreign = {*nn.Module.__mro__, object}
-            own = {n for c in factory.__mro__ if c not in foreign for n in vars(c) if not n.startswith("_")}
-            own -= {"forward", "state_dict", "load_state_dict"}
+            members = [pair for c in factory.__mro__ if c not in foreign for pair in vars(c).items()]
+            own = {name for name, member in members if inspect.isfunction(member) and not name.startswith("_")}
+            own -= {"forward", "state_dict", "load_state_dict", "statistics", "prepare"}
             message = f"{use.part.name} has no method '{call.method}'"
             mark = written.mark.shifted(call.column, len(call.function))
             otherwise = None if own else f"call the {SINGULAR[use.part.kind]} itself: {call.name}(x)"
