@@ -80,7 +80,7 @@ class Disk:
 class Mosaic:
     """A map over the whole picture, kept on the host as the pieces that belong to the tiles.
 
-    With a disk it is in memory only what the row of tiles at hand is computed from.
+    With a disk it is in memory only what the tile at hand is computed from.
     """
 
     def __init__(self, frame: Frame, disk: Disk | None) -> None:
@@ -89,7 +89,7 @@ class Mosaic:
         """What is in memory, and where in the map it lies: of pieces on a disk, some rows."""
         self._written: dict[Place, int] = {}
         self._row = -1
-        """Of tiles, of which what is needed is in memory."""
+        """Of the tile that was computed last."""
 
     def put(self, place: Place, outer: Tensor) -> None:
         """Keep what was computed for a tile, without its surroundings."""
@@ -102,9 +102,9 @@ class Mosaic:
 
     def outer(self, place: Place, device: torch.device) -> Tensor:
         """A tile with its surroundings."""
-        if self.disk is not None and self._row != place[0]:
-            self._row, self._loaded = place[0], dict(self._read(place[0], self.disk))
         spans = self.frame.outer(place)
+        if self.disk is not None:
+            self._load(place[0], spans, self.disk)
         (top, bottom), (left, right) = spans
         made = torch.empty((1, self.frame.kind.shape[1], bottom - top, right - left), dtype=self.frame.kind.dtype)
         for piece, theirs in self._loaded.values():
@@ -120,13 +120,18 @@ class Mosaic:
             if self.disk is not None and place in self._written:
                 self.disk.drop(self._written.pop(place), self._bytes(place))
 
-    def _read(self, row: int, disk: Disk) -> Iterator[tuple[Place, tuple[Tensor, tuple[Span, Span]]]]:
-        """What a row of tiles is computed from. Of its neighbours that is a few rows: the rest is not held."""
-        for place, where in self._written.items():
+    def _load(self, row: int, spans: tuple[Span, Span], disk: Disk) -> None:
+        """Have in memory what a tile is computed from, and nothing else: of tiles in other rows that is a few rows."""
+        if row != self._row:
+            self._row, self._loaded = row, {}
+        near = {place for place in self._written if _shared(spans, self.frame.inner(place))}
+        for place in self._loaded.keys() - near:
+            del self._loaded[place]
+        for place in near - self._loaded.keys():
             theirs = self.frame.inner(place)
-            if shared := _shared((self.frame.outer((row, 0))[0], theirs[1]), theirs):
-                piece = disk.get(where, self._shape(place), self.frame.kind.dtype)
-                yield place, (piece if shared == theirs else piece[_within(shared, theirs)].clone(), shared)
+            shared = _shared((spans[0], theirs[1]), theirs) or theirs
+            piece = disk.get(self._written[place], self._shape(place), self.frame.kind.dtype)
+            self._loaded[place] = piece if shared == theirs else piece[_within(shared, theirs)].clone(), shared
 
     def _shape(self, place: Place) -> tuple[int, int, int, int]:
         (top, bottom), (left, right) = self.frame.inner(place)
