@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from indexed import Indexed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -212,23 +213,12 @@ def test_cached_samples_are_bit_identical(tmp_path: Path, make_pictures: Make) -
     draw(held, 0)  # no file is read any more
 
 
-class _Indexed(torch.utils.data.Dataset[Tensor]):
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return draw(self.samples, index, seed=index)["real_a"]
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_see_the_cache(unpaired: Path, method: str) -> None:
     held = UnpairedFolders(unpaired, load_px=14, crop_px=12, cache="memory").train()
     for path in images.list_images(unpaired):
         path.unlink()
-    loader = DataLoader(_Indexed(held), batch_size=None, num_workers=1, multiprocessing_context=method)
+    loader = DataLoader(Indexed(held), batch_size=None, num_workers=1, multiprocessing_context=method)
     for index, real_a in enumerate(loader):
         assert torch.equal(real_a, draw(held, index, seed=index)["real_a"])
 
