@@ -1,3 +1,4 @@
+import io
 import random
 import struct
 import subprocess
@@ -303,23 +304,23 @@ def test_heat_grows_brighter_with_the_value() -> None:
     assert (luma.diff() >= 0).all()
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "16 bits"])
-def test_no_damage_to_a_file_ends_the_process(kind: str, tmp_path: Path) -> None:
+def test_no_damage_to_a_file_ends_the_process(tmp_path: Path) -> None:
     """A decoder that crashes would take the whole training with it, so this one has a process of its own."""
     rng = random.Random(0)
-    if kind == "16 bits":
-        whole = deep_png(rng.randbytes(24 * (1 + 6 * 24)), rows=24)
-    else:
-        noise = Image.frombytes("RGB", (48, 48), rng.randbytes(48 * 48 * 3))
-        noise.save(tmp_path / f"whole.{kind}")
-        whole = (tmp_path / f"whole.{kind}").read_bytes()
-    for number in range(24):
-        damaged = bytearray(whole[: rng.randrange(30, len(whole))] if number % 3 == 0 else whole)
-        damaged[rng.randrange(20, len(damaged))] ^= 1 << rng.randrange(8)
-        (tmp_path / f"{number}.png").write_bytes(damaged)
-    if kind == "16 bits":  # sound checksums, rows that are missing, and a filter that does not exist
-        (tmp_path / "short.png").write_bytes(deep_png(bytes(20 * (1 + 6 * 24)), rows=24))
-        (tmp_path / "filter.png").write_bytes(deep_png(b"\x09" * (24 * (1 + 6 * 24)), rows=24))
+    noise = Image.frombytes("RGB", (48, 48), rng.randbytes(48 * 48 * 3))
+    whole = {"deep": deep_png(rng.randbytes(24 * (1 + 6 * 24)), rows=24)}
+    for format in ("PNG", "JPEG", "WEBP"):
+        buffer = io.BytesIO()
+        noise.save(buffer, format)
+        whole[format] = buffer.getvalue()
+    for kind, content in whole.items():
+        for number in range(24):
+            damaged = bytearray(content[: rng.randrange(30, len(content))] if number % 3 == 0 else content)
+            damaged[rng.randrange(20, len(damaged))] ^= 1 << rng.randrange(8)
+            (tmp_path / f"{kind}_{number}.png").write_bytes(damaged)
+    # Sound checksums, but rows that are missing, and a filter that does not exist.
+    (tmp_path / "short.png").write_bytes(deep_png(bytes(20 * (1 + 6 * 24)), rows=24))
+    (tmp_path / "filter.png").write_bytes(deep_png(b"\x09" * (24 * (1 + 6 * 24)), rows=24))
     code = (
         "import sys\nfrom pathlib import Path\nfrom ganforge import EnvironmentFault, images\n"
         "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
