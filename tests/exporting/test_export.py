@@ -87,6 +87,7 @@ def test_the_hub_s_mixin_reads_the_folder(
     hub = pytest.importorskip("huggingface_hub", reason="huggingface-hub is not installed")
     outcome = ganforge("export", unpaired, "--format", "hub", "-o", "model", *options)
     assert (outcome.code, outcome.err) == (0, "")
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in (in_tmp / "model").iterdir())
 
     class Pretrained(ResnetGenerator, hub.PyTorchModelHubMixin):
         pass

@@ -40,6 +40,7 @@ class Hub:
         about = exportable.metadata()
         header = {"format": "pt", **{f"ganforge.{key}": str(value) for key, value in about.items()}}
         save_file(weights, path / WEIGHTS, metadata=header)
+        (path / WEIGHTS).chmod(0o644)  # safetensors leaves 0600
         use = _network(exportable)
         (path / CONFIG).write_text(json.dumps(_config(use), indent=2) + "\n", encoding="utf-8")
         (path / CARD).write_text(_card(exportable, use), encoding="utf-8")
