@@ -95,7 +95,22 @@ def _square_root(covariance: Tensor) -> Tensor:
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
 
 
-class KernelDistance(Metric):
+class _Gathered(Metric):
+    """Keeps all features."""
+
+    compares_sets: ClassVar = True
+
+    def __init__(self) -> None:
+        self.real: list[Tensor] = []
+        self.fake: list[Tensor] = []
+
+    def update(self, real: Tensor, fake: Tensor) -> None:
+        """Count a batch in: features `[N, F]`."""
+        self.real.append(_flat(real).float())
+        self.fake.append(_flat(fake).float())
+
+
+class KernelDistance(_Gathered):
     """The squared maximum mean discrepancy of features, with a cubic kernel; KID, with Inception. It has no bias.
 
     Gives `mean`, over random subsets of both, and `error`, its standard error by the jackknife (Shao and Wu 1989), up
@@ -109,7 +124,6 @@ class KernelDistance(Metric):
     """
 
     better: ClassVar = {"mean": "lower"}
-    compares_sets: ClassVar = True
 
     def __init__(
         self,
@@ -117,14 +131,8 @@ class KernelDistance(Metric):
         subset_size: Annotated[int, Field(ge=2)] = 1000,
         seed: int = 0,
     ) -> None:
+        super().__init__()
         self.subsets, self.subset_size, self.seed = subsets, subset_size, seed
-        self.real: list[Tensor] = []
-        self.fake: list[Tensor] = []
-
-    def update(self, real: Tensor, fake: Tensor) -> None:
-        """Count a batch in: features `[N, F]`."""
-        self.real.append(_flat(real).float())
-        self.fake.append(_flat(fake).float())
 
     def compute(self) -> dict[str, float]:
         """The figures over all batches.
@@ -158,7 +166,7 @@ def _discrepancy(x_NF: Tensor, y_NF: Tensor) -> float:
     return float(within - 2 * xy.mean())
 
 
-class PrecisionRecall(Metric):
+class PrecisionRecall(_Gathered):
     """How many generated pictures look real, `precision`, and how much of the real variety is generated, `recall`.
 
     A picture is in the manifold of others if it is as near to one of them as that one's k-th neighbour. Kynkäänniemi et
@@ -169,17 +177,10 @@ class PrecisionRecall(Metric):
     """
 
     better: ClassVar = {"precision": "higher", "recall": "higher"}
-    compares_sets: ClassVar = True
 
     def __init__(self, neighbours: Annotated[int, Field(ge=1)] = 3) -> None:
+        super().__init__()
         self.neighbours = neighbours
-        self.real: list[Tensor] = []
-        self.fake: list[Tensor] = []
-
-    def update(self, real: Tensor, fake: Tensor) -> None:
-        """Count a batch in: features `[N, F]`."""
-        self.real.append(_flat(real).float())
-        self.fake.append(_flat(fake).float())
 
     def compute(self) -> dict[str, float]:
         """The figures over all batches.

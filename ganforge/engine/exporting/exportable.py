@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ganforge import __version__
+from ganforge.engine.choosing import choose_signal
 from ganforge.engine.directions import directions
-from ganforge.engine.exporting.choosing import choose_signal
 from ganforge.engine.exporting.graph import Eager, Graph
 from ganforge.engine.exporting.sizes import Sizes, find_sizes
 from ganforge.engine.trained import Trained
@@ -79,7 +79,7 @@ def prepare(trained: Trained, direction: str | None, signal: str | None) -> Expo
         UsageError: there is no such signal, or none that can be exported.
     """
     recipe = trained.recipe
-    name, field = choose_signal(recipe, trained.plan, direction, signal)
+    name, field = choose_signal(recipe, trained.plan, direction, signal, noise=True)
     shape = recipe.dataset.shapes()[field] if field else ()
     with torch.random.fork_rng([]):
         scene = Eager(trained, field, torch.zeros(2, *shape))

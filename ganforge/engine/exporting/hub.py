@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ganforge.engine.exporting.choosing import possible_signals
+from ganforge.engine.choosing import possible_signals
 from ganforge.engine.exporting.exportable import Exportable
 from ganforge.engine.exporting.formats import Runner
 from ganforge.errors import UsageError
@@ -64,7 +64,9 @@ def _network(exportable: Exportable) -> PartUse:
     recipe, signal = exportable.trained.recipe, exportable.graph.signal
     call = _single(recipe, signal)
     if call is None:
-        single = [name for name in possible_signals(recipe, exportable.trained.plan) if _single(recipe, name)]
+        single = [
+            name for name in possible_signals(recipe, exportable.trained.plan, noise=True) if _single(recipe, name)
+        ]
         raise UsageError(
             f"the hub takes one network, and {signal} = {exportable.graph.text} is more than one call of one\n"
             f"  such signals are: {', '.join(single) or 'none'}; ONNX and torch.export take any"
