@@ -14,7 +14,7 @@ from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers import Levers
 from ganforge.engine.levers.calls import Calls
 from ganforge.engine.scene import Program
-from ganforge.errors import UsageError
+from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
 from ganforge.registry import Registry
@@ -75,7 +75,7 @@ def open_trained(
 
     Raises:
         UsageError: the run has no checkpoint.
-        EnvironmentFault: the checkpoint is damaged.
+        EnvironmentFault: the checkpoint is damaged, or of other networks.
     """
     folder, checkpoint = _locate(run, registry)
     recipe = open_recipe(str(folder), overrides, registry)
@@ -87,7 +87,13 @@ def open_trained(
         create_lazy_parameters(recipe, cast, how)
     loaded = load_checkpoint(checkpoint)
     use_average = averaged and bool(loaded.ema)
-    cast.networks.load_state_dict(loaded.networks | (loaded.ema if use_average else {}))
+    try:
+        cast.networks.load_state_dict(loaded.networks | (loaded.ema if use_average else {}))
+    except RuntimeError as error:
+        raise EnvironmentFault(
+            f"the networks of {checkpoint} are not those of the recipe: {str(error).splitlines()[-1].strip()}\n"
+            "  leave networks as they were trained, and install the versions that run.json names"
+        ) from error
     cast.networks.eval()
     return Trained(recipe, plan, cast, how, folder, checkpoint, use_average, bool(loaded.ema))
 

@@ -227,3 +227,9 @@ def test_metrics_of_features_are_computed_while_training(ganforge: Callable, in_
     # A resumed run remembers what was best.
     assert ganforge("run", folder, "--resume", "run.steps=5", *PLUGIN).code == 0
     assert json.loads((folder / "run.json").read_text())["best"]["far/mean"]["step"] in (4, 5)
+
+
+def test_other_networks_than_those_that_were_trained_are_told(ganforge: Callable, trained: Path) -> None:
+    outcome = ganforge("evaluate", trained, "networks.G_ab.channels=8")
+    assert outcome.code == 3
+    assert "step_0000004 are not those of the recipe: size mismatch for G_ab." in outcome.err
