@@ -31,6 +31,7 @@ from torchvision.transforms.v2 import functional as transforms
 from ganforge.builtin.datasets import UnpairedFolders
 from ganforge.builtin.datasets.caching import Cache
 from ganforge.engine.device import Precision
+from ganforge.engine.division import Division
 from ganforge.engine.loader import Loader
 from ganforge.images import list_images
 
@@ -58,7 +59,7 @@ def linked(paths: list[Path], root: Path) -> Path:
 
 def loader(root: Path, batch_size: int, cache: Cache, workers: int = 0) -> Loader:
     samples = UnpairedFolders(root, load_px=LOAD_PX, crop_px=CROP_PX, cache=cache).train()
-    return Loader(samples, batch_size, workers, seed=0, precision=Precision("fp32", torch.device("cpu")))
+    return Loader(samples, Division(batch_size), workers, seed=0, precision=Precision("fp32", torch.device("cpu")))
 
 
 def consume(items: Iterator[Any], count: int) -> float:

@@ -6,11 +6,20 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from typing_extensions import Self
+
 
 class GanforgeError(Exception):
     """An error that a user can act on: printed without a traceback, ends the command with `exit_code`."""
 
     exit_code = 2
+    everywhere = False
+    """Whether all ranks of a training end with it: then one of them tells."""
+
+    def of_all_ranks(self) -> Self:
+        """The same error, with which all ranks end."""
+        self.everywhere = True
+        return self
 
 
 class UsageError(GanforgeError):

@@ -181,6 +181,15 @@ class Samples(ABC):
         engine seeds by (seed, epoch, index): then the number of workers changes nothing.
         """
 
+    def order(self, rng: random.Random) -> Sequence[int] | None:
+        """The order in which an epoch shows the samples, drawn from `rng`; None, as here: any, well shuffled.
+
+        Where neighbours should be read together, as in archives, an order keeps them near each other. Then every share
+        of the batch (each rank, where there are several) is given a stretch of it of its own, so that an archive is
+        read by one of them. The numbers, `len(self)` at least, are handed to `sample` and `batch` as they are.
+        """
+        return None
+
     def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
         """The samples of these indices, each drawn from its own generator: fields `[N, ...]`.
 

@@ -82,21 +82,31 @@ def build_cast(recipe: Recipe, place: Place = lambda module: module) -> Cast:
         RecipeError: a constructor refused its options.
     """
     seed = recipe.run.seed
-    rngs: dict[str, random.Random] = {}
     networks = nn.ModuleDict()
     for name, use in recipe.networks.items():
         seed_all(derive_seed(seed, "network", name))
         networks[name] = place(construct(use))
         if use.frozen:  # not even its running statistics may move
             networks[name].eval().requires_grad_(False)
-    ops: dict[str, Callable[..., Any]] = {name: part.factory for name, part in recipe.functions.items()}
-    factories = ops | {name: use.part.factory for name, use in recipe.ops.items()}
-    for name, use in recipe.ops.items():
-        rngs[name] = random.Random(derive_seed(seed, "op", name))
-        ops[name] = _build_op(use, rngs[name], place)
+    ops, rngs = build_ops(recipe, place, seed)
+    factories = {name: part.factory for name, part in recipe.functions.items()}
+    factories |= {name: use.part.factory for name, use in recipe.ops.items()}
     losses = {(phase.name, loss.name): _build_loss(loss.use, place) for phase in recipe.phases for loss in phase.losses}
     schedules = {name: bind_schedule(use) for name, use in recipe.schedules.items()}
     return Cast(networks, ops, losses, schedules, rngs, _contexts(factories))
+
+
+def build_ops(
+    recipe: Recipe, place: Place, seed: int
+) -> tuple[dict[str, Callable[..., Any]], dict[str, random.Random]]:
+    """The ops by name, functions too, and the random generators of those that a recipe lists.
+
+    Raises:
+        RecipeError: a constructor refused its options.
+    """
+    ops: dict[str, Callable[..., Any]] = {name: part.factory for name, part in recipe.functions.items()}
+    rngs = {name: random.Random(derive_seed(seed, "op", name)) for name in recipe.ops}
+    return ops | {name: _build_op(use, rngs[name], place) for name, use in recipe.ops.items()}, rngs
 
 
 def _contexts(factories: Mapping[str, Callable[..., Any]]) -> dict[str, str]:

@@ -12,15 +12,19 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from ganforge.engine.world import ALONE, World
 from ganforge.errors import EnvironmentFault, UsageError
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of `run.device`; `auto` takes a GPU where there is one.
+def choose_device(name: str, world: World = ALONE) -> torch.device:
+    """The device of `run.device`; `auto` takes a GPU where there is one, and every rank of a host one of its own.
 
     Raises:
-        EnvironmentFault: this machine has no such device.
+        EnvironmentFault: this machine has no such device, or fewer than ranks.
+        UsageError: there is none of this name, or all ranks should compute on one.
     """
+    if world.size > 1:
+        return _of_rank(name, world)
     if name == "auto":
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
@@ -32,6 +36,20 @@ def choose_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise EnvironmentFault("run.device is mps, but torch finds no Apple GPU; try run.device=auto")
     return device
+
+
+def _of_rank(name: str, world: World) -> torch.device:
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(
+            f"run.device is {name}, but there are {world.size} ranks; give auto, cpu or cuda"
+        ).of_all_ranks()
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if torch.cuda.device_count() < world.local_size:
+        raise EnvironmentFault(
+            f"{world.local_size} ranks on this host, but torch finds {_gpus()}: each rank needs one of its own"
+        )
+    return torch.device("cuda", world.local_rank)
 
 
 def _gpus() -> str:

@@ -23,6 +23,8 @@ class RunFolder:
 
     path: Path
     record: dict[str, Any] = field(default_factory=dict)
+    writes: bool = True
+    """Whether this process writes into it: of several ranks, the first."""
 
     @property
     def recipe(self) -> Path:
@@ -38,14 +40,22 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove the folder, and those above it, as far as they are empty: nothing was started."""
+        if not self.writes:
+            return
         with suppress(OSError):
             for empty in (self.path, self.path.parent, self.path.parent.parent):
                 empty.rmdir()
 
+    def write_recipe(self, text: str) -> None:
+        """Replace `recipe.yaml`."""
+        if self.writes:
+            write_text(self.recipe, text)
+
     def note(self, **entries: Any) -> None:
         """Update `run.json`."""
         self.record |= entries
-        write_text(self.path / "run.json", json.dumps(self.record, indent=2) + "\n")
+        if self.writes:
+            write_text(self.path / "run.json", json.dumps(self.record, indent=2) + "\n")
 
 
 def new_run_folder(out: Path, name: str) -> RunFolder:

@@ -185,7 +185,9 @@ def import_run(
     folder = new_run_folder(out, name or _name(paths[0]) or importer.name)
     folder.recipe.write_text(dump(recipe.node), encoding="utf-8")
     seed_all(recipe.run.seed)  # as a run begins
-    checkpoint = save_checkpoint(folder.checkpoints, 0, capture(trainer))
+    captured = capture(trainer)
+    assert captured is not None  # no other rank has it
+    checkpoint = save_checkpoint(folder.checkpoints, 0, captured)
     folder.note(
         recipe=folder.path.parent.name,
         status="imported",

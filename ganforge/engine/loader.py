@@ -1,11 +1,11 @@
-"""Batches as a function of (seed, position): the number of workers, and where a run resumed, change nothing."""
+"""Batches as a function of (seed, step, share): the number of workers, of ranks, and where a run resumed, change nothing."""
 
 from __future__ import annotations
 
 import random
 import signal
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 import torch
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from ganforge import images
 from ganforge.engine.cast import derive_seed
 from ganforge.engine.device import Precision
+from ganforge.engine.division import Division
 from ganforge.errors import EnvironmentFault, GanforgeError, UsageError
 from ganforge.parts import Sample, Samples
 from ganforge.recipe.model import Recipe
@@ -24,12 +25,12 @@ Place = tuple[int, list[int]]
 
 
 class Loader:
-    """Training batches from a position on, on the device, without end."""
+    """Training batches from a step on, on the device, without end: those of this rank, as many a step as it computes."""
 
-    def __init__(self, samples: Samples, batch_size: int, workers: int, seed: int, precision: Precision) -> None:
-        self.samples, self.batch_size, self.workers = samples, batch_size, workers
+    def __init__(self, samples: Samples, division: Division, workers: int, seed: int, precision: Precision) -> None:
+        self.samples, self.division, self.workers = samples, division, workers
         self.seed, self.precision = seed, precision
-        self.batches_per_epoch = count_batches(samples, batch_size)
+        self.steps_per_epoch = count_steps(samples, division)
         if workers and not samples.in_workers:
             raise UsageError(
                 "the data lies on the GPU (cache: device), where workers cannot reach it; set data.workers=0"
@@ -37,19 +38,19 @@ class Loader:
         self.wait_s = 0.0
         """Seconds that the step waited for the latest batch."""
 
-    def batches(self, position: int) -> Generator[dict[str, Tensor], None, None]:
-        """All batches from number `position` of the run on."""
-        with closing(self.made(position)) as made:
+    def batches(self, step: int) -> Generator[dict[str, Tensor], None, None]:
+        """All batches of this rank from a step of the run on."""
+        with closing(self.made(step)) as made:
             while True:
                 start = time.perf_counter()
                 batch = to_device(next(made), self.precision)
                 self.wait_s = time.perf_counter() - start
                 yield batch
 
-    def made(self, position: int) -> Generator[Sample, None, None]:
+    def made(self, step: int) -> Generator[Sample, None, None]:
         """The same as the dataset makes them: not yet on the device, pictures mostly as uint8."""
         seeded = _Seeded(self.samples, self.seed)
-        places = _places(len(self.samples), self.batch_size, self.seed, position)
+        places = _places(self.samples, self.division, self.seed, step)
         batches = self._from_workers(seeded, places) if self.workers else map(seeded.__getitem__, places)
         try:
             for batch in batches:
@@ -75,17 +76,18 @@ class Loader:
         )
 
 
-def count_batches(samples: Samples, batch_size: int) -> int:
-    """Batches of an epoch.
+def count_steps(samples: Samples, division: Division) -> int:
+    """Steps of an epoch.
 
     Raises:
         EnvironmentFault: the samples fill none.
     """
-    if len(samples) < batch_size:
+    if len(samples) < division.global_batch:
         raise EnvironmentFault(
-            f"the dataset has {len(samples)} training samples, fewer than data.batch_size={batch_size}; lower it"
+            f"the dataset has {len(samples)} training samples, fewer than a step takes: {division}\n"
+            f"  lower {division.dials}"
         )
-    return len(samples) // batch_size
+    return len(samples) // division.global_batch
 
 
 def to_device(batch: Sample, precision: Precision) -> dict[str, Tensor]:
@@ -123,16 +125,34 @@ class _Seeded(Dataset[Sample | GanforgeError]):
             return error
 
 
-def _places(count: int, batch_size: int, seed: int, position: int) -> Iterator[Place]:
-    """Each epoch's own shuffle, in batches, from a position on. What does not fill a batch waits for another epoch."""
-    batches_per_epoch = count // batch_size
-    epoch, first = divmod(position, batches_per_epoch)
+def _places(samples: Samples, division: Division, seed: int, step: int) -> Iterator[Place]:
+    """Each epoch's own order, in batches, from a step on. What does not fill a step waits for another epoch.
+
+    However a step's samples are divided, together they are the same.
+    """
+    steps_per_epoch = len(samples) // division.global_batch
+    epoch, first = divmod(step, steps_per_epoch)
     while True:
-        order = list(range(count))
-        random.Random(derive_seed(seed, "order", epoch)).shuffle(order)
-        for start in range(first * batch_size, batches_per_epoch * batch_size, batch_size):
-            yield epoch, order[start : start + batch_size]
+        order, stretches = _order(samples, seed, epoch)
+        for number in range(first, steps_per_epoch):
+            for share in division.mine:
+                start = division.share_batch * (
+                    share * steps_per_epoch + number if stretches else number * division.shares + share
+                )
+                for micro in range(start, start + division.share_batch, division.batch):
+                    yield epoch, list(order[micro : micro + division.batch])
         epoch, first = epoch + 1, 0
+
+
+def _order(samples: Samples, seed: int, epoch: int) -> tuple[Sequence[int], bool]:
+    """The samples of an epoch, and whether each share should have a stretch of them: neighbours lie together."""
+    rng = random.Random(derive_seed(seed, "order", epoch))
+    chosen = samples.order(rng)
+    if chosen is not None:
+        return chosen, True
+    order = list(range(len(samples)))
+    rng.shuffle(order)
+    return order, False
 
 
 def _ignore_stop(_worker: int) -> None:

@@ -8,13 +8,17 @@ from ganforge.engine.training import Trainer
 
 
 def readings(trainer: Trainer, images_per_step: int) -> dict[str, float]:
-    """The means of the statistics, rates, speed and memory; it waits for the device, and starts anew."""
-    scalars = trainer.statistics.read()
+    """The means of the statistics over all ranks, and this one's rates, speed and memory; it waits for the device, and
+    starts anew."""
+    scalars = trainer.statistics.read(trainer.world)
     seconds = trainer.stopwatch.read()
     scalars |= {f"learning_rate/{p.name}": p.learning_rate for p in trainer.players.values()}
     scalars |= {f"loss_scale/{p.name}": p.scaler.get_scale() for p in trainer.players.values() if p.scaler}
     scalars |= {f"speed/{name}": value for name, value in seconds.items()}
     scalars["speed/data_wait_share"] = min(1.0, seconds.get("seconds/data_wait", 0.0) / seconds["seconds/step"])
+    if "seconds/averaging" in seconds:
+        phases = len(trainer.recipe.phases)
+        scalars["speed/averaging_share"] = min(1.0, phases * seconds["seconds/averaging"] / seconds["seconds/step"])
     scalars["speed/images_per_second"] = images_per_step / seconds["seconds/step"]
     scalars |= _memory(trainer.precision.device)
     if trainer.levers.compiled:

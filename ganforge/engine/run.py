@@ -7,6 +7,7 @@ import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,28 +16,30 @@ from torch import Tensor
 from ganforge.engine.best import Best
 from ganforge.engine.cast import build_cast, construct, prepare
 from ganforge.engine.checkpoints import (
+    Checkpoint,
     checkpoints,
     clean,
     load_checkpoint,
     prune,
     save_checkpoint,
     step_of,
-    write_text,
 )
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.directions import directions
+from ganforge.engine.division import divide, divided
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.failures import explained
 from ganforge.engine.folder import RunFolder, machine, now, versions
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers.choosing import choose_levers, settle
 from ganforge.engine.levers.recording import CudaGraphs
-from ganforge.engine.loader import Loader, count_batches
+from ganforge.engine.loader import Loader, count_steps
 from ganforge.engine.readings import readings
 from ganforge.engine.saving import capture, put_back
-from ganforge.engine.state import seed_all, split
+from ganforge.engine.state import split
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
+from ganforge.engine.world import ALONE, PeerLost, World
 from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Diagnosis, Progress
 from ganforge.recipe.model import Recipe
@@ -49,29 +52,41 @@ DEFAULT_CALLBACKS = ("progress", "tensorboard", "panels", "doctor")
 class Run:
     """One training. Callbacks are handed it; what they may read is documented, the rest is the engine's."""
 
-    def __init__(self, recipe: Recipe, folder: RunFolder, registry: Registry, plan: DryRun | None = None) -> None:
-        self.recipe, self._record = recipe, folder
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        registry: Registry,
+        plan: DryRun | None = None,
+        world: World = ALONE,
+    ) -> None:
+        self.world = world
+        """The ranks that compute it together."""
+        self.division = divide(recipe, world.size, world.rank, folder.record.get("shares"))
+        """How the samples of a step are divided among them."""
+        self.recipe = recipe = divided(recipe, self.division)
+        self._record = folder
         self.folder = folder.path
         """Where the run writes."""
-        prepare(recipe)
+        world.in_turn(lambda: prepare(recipe))
         self.plan = plan or dry_run(recipe)
         """Shapes, forwards and costs of one step, from fake tensors."""
-        self.device = choose_device(recipe.run.device)
+        self.device = choose_device(recipe.run.device, world)
         """Where it computes."""
-        recipe.dataset.prepare()
+        world.in_turn(recipe.dataset.prepare)
         samples = recipe.dataset.train()
-        beginning = self._beginning(count_batches(samples, recipe.loader.batch_size))
+        beginning = self._beginning(count_steps(samples, self.division))
         self.settled = settle(recipe.run, self.device, self._flops(beginning), self._levers_before())
         """The levers that make it fast, each true or false."""
-        self.levers = choose_levers(recipe, self.plan, self.device, self.settled)
+        self.levers = choose_levers(recipe, self.plan, self.device, self.settled, self.division)
         """What they come to for this recipe."""
         precision = Precision(recipe.run.precision, self.device, self.levers.channels_last)
         precision.set_up(recipe.run.deterministic)
-        self.loader = Loader(samples, recipe.loader.batch_size, recipe.loader.workers, recipe.run.seed, precision)
+        self.loader = Loader(samples, self.division, recipe.loader.workers, recipe.run.seed, precision)
         cast = build_cast(recipe, precision.place)
         if self.plan.lazy:
             create_lazy_parameters(recipe, cast, precision)
-        self.trainer = Trainer(recipe, cast, precision, beginning, self.levers)
+        self.trainer = Trainer(recipe, cast, precision, beginning, self.levers, self.division, world)
         if self.levers.graphs:
             self.trainer.record(CudaGraphs())
         self.directions = directions(recipe, self.plan.shapes)
@@ -84,7 +99,9 @@ class Run:
             self.trainer.averages,
             lambda: self.trainer.progress,
         )
-        seed_all(recipe.run.seed)
+        self.trainer.shares.seed()
+        self._saved: int | None = None
+        """The step of the newest checkpoint."""
         self.resumed_at: int | None = None
         """The step that a resumed run went on from."""
         self.figures: dict[str, float] = {}
@@ -95,7 +112,7 @@ class Run:
         """What callbacks found wrong so far, by name."""
         self.status = "running"
         self._stop_signal: signal.Signals | None = None
-        self.callbacks = _build_callbacks(recipe, registry)
+        self.callbacks = _build_callbacks(recipe, registry) if world.leads else []
 
     # What callbacks read
 
@@ -116,8 +133,8 @@ class Run:
 
     @property
     def images_per_step(self) -> int:
-        """Training samples that a step sees."""
-        return self.recipe.loader.batch_size * self.recipe.run.accumulate
+        """Training samples that a step sees, on all ranks together."""
+        return self.division.global_batch
 
     @property
     def drawn(self) -> Mapping[str, Sequence[Tensor]]:
@@ -151,11 +168,9 @@ class Run:
         """What `run.json` says."""
         return self._record.record
 
-    def _beginning(self, batches_per_epoch: int) -> Progress:
+    def _beginning(self, steps_per_epoch: int) -> Progress:
         settings = self.recipe.run
-        steps_per_epoch = max(1, batches_per_epoch // settings.accumulate)
-        passes = settings.epochs and settings.epochs * batches_per_epoch // settings.accumulate
-        limits = [settings.steps, passes and max(1, passes)]
+        limits = [settings.steps, settings.epochs and settings.epochs * steps_per_epoch]
         return Progress(0, steps_per_epoch, min(limit for limit in limits if limit))
 
     def _levers_before(self) -> Mapping[str, bool]:
@@ -166,17 +181,24 @@ class Run:
 
     def _flops(self, beginning: Progress) -> float:
         """Of the whole training."""
-        return float(sum(self.plan.flops.values())) * self.recipe.run.accumulate * beginning.total_steps
+        return (
+            float(sum(self.plan.flops.values()))
+            * self.division.shares
+            * self.division.accumulate
+            * beginning.total_steps
+        )
 
     # Training
 
     def start(self, distributions: Sequence[str] = ()) -> None:
         """Write what the run is into its folder."""
-        self._record.recipe.write_text(dump(self.recipe.node), encoding="utf-8")
+        self._record.write_recipe(dump(self.recipe.node))
         self._record.note(
             recipe=self.recipe.name,
             started=now(),
             step=0,
+            shares=self.division.shares,
+            global_batch=self.division.global_batch,
             samples=len(self.loader.samples),
             total_steps=self.total_steps,
             levers=self.settled,
@@ -189,23 +211,31 @@ class Run:
         Raises:
             EnvironmentFault: it is damaged.
         """
-        clean(self._record.checkpoints)
-        found = checkpoints(self._record.checkpoints)
+        if self.world.leads:
+            clean(self._record.checkpoints)
+        found = self.world.from_first([str(path) for path in checkpoints(self._record.checkpoints)])
         if not found:
             return False
+        newest = Path(found[-1])
         if (before := self.record.get("samples", len(self.loader.samples))) != len(self.loader.samples):
             raise UsageError(
                 f"{self.folder} was started with {before} training samples, now there are {len(self.loader.samples)}: "
                 "every later batch would differ\n  bring the data back, or start a new run: leave out --resume"
             )
+        if (before := self.record.get("global_batch", self.images_per_step)) != self.images_per_step:
+            raise UsageError(
+                f"{self.folder} was started with {before} samples a step, now there are {self.division}: every later step "
+                f"would differ\n  set run.global_batch={before}, or start a new run: leave out --resume"
+            )
+        checkpoint = self.world.first_alone(lambda: load_checkpoint(newest))
         try:
-            put_back(load_checkpoint(found[-1]), self.trainer)
+            put_back(checkpoint, self.trainer)
         except RuntimeError as error:
             raise EnvironmentFault(
-                f"the networks of {found[-1]} are not those of the recipe: {str(error).splitlines()[-1].strip()}\n"
+                f"the networks of {newest} are not those of the recipe: {str(error).splitlines()[-1].strip()}\n"
                 f"  the run was made with {self.record.get('versions')}; install those versions to go on"
             ) from error
-        self.resumed_at = step_of(found[-1])
+        self.resumed_at = self._saved = step_of(newest)
         self.best.restore(self.record.get("best", {}), self.resumed_at)
         self.diagnoses = {
             entry["name"]: Diagnosis(*(entry[key] for key in ("name", "message", "cure", "link")))
@@ -213,7 +243,7 @@ class Run:
         }
         # Sums over another number of threads would differ in their last bits.
         torch.set_num_threads(self.record.get("machine", {}).get("threads", torch.get_num_threads()))
-        write_text(self._record.recipe, dump(self.recipe.node))  # a new length holds for the next resume too
+        self._record.write_recipe(dump(self.recipe.node))  # a new length holds for the next resume too
         self._record.note(
             samples=len(self.loader.samples),
             total_steps=self.total_steps,
@@ -224,7 +254,8 @@ class Run:
 
     def _circumstances(self, distributions: Sequence[str]) -> dict[str, Any]:
         found = versions(list(distributions))
-        return {"status": "running", "machine": machine(self.device), "versions": found, "error": None}
+        ranks = {"ranks": self.world.size} if self.world.size > 1 else {}
+        return {"status": "running", "machine": machine(self.device) | ranks, "versions": found, "error": None}
 
     def train(self) -> str:
         """Take all the steps that are left. Returns `finished` or `interrupted`.
@@ -243,8 +274,8 @@ class Run:
         except BaseException as error:
             self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(OSError):  # a full disk must not hide the error
-                details = {"error": str(error), "traceback": traceback.format_exc()}
-                self._record.note(status=self.status, step=self.step, **details)
+                told = error.traceback if isinstance(error, PeerLost) and error.traceback else traceback.format_exc()
+                self._record.note(status=self.status, step=self.step, error=str(error), traceback=told)
             self._emit("run_ended", self.status)
             if isinstance(error, GanforgeError) or not isinstance(error, Exception):
                 raise
@@ -256,7 +287,7 @@ class Run:
     def _check_states(self) -> None:
         """What cannot be saved should be known before the first step, not at the first checkpoint."""
         try:
-            split(self.trainer.state_dict(), "", {})
+            split([self.trainer.state_dict(), self.trainer.shares.held[0].state_dict()], "", {})
         except TypeError as error:
             raise TrainingFailed(f"the run's state cannot be saved: {str(error).removeprefix('.')}") from error
 
@@ -266,11 +297,16 @@ class Run:
         return self._stop_signal
 
     def _steps(self) -> None:
-        settings = self.recipe.run
-        with closing(self.loader.batches(self.step * settings.accumulate)) as batches:
+        with closing(self.loader.batches(self.step)) as batches:
             self._take(batches)
-        if self._stop_signal:  # it may have come while a panel was drawn
+        if self._stop_signal:
             self._save()
+
+    def _asked_to_stop(self) -> bool:
+        """Whether a rank was: all stop after the same step."""
+        if asked := self.world.largest(self._stop_signal or 0):
+            self._stop_signal = signal.Signals(asked)
+        return bool(asked)
 
     def _take(self, batches: Iterator[Batch]) -> None:
         settings = self.recipe.run
@@ -279,11 +315,11 @@ class Run:
         if self.step == 0 and self.recipe.metrics and settings.metrics_every:
             self._measure()  # what training starts from
         self.trainer.stopwatch.restart()
-        while self.step < self.total_steps and not self._stop_signal:
+        while self.step < self.total_steps and not self._asked_to_stop():
             last = self.step + 1 == self.total_steps
             waited = 0.0
             micro = []
-            for _ in range(settings.accumulate):
+            for _ in range(settings.accumulate * len(self.division.mine)):
                 micro.append(next(batches))
                 waited += self.loader.wait_s
             self.trainer.step(micro, log=self._logs(self.step + 1), examine=self._examines(self.step + 1))
@@ -302,7 +338,7 @@ class Run:
         jobs = {
             self._draw: bool(self.validation.columns) and (last or self._due(settings.images_every)),
             self._measure: bool(self.recipe.metrics) and (last or self._due(settings.metrics_every)),
-            self._save: last or self._stop_signal is not None or self._due(settings.checkpoint_every),
+            self._save: last or self._due(settings.checkpoint_every),
         }
         for job in (job for job, due in jobs.items() if due):
             with self.trainer.stopwatch.paused():
@@ -327,11 +363,11 @@ class Run:
 
     def _draw(self) -> None:
         self.trainer.bad_losses.check()
-        self._emit("images_drawn", self.validation.panels())
+        self.world.first_alone(lambda: self._emit("images_drawn", self.validation.panels()))
 
     def _measure(self) -> None:
         self.trainer.bad_losses.check()
-        self.figures = self.validation.metrics()
+        self.figures = self.world.from_first(self.world.first_alone(self.validation.metrics))
         if self.step and self.best.note(self.figures, self.step):
             # Noted first: a resumed run forgets what was not saved, and cannot know what was saved and not noted.
             self._record.note(best=self.best.record())
@@ -340,10 +376,16 @@ class Run:
 
     def _save(self) -> None:
         self.trainer.bad_losses.check()
-        settings, folder = self.recipe.run, self._record.checkpoints
-        if (saved := checkpoints(folder)) and step_of(saved[-1]) == self.step:
+        if self._saved == self.step:
             return
-        path = save_checkpoint(folder, self.step, capture(self.trainer))
+        checkpoint = capture(self.trainer)
+        self.world.first_alone(lambda: self._write(checkpoint))
+        self._saved = self.step
+
+    def _write(self, checkpoint: Checkpoint | None) -> None:
+        assert checkpoint is not None
+        settings, folder = self.recipe.run, self._record.checkpoints
+        path = save_checkpoint(folder, self.step, checkpoint)
         prune(folder, settings.keep_last, settings.keep_every, self.best.steps)
         self._record.note(step=self.step, checkpoint=path.name)
         self._emit("checkpoint_saved", str(path))

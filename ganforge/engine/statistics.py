@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganforge.engine.device import synchronize
+from ganforge.engine.world import ALONE, World
 
 
 class Statistics:
@@ -33,16 +35,32 @@ class Statistics:
         self.sums[names] = self.sums[names] + values if names in self.sums else values.clone()
         self.counts[names] = self.counts.get(names, 0) + 1
 
-    def read(self) -> dict[str, float]:
-        """The means, in the order in which the names first came; starts anew."""
+    def read(self, world: World = ALONE) -> dict[str, float]:
+        """The means over all ranks, in the order in which the names first came; starts anew."""
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}
-        for names, values in zip(self.sums, _read(self.sums.values()), strict=True):
+        here = self._entries()
+        for names, values, count in itertools.chain.from_iterable(world.gather(here)):
             for name, value in zip(names, values, strict=True):
                 sums[name] = sums.get(name, 0.0) + value
-                counts[name] = counts.get(name, 0) + self.counts[names]
+                counts[name] = counts.get(name, 0) + count
         self.sums, self.counts = {}, {}
         return {name: total / counts[name] for name, total in sums.items()}
+
+    def _entries(self) -> list[tuple[tuple[str, ...], list[float], int]]:
+        read = zip(self.sums, _read(self.sums.values()), strict=True)
+        return [(names, values, self.counts[names]) for names, values in read]
+
+    def gathered(self, world: World) -> dict[str, Any]:
+        """The `state_dict` of all ranks' together."""
+        if world.size == 1:
+            return self.state_dict()
+        here = self._entries()
+        all_of_them = Statistics(self.device)
+        for names, values, count in itertools.chain.from_iterable(world.gather(here)):
+            all_of_them.add_all(tuple(names), torch.tensor(values, dtype=self.wide))
+            all_of_them.counts[tuple(names)] += count - 1
+        return all_of_them.state_dict()
 
     def state_dict(self) -> dict[str, Any]:
         """The sums that have not been read: a resumed run logs what an uninterrupted one does."""

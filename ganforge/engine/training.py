@@ -10,17 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganforge.engine.averaging import Averaging
 from ganforge.engine.bad_losses import BadLosses
 from ganforge.engine.cast import Cast, bind_schedule
 from ganforge.engine.device import Precision
+from ganforge.engine.division import Division
 from ganforge.engine.levers import NONE, Levers
 from ganforge.engine.levers.calls import Calls
 from ganforge.engine.levers.recording import Record, Recorder
 from ganforge.engine.nested import map_tensors
 from ganforge.engine.players import Player
 from ganforge.engine.scene import Plan, Program, Scene, Turn
+from ganforge.engine.shares import Shares
 from ganforge.engine.statistics import Statistics, Stopwatch
 from ganforge.engine.verdicts import Verdicts
+from ganforge.engine.world import ALONE, World
 from ganforge.errors import TrainingFailed
 from ganforge.parts import Progress
 from ganforge.recipe.model import Bound, LossUse, PartUse, PhaseUse, Recipe
@@ -40,7 +44,7 @@ class Verdict:
 
 
 class Passes:
-    """The forward and backward passes of one step, phase by phase."""
+    """The forward and backward passes of one step, phase by phase: the micro-batches of this rank, share by share."""
 
     def __init__(self, trainer: Trainer, plan: Plan, batches: Sequence[Batch]) -> None:
         self.trainer, self.plan = trainer, plan
@@ -52,7 +56,16 @@ class Passes:
             scene.begin(position)
         rehearsal = self.trainer.recorder.rehearsal(self.plan) if self.trainer.recorder else nullcontext()
         with rehearsal:
-            return [self.trainer.learn(scene, 1 / len(self.scenes)) for scene in self.scenes]
+            return list(self._learnt(position))
+
+    def _learnt(self, position: int) -> Iterator[Verdict]:
+        shares = self.trainer.shares
+        each = len(self.scenes) // len(shares.held)
+        for number, scene in enumerate(self.scenes):
+            if number + 1 == len(self.scenes):
+                self.trainer.averaging[self.plan[position].phase.train].arm(self.plan[position])
+            with shares.at_work(number // each):
+                yield self.trainer.learn(scene, self.trainer.portion(len(self.scenes)))
 
     def end(self, position: int) -> None:
         """The phase's player has stepped."""
@@ -64,19 +77,31 @@ class Trainer:
     """The players and the phases of a recipe, at work."""
 
     def __init__(
-        self, recipe: Recipe, cast: Cast, precision: Precision, progress: Progress, levers: Levers = NONE
+        self,
+        recipe: Recipe,
+        cast: Cast,
+        precision: Precision,
+        progress: Progress,
+        levers: Levers = NONE,
+        division: Division | None = None,
+        world: World = ALONE,
     ) -> None:
         self.recipe, self.cast, self.precision, self.progress = recipe, cast, precision, progress
-        self.levers = levers
+        self.levers, self.world = levers, world
+        self.division = division or Division(recipe.loader.batch_size, recipe.run.accumulate)
+        self.shares = Shares(recipe, cast, precision, self.division, world)
         self.program = Program(recipe, cast, Calls(cast, precision.forward(), levers))
         self.players = {
             name: Player(use, cast, precision, name in levers.fused) for name, use in recipe.players.items()
+        }
+        self.averaging = {
+            name: Averaging(name, player.parameters, world, levers.overlap) for name, player in self.players.items()
         }
         self.statistics = Statistics(precision.device)
         self.stopwatch = Stopwatch(precision.device)
         self.recorder: Recorder | None = None
         """Replays passes instead of launching them anew; `record` starts it."""
-        self.bad_losses = BadLosses(recipe, precision.device)
+        self.bad_losses = BadLosses(recipe, precision.device, world)
         self.verdicts = Verdicts(recipe)
         self.examining = False
         """Whether this step tells more of itself than others."""
@@ -99,7 +124,7 @@ class Trainer:
         """Take the next step on these micro-batches, whose gradients are averaged.
 
         Args:
-            batches: as many as `run.accumulate` says; fields `[N, ...]` on the device.
+            batches: as many as `run.accumulate` says, for each share of this rank; fields `[N, ...]` on the device.
             log: also gather what costs time: gradient norms.
             examine: also gather what costs about as much as a step: each loss's share of its player's gradient, and
                 all verdicts. The step itself is the same.
@@ -111,6 +136,7 @@ class Trainer:
         step = self.progress.step
         plan = self._plan(step)
         self.examining, self.distributions = examine, {}
+        self.shares.begin()
         replayed = self.recorder.passes(plan, batches, replay=not examine) if self.recorder else None
         passes = replayed or Passes(self, plan, batches)
         learnt: dict[str, None] = {}
@@ -119,6 +145,7 @@ class Trainer:
                 if self._phase(turn, passes(position), log):
                     learnt[turn.phase.train] = None
                 passes.end(position)
+        self.shares.end()
         for name in learnt:
             self.players[name].follow()
         if log:
@@ -138,8 +165,12 @@ class Trainer:
         player.follow_schedules(self.progress)
         names = [loss.name for loss in turn.losses]
         judged = [self.bad_losses.note(player.name, names, verdict.losses, step) for verdict in verdicts]
-        fine = all(judged)
-        if fine:
+        bad = judged.count(False)
+        if self.world.size > 1:
+            with self.stopwatch.measure("seconds/averaging"):
+                total = self.averaging[player.name].exchange(turn, bad)
+            bad = int(total) if self.bad_losses.eager else 0
+        if not bad:
             for verdict in verdicts:
                 self.statistics.add_all(verdict.tags, verdict.figures)
             norm = player.gradient_norm() if log else None
@@ -147,9 +178,13 @@ class Trainer:
                 self.statistics.add(f"gradients/{turn.phase.name}", norm)
             player.step(norm)
         else:
-            self.bad_losses.skipped += 1
+            self.bad_losses.leave_out()
         player.clear()
-        return fine
+        return not bad
+
+    def portion(self, passes: int) -> float:
+        """What part a pass is of the mean over all samples of a step, of which this rank makes so many passes."""
+        return len(self.shares.held) / (passes * self.division.shares)
 
     def learn(self, scene: Scene, share: float) -> Verdict:
         """The forward and backward pass of a scene's phase: add this share of the losses' gradients."""
@@ -208,13 +243,11 @@ class Trainer:
         return {place: loss for place, loss in self.cast.losses.items() if isinstance(loss, nn.Module)}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a step depends on, but the networks, their average, and the random generators."""
+        """All that a step depends on, but the networks, their average, and what belongs to shares."""
         return {
             "step": self.progress.step,
             "players": {name: player.state_dict() for name, player in self.players.items()},
-            "ops": {name: op.state_dict() for name, op in self.cast.stateful_ops.items()},
             "losses": {"/".join(place): loss.state_dict() for place, loss in self._loss_modules().items()},
-            "op_rngs": {name: rng.getstate() for name, rng in self.cast.rngs.items()},
             "statistics": self.statistics.state_dict(),
             "skipped": self.bad_losses.skipped,
         }
@@ -224,13 +257,8 @@ class Trainer:
         self.progress = Progress(state["step"], self.progress.steps_per_epoch, self.progress.total_steps)
         for name, player in self.players.items():
             player.load_state_dict(state["players"][name])
-        for name, op in self.cast.stateful_ops.items():
-            on_device = map_tensors(lambda t: t.to(self.precision.device), state["ops"][name])
-            op.load_state_dict(on_device)
         for place, loss in self._loss_modules().items():
             loss.load_state_dict(state["losses"]["/".join(place)])
-        for name, rng in self.cast.rngs.items():
-            rng.setstate(state["op_rngs"][name])
         self.statistics.load_state_dict(state["statistics"])
         self.bad_losses.skipped = state["skipped"]
 

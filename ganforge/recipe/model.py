@@ -70,6 +70,19 @@ class RunSettings(Settings):
     """Networks, or true for all, that keep no activations but compute them again in the backward pass: less memory."""
     accumulate: Count = 1
     """Batches whose gradients are averaged into one step."""
+    global_batch: Count | None = None
+    """Samples of a step, however many ranks compute it: it keeps the mathematics. `accumulate` follows from it."""
+    batch_per_device: Count | None = None
+    """Samples that a device computes at once, at most; `data.batch_size` if left out."""
+    shares: Count | None = None
+    """Parts of a step's samples with a state of their own (replay buffers, random numbers), which one rank or several
+    compute; as many as there are ranks when the run begins."""
+    sync_batch_norm: bool = False
+    """Let batch norms take their statistics over all ranks."""
+    overlap: Lever = "auto"
+    """Average gradients over the ranks while the backward pass goes on."""
+    timeout_s: Annotated[float, Field(gt=0)] = 600
+    """Seconds that a rank waits for another one before it gives up."""
     on_bad_loss: Literal["stop", "skip"] = "stop"
     """`stop` at a NaN or infinite loss, or `skip` that phase and count it."""
     images: tuple[str, ...] | None = None

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from ganforge import Dataset, EnvironmentFault, Sample, Samples, UsageError, images
 from ganforge.builtin.datasets import ClassFolders, ImageFolder, PairedFolders, UnpairedFolders, caching
 from ganforge.engine.device import Precision
+from ganforge.engine.division import Division
 from ganforge.engine.loader import Loader
 
 Make = Callable[..., None]
@@ -247,7 +248,7 @@ def test_a_device_cache_keeps_pictures_where_they_are_used(unpaired: Path, monke
     assert {tensor.device.type for tensor in sample.values()} == {"meta"}
     assert not train.in_workers
     with pytest.raises(UsageError, match=r"data\.workers=0"):
-        Loader(train, 1, 2, 0, Precision("fp32", torch.device("cpu")))
+        Loader(train, Division(1), 2, 0, Precision("fp32", torch.device("cpu")))
 
 
 def test_a_device_cache_without_a_gpu_is_a_memory_cache(unpaired: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ganforge import EnvironmentFault, Sample, Samples, images
 from ganforge.engine.cast import derive_seed
 from ganforge.engine.device import Precision
+from ganforge.engine.division import Division
 from ganforge.engine.loader import Loader, to_device
 
 CPU = Precision("fp32", torch.device("cpu"))
@@ -36,7 +37,7 @@ class Noise(Samples):
 
 
 def taken(count: int, position: int = 0, workers: int = 0, precision: Precision = CPU) -> list[dict[str, Tensor]]:
-    with closing(Loader(Noise(), 2, workers, 5, precision).batches(position)) as batches:
+    with closing(Loader(Noise(), Division(2), workers, 5, precision).batches(position)) as batches:
         return list(itertools.islice(batches, count))
 
 
@@ -88,12 +89,14 @@ def test_bytes_become_floats_on_the_device() -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_fault_of_a_sample_is_told_as_it_is(workers: int) -> None:
     with (
-        closing(Loader(Noise(broken=3), 7, workers, 0, CPU).batches(0)) as batches,
+        closing(Loader(Noise(broken=3), Division(7), workers, 0, CPU).batches(0)) as batches,
         pytest.raises(EnvironmentFault, match=r"^cannot read the picture 3$"),
     ):
         next(batches)
 
 
 def test_too_few_samples_are_told() -> None:
-    with pytest.raises(EnvironmentFault, match=r"7 training samples, fewer than data\.batch_size=8"):
-        Loader(Noise(), 8, 0, 0, CPU)
+    with pytest.raises(
+        EnvironmentFault, match=r"7 training samples, fewer than a step takes: 8\n  lower data\.batch_size"
+    ):
+        Loader(Noise(), Division(8), 0, 0, CPU)

@@ -26,6 +26,7 @@ def everything(run: Run) -> State:
         "networks": run.trainer.cast.networks.state_dict(),
         "ema": ema,
         "trainer": run.trainer.state_dict(),
+        "shares": [share.state_dict() for share in run.trainer.shares.held],
         "random": random_state(),
     }
     tensors: dict[str, Tensor] = {}

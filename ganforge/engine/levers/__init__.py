@@ -24,6 +24,8 @@ class Levers:
     """Whether images have their channels innermost."""
     graphs: bool = False
     """Whether the passes of each phase are replayed from CUDA graphs."""
+    overlap: bool = False
+    """Whether gradients are averaged over ranks while the backward pass goes on."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """Why one that might be expected is not in use."""
 
@@ -35,6 +37,7 @@ class Levers:
             if names:
                 yield f"{verb} {' '.join(sorted(names))}"
         words = {"channels last": self.channels_last, "CUDA graphs": self.graphs, "fused optimizers": self.fused}
+        words["overlapped averaging"] = self.overlap
         yield from (word for word, used in words.items() if used)
 
 

@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganforge.engine.division import Division
 from ganforge.engine.dryrun import DryRun
 from ganforge.engine.levers import Levers
 from ganforge.engine.levers.compiling import missing_compiler
 from ganforge.errors import Problem, RecipeError
 from ganforge.recipe.model import Recipe, RunSettings
 
-LEVERS = ("merge", "compile", "cuda_graphs", "channels_last", "fused")
+LEVERS = ("merge", "compile", "cuda_graphs", "channels_last", "fused", "overlap")
 """Those that `auto` decides."""
 
 WORTH_COMPILING = {"cpu": 1e15, "cuda": 3e16}
@@ -38,6 +39,7 @@ def settle(settings: RunSettings, device: torch.device, flops: float, before: Ma
         "cuda_graphs": gpu,
         "channels_last": False,
         "fused": gpu,
+        "overlap": gpu,  # on a CPU, what exchanges takes the time of what computes
     }
     wanted = {name: getattr(settings, name) for name in LEVERS}
     return {name: before.get(name, auto[name]) if lever == "auto" else lever for name, lever in wanted.items()}
@@ -48,12 +50,15 @@ def _miscompiled(settings: RunSettings, device: torch.device) -> bool:
     return device.type == "cpu" and settings.precision in ("bf16", "fp16")
 
 
-def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: Mapping[str, bool]) -> Levers:
+def choose_levers(
+    recipe: Recipe, plan: DryRun, device: torch.device, settled: Mapping[str, bool], division: Division | None = None
+) -> Levers:
     """The levers of a run, where they are settled.
 
     Raises:
         RecipeError: `run.recompute` names what cannot be recomputed.
     """
+    division = division or Division(recipe.loader.batch_size)
     trained = frozenset(name for player in recipe.players.values() for name in player.networks)
     notes: list[str] = []
     compiling = settled["compile"]
@@ -69,7 +74,7 @@ def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: M
         notes.append(f"not channels last: on this {device.type}, gradients of norms at batch 1 would be wrong")
     recomputed = _recomputed(recipe, plan, trained)
     graphs = settled["cuda_graphs"] and device.type == "cuda"
-    if graphs and (reason := _not_replayable(recipe, recomputed - plan.quiet)):
+    if graphs and (reason := _not_replayable(recipe, recomputed - plan.quiet, division)):
         graphs = False
         notes.append(f"no CUDA graphs: {reason}")
     if recipe.run.precision == "bf16" and device.type == "cpu" and not torch.cpu._is_amx_tile_supported():
@@ -82,6 +87,7 @@ def choose_levers(recipe: Recipe, plan: DryRun, device: torch.device, settled: M
         fused=frozenset(_fusible(recipe)) if settled["fused"] else frozenset(),
         channels_last=channels_last,
         graphs=graphs,
+        overlap=settled["overlap"] and division.ranks > 1,
         notes=tuple(notes),
     )
 
@@ -103,8 +109,10 @@ def _misreads_channels_last(device: torch.device) -> bool:
     return not torch.allclose(right, other, rtol=1e-3, atol=1e-4)
 
 
-def _not_replayable(recipe: Recipe, drawing: frozenset[str]) -> str | None:
+def _not_replayable(recipe: Recipe, drawing: frozenset[str], division: Division) -> str | None:
     """Why no pass of a recipe can be replayed, where that is known beforehand."""
+    if len(division.mine) > 1:
+        return "this rank computes several shares, each with its own replay buffers and random numbers"
     if recipe.run.on_bad_loss == "skip":
         return "run.on_bad_loss=skip looks at each loss"
     if recipe.run.precision == "fp16":

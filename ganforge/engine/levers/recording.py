@@ -264,7 +264,8 @@ class RecordedPasses:
         return verdicts
 
     def _learn(self) -> Sequence[Verdict]:
-        return [self.trainer.learn(scene, 1 / len(self.scenes)) for scene in self.scenes]
+        portion = self.trainer.portion(len(self.scenes))
+        return [self.trainer.learn(scene, portion) for scene in self.scenes]
 
     def _parameters(self, position: int) -> Sequence[nn.Parameter]:
         return self.trainer.players[self.plan[position].phase.train].parameters

@@ -1,0 +1,133 @@
+"""Gradients averaged over ranks: once a phase, in large buckets, and while the backward pass goes on.
+
+No wrapper around networks: what is exchanged is what lies in the parameters when all backward passes of the phase are
+done, so penalties that differentiate twice, and phases that leave parameters out, are right by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ganforge.engine.scene import Turn
+from ganforge.engine.world import World
+from ganforge.errors import TrainingFailed
+
+BUCKET_BYTES = 32 * 2**20
+
+
+class Bucket:
+    """Gradients of some parameters of one type, one after the other in memory; then, perhaps, one number more."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], more: bool) -> None:
+        self.parameters = parameters
+        sizes = [parameter.numel() for parameter in parameters]
+        first = parameters[0]
+        self.flat = torch.zeros(sum(sizes) + more, dtype=first.dtype, device=first.device)
+        pieces = self.flat.split([*sizes, more] if more else sizes)
+        self.views = [piece.view_as(p) for piece, p in zip(pieces, parameters, strict=False)]
+        self.missing = len(parameters)
+        self.work: Any = None
+
+    @torch.no_grad()
+    def launch(self) -> None:
+        """Sum over all ranks, in the background."""
+        missing = [v for v, p in zip(self.views, self.parameters, strict=True) if p.grad is None]
+        if missing:
+            torch._foreach_zero_(missing)
+        there = [(v, p.grad) for v, p in zip(self.views, self.parameters, strict=True) if p.grad is not None]
+        if there:
+            torch._foreach_copy_([view for view, _ in there], [gradient for _, gradient in there])
+        self.work = dist.all_reduce(self.flat, async_op=True)
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Wait for the sum, and put it into the parameters."""
+        self.work.wait()
+        self.work, self.missing = None, len(self.parameters)
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        torch._foreach_copy_(gradients, self.views)
+
+
+class Averaging:
+    """The gradients of one player, which become the same on all ranks.
+
+    Losses were scaled so that the sum over the ranks is the mean.
+    """
+
+    def __init__(self, player: str, parameters: Sequence[nn.Parameter], world: World, overlap: bool) -> None:
+        self.player, self.parameters, self.world = player, parameters, world
+        self.layouts: dict[Turn, list[Bucket]] = {}
+        """The buckets of each kind of phase: of the parameters that get gradients in it."""
+        self.armed: list[Bucket] = []
+        self.places: dict[nn.Parameter, Bucket] = {}
+        if overlap and world.size > 1:
+            for parameter in parameters:
+                parameter.register_post_accumulate_grad_hook(self._ready)
+
+    def arm(self, turn: Turn) -> None:
+        """The last backward pass of a phase begins: whatever it finishes may be exchanged."""
+        self.armed = self.layouts.get(turn, [])
+        self.places = {parameter: bucket for bucket in self.armed for parameter in bucket.parameters}
+
+    def _ready(self, parameter: Tensor) -> None:
+        """The gradient of a parameter is there."""
+        if not self.armed or (bucket := self.places.get(parameter)) is None:  # type: ignore[call-overload]
+            return
+        bucket.missing -= 1
+        # In one order on all ranks; the last carries the verdict of the whole phase, and waits for it.
+        for bucket in self.armed[:-1]:
+            if bucket.work is None:
+                if bucket.missing:
+                    return
+                bucket.launch()
+
+    def exchange(self, turn: Turn, bad: int) -> Tensor:
+        """Sum all gradients, and the number of bad losses, which is returned on the device.
+
+        Raises:
+            PeerLost: a rank is gone.
+            TrainingFailed: a parameter has a gradient that it had not before.
+        """
+        buckets = self.layouts.get(turn)
+        if buckets is None:
+            buckets = self.layouts[turn] = self._layout()
+        self.armed = []
+        known = {parameter for bucket in buckets for parameter in bucket.parameters}
+        if any(p.grad is not None and p not in known for p in self.parameters):
+            raise TrainingFailed(
+                f"a parameter of player '{self.player}' has a gradient in phase '{turn.phase.name}' that no rank had "
+                "when it first ran\n  a network that leaves parameters out by chance cannot be averaged over ranks: let "
+                "it use all of them, if only multiplied by 0"
+            )
+        last = buckets[-1]
+        last.flat[-1] = bad
+        with self.world.noticing():
+            for bucket in buckets:
+                if bucket.work is None:
+                    bucket.launch()
+            for bucket in buckets:
+                bucket.finish()
+        return last.flat[-1]
+
+    def _layout(self) -> list[Bucket]:
+        """Buckets of what any rank has gradients for; from the last parameter on, as backward passes come to them."""
+        mine = [number for number, parameter in enumerate(self.parameters) if parameter.grad is not None]
+        used = sorted(set().union(*self.world.gather(mine)), reverse=True)
+        groups: list[list[nn.Parameter]] = []
+        size = 0
+        for parameter in (self.parameters[number] for number in used):
+            alike = groups and (groups[-1][0].dtype, groups[-1][0].device) == (parameter.dtype, parameter.device)
+            if not alike or size + parameter.nbytes > BUCKET_BYTES:
+                groups.append([])
+                size = 0
+            groups[-1].append(parameter)
+            size += parameter.nbytes
+        return [Bucket(group, more=group is groups[-1]) for group in groups]

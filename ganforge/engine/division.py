@@ -1,0 +1,120 @@
+"""How the samples of a step are divided: among ranks, by shares, into batches that a device computes at once.
+
+A share is a part of every batch with a state of its own: replay buffers, random numbers, running statistics. A run has
+as many shares as it had ranks when it began, unless its recipe says how many; a rank computes one of them, or several
+one after the other. So what a run computes depends on its shares, and on how many ranks there are only in speed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from ganforge.errors import Problem, RecipeError, UsageError
+from ganforge.recipe.model import Recipe
+
+
+@dataclass(frozen=True)
+class Division:
+    """The samples of a step, divided."""
+
+    batch: int
+    """Samples that a device computes at once."""
+    accumulate: int = 1
+    """Batches of a share, whose gradients are averaged."""
+    shares: int = 1
+    """Parts of the step's samples, each with a state of its own."""
+    ranks: int = 1
+    rank: int = 0
+    dials: str = "data.batch_size"
+    """The settings that decide over the samples of a step."""
+
+    @property
+    def share_batch(self) -> int:
+        """Samples of a share."""
+        return self.batch * self.accumulate
+
+    @property
+    def global_batch(self) -> int:
+        """Samples of a step."""
+        return self.share_batch * self.shares
+
+    @property
+    def mine(self) -> range:
+        """The shares of this rank: one, or several where there are fewer ranks than shares."""
+        return self.of(self.rank)
+
+    def of(self, rank: int) -> range:
+        """The shares of a rank."""
+        return range(self.shares * rank // self.ranks, self.shares * (rank + 1) // self.ranks)
+
+    def owner(self, share: int) -> int:
+        """The rank of a share."""
+        return next(rank for rank in range(self.ranks) if share in self.of(rank))
+
+    def __str__(self) -> str:
+        factors = [
+            f"{self.ranks} rank{'s' if self.ranks > 1 else ''}" if self.ranks > 1 or self.shares > 1 else "",
+            f"{self.shares} shares" if self.shares != self.ranks else "",
+            f"{self.accumulate} batches" if self.accumulate > 1 else "",
+        ]
+        how = ", ".join(filter(None, factors))
+        return f"{self.global_batch} = {how} of {self.batch}" if how else str(self.global_batch)
+
+
+def divide(recipe: Recipe, ranks: int = 1, rank: int = 0, begun: int | None = None) -> Division:
+    """How a recipe divides its batches among so many ranks.
+
+    Args:
+        recipe: `run.global_batch` keeps the samples of a step; `run.batch_per_device`, or `data.batch_size`, those that
+            a device computes at once. Without `global_batch` more ranks make larger steps.
+        ranks: processes that compute.
+        rank: this one's number.
+        begun: the shares of a run that goes on.
+
+    Raises:
+        RecipeError: the settings contradict each other, or the number of ranks.
+        UsageError: the run that goes on has fewer shares than there are ranks.
+    """
+    settings = recipe.run
+    if begun is not None and settings.shares not in (None, begun):
+        raise _problem(recipe, "shares", f"the run was begun with {begun} shares, not {settings.shares}")
+    shares = begun or settings.shares or ranks
+    if shares < ranks:
+        whose = "the run was begun with" if begun else "run.shares is"
+        cure = "" if begun else ", or raise run.shares"
+        raise UsageError(
+            f"{whose} {shares} share{'s' if shares > 1 else ''}, which cannot be spread over {ranks} ranks: a share's "
+            f"replay buffers and random numbers belong together\n  take at most {shares} ranks{cure}"
+        )
+    batch = settings.batch_per_device or recipe.loader.batch_size
+    if settings.global_batch is None:
+        dials = "run.batch_per_device" if settings.batch_per_device else "data.batch_size"
+        return Division(batch, settings.accumulate, shares, ranks, rank, dials)
+    if settings.accumulate > 1:
+        raise _problem(
+            recipe, "accumulate", "run.global_batch says how many batches are averaged; leave run.accumulate out"
+        )
+    if settings.global_batch % shares:
+        fitting = [n for n in range(1, settings.global_batch + 1) if settings.global_batch % n == 0]
+        many = f"{shares} share{'s' if shares > 1 else ''}"
+        raise _problem(
+            recipe,
+            "global_batch",
+            f"{settings.global_batch} samples cannot be divided into {many} of equal size",
+            f"take as many ranks as divide it: {', '.join(map(str, fitting))}; or another global_batch",
+        )
+    share = settings.global_batch // shares
+    batch = next(size for size in range(min(batch, share), 0, -1) if share % size == 0)
+    return Division(batch, share // batch, shares, ranks, rank, "run.global_batch")
+
+
+def divided(recipe: Recipe, division: Division) -> Recipe:
+    """The recipe as each share computes it."""
+    loader = recipe.loader.model_copy(update={"batch_size": division.batch})
+    run = recipe.run.model_copy(update={"accumulate": division.accumulate})
+    return dataclasses.replace(recipe, loader=loader, run=run)
+
+
+def _problem(recipe: Recipe, key: str, message: str, cure: str = "") -> RecipeError:
+    return RecipeError([Problem(f"run.{key}: {message}", recipe.node.at(("run", key)).mark, cure)])

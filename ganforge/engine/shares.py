@@ -1,0 +1,163 @@
+"""The shares of a step that a rank computes: parts of the batch with a state of their own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganforge.engine.cast import Cast, build_ops, derive_seed
+from ganforge.engine.device import Precision
+from ganforge.engine.division import Division
+from ganforge.engine.nested import map_tensors
+from ganforge.engine.state import random_state, restore_random_state, seed_all
+from ganforge.engine.world import World
+from ganforge.recipe.model import Recipe
+
+
+@dataclass
+class Share:
+    """What belongs to a part of the batch: ops, random generators, and within a step the buffers of modules."""
+
+    ops: dict[str, Callable[..., Any]]
+    rngs: dict[str, random.Random]
+    random: dict[str, Any] = field(default_factory=dict)
+    """Of the global generators, while another share is at work."""
+    buffers: list[Tensor] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "ops": {name: op.state_dict() for name, op in _stateful(self.ops)},
+            "op_rngs": {name: rng.getstate() for name, rng in self.rngs.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        for name, op in _stateful(self.ops):
+            op.load_state_dict(map_tensors(lambda t: t.to(device), state["ops"][name]))
+        for name, rng in self.rngs.items():
+            rng.setstate(state["op_rngs"][name])
+
+
+def share_seed(seed: int, share: int) -> int:
+    """The seed of a share; the first has the run's own."""
+    return derive_seed(seed, "share", share) if share else seed
+
+
+class Shares:
+    """The shares of this rank; one of them is at work. Where there is only one, it always is."""
+
+    def __init__(self, recipe: Recipe, cast: Cast, precision: Precision, division: Division, world: World) -> None:
+        self.cast, self.precision, self.division, self.world = cast, precision, division, world
+        first, *others = division.mine
+        if first:
+            cast.ops, cast.rngs = build_ops(recipe, precision.place, share_seed(recipe.run.seed, first))
+        self.held = [Share(cast.ops, cast.rngs)]
+        for share in others:
+            self.held.append(Share(*build_ops(recipe, precision.place, share_seed(recipe.run.seed, share))))
+        self.seeds = [share_seed(recipe.run.seed, share) for share in division.mine]
+
+    def seed(self) -> None:
+        """Seed the random generators of each share."""
+        for share, seed in reversed(list(zip(self.held, self.seeds, strict=True))):
+            seed_all(seed)
+            share.random = random_state()
+
+    @contextmanager
+    def at_work(self, number: int) -> Iterator[None]:
+        """Let a share of this rank work: its ops are called, its random numbers drawn, its buffers written."""
+        if len(self.held) == 1:
+            yield
+            return
+        share = self.held[number]
+        self.cast.ops, self.cast.rngs = share.ops, share.rngs
+        restore_random_state(share.random)
+        _copy(self._buffers(), share.buffers)
+        try:
+            yield
+        finally:
+            share.random = random_state()
+            share.buffers = [buffer.clone() for buffer in self._buffers()]
+            first = self.held[0]
+            self.cast.ops, self.cast.rngs = first.ops, first.rngs
+
+    def begin(self) -> None:
+        """A step begins: all shares start from the same buffers."""
+        if len(self.held) > 1:
+            for share in self.held:
+                share.buffers = [buffer.clone() for buffer in self._buffers()]
+
+    @torch.no_grad()
+    def end(self) -> None:
+        """A step is over: running statistics become the mean of all shares'.
+
+        In float64, where the mean of equal numbers is that number.
+        """
+        if self.division.shares == 1:
+            return
+        buffers = self._buffers()
+        each = [share.buffers for share in self.held] if len(self.held) > 1 else [buffers]
+        floating = [number for number, buffer in enumerate(buffers) if buffer.is_floating_point() and buffer.numel()]
+        if not floating:
+            return
+        total = sum(torch.cat([held[number].double().flatten() for number in floating]) for held in each)
+        assert isinstance(total, Tensor)
+        self.world.add_up(total)
+        total /= self.division.shares
+        means = total.split([buffers[number].numel() for number in floating])
+        for number, mean in zip(floating, means, strict=True):
+            buffers[number].copy_(mean.view_as(buffers[number]))
+        for held in each if len(self.held) > 1 else []:
+            for number, count in enumerate(held):  # what counts has counted alike in all of them
+                if not count.is_floating_point():
+                    buffers[number].copy_(count)
+
+    def _buffers(self) -> list[Tensor]:
+        """Of the networks that learn, and of losses."""
+        modules = [*self.cast.networks.values(), *self.cast.losses.values()]
+        return [buffer for module in modules if isinstance(module, nn.Module) for buffer in module.buffers()]
+
+    # Checkpoints
+
+    def captured(self) -> list[dict[str, Any]] | None:
+        """The states of all shares, of other ranks too, at rank 0; None elsewhere."""
+        mine = self._states()
+        if not self.world.leads:
+            for state in mine:
+                self.world.send(state, 0)
+            return None
+        others = range(len(mine), self.division.shares)
+        return mine + [self.world.receive(self.division.owner(share)) for share in others]
+
+    def _states(self) -> list[dict[str, Any]]:
+        if len(self.held) == 1:
+            self.held[0].random = random_state()
+        return [{**share.state_dict(), "random": share.random} for share in self.held]
+
+    def put_back(self, states: Sequence[dict[str, Any]] | None) -> None:
+        """Restore what `captured` gave to rank 0."""
+        if self.world.leads:
+            assert states is not None
+            for number in range(len(self.held), self.division.shares):
+                self.world.send(states[number], self.division.owner(number))
+            mine = list(states[: len(self.held)])
+        else:
+            mine = [self.world.receive(0) for _ in self.held]
+        for share, state in zip(self.held, mine, strict=True):
+            share.load_state_dict(state, self.precision.device)
+            share.random = state["random"]
+        restore_random_state(self.held[0].random)
+
+
+def _stateful(ops: dict[str, Callable[..., Any]]) -> list[tuple[str, Any]]:
+    return [(name, op) for name, op in ops.items() if hasattr(op, "state_dict")]
+
+
+def _copy(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for target, value in zip(targets, values, strict=True):
+            target.copy_(value)
