@@ -88,8 +88,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code: Any = cli.main(arguments, prog_name="ganforge", standalone_mode=False)
     except GanforgeError as error:
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(str(error), err=True)
+        if not error.everywhere or os.environ.get("RANK", "0") == "0":  # of several ranks, the first tells
+            click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+            click.echo(str(error), err=True)
         code = error.exit_code
     except click.ClickException as error:
         error.show()

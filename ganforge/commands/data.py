@@ -10,6 +10,7 @@ from typing import TypeVar
 import click
 
 from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments
+from ganforge.commands.shards import pack, verify
 from ganforge.errors import UsageError
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 @click.group()
 def command() -> None:
-    """Download published datasets, and look at what training will see.
+    """Download published datasets, look at what training will see, and pack large ones.
 
     \b
     Examples:
@@ -25,7 +26,12 @@ def command() -> None:
       ganforge data download horse2zebra
       ganforge data inspect datasets/horse2zebra
       ganforge data show my_recipe.yaml -o samples.png
+      ganforge data pack datasets/horse2zebra -o packs/horse2zebra
     """
+
+
+command.add_command(pack)
+command.add_command(verify)
 
 
 @command.command("ls")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
+from ganforge.errors import UsageError
 
 if TYPE_CHECKING:
     from ganforge.engine.folder import RunFolder
     from ganforge.engine.run import Run
+    from ganforge.engine.world import World
     from ganforge.plugins import Plugins
     from ganforge.recipe.model import Recipe
 
@@ -33,9 +36,29 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where run folders go.",
 )
+@click.option(
+    "--nproc",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Train with so many processes on this machine: one for each GPU. torchrun does it on several.",
+)
+@click.option(
+    "--restarts",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="With --nproc: how often to go on from the last checkpoint when a process dies.",
+)
 @plugin_option
 def command(
-    recipe: str, overrides: tuple[str, ...], resume: bool, dry_run: bool, out: Path, files: tuple[Path, ...]
+    recipe: str,
+    overrides: tuple[str, ...],
+    resume: bool,
+    dry_run: bool,
+    out: Path,
+    nproc: int | None,
+    restarts: int,
+    files: tuple[Path, ...],
 ) -> None:
     """Train RECIPE: a file, the name of a shipped recipe, a run's folder, or a bundle, which is reproduced.
 
@@ -46,6 +69,7 @@ def command(
       ganforge run my_recipe.yaml -p my_losses.py
       ganforge run my_recipe.yaml --resume
       ganforge run runs/my_recipe/0003 --resume run.epochs=400
+      ganforge run my_recipe.yaml --nproc 8 run.global_batch=16
       ganforge run cyclegan_shapes_0001.ganforge.zip
 
     Ctrl-C finishes the step, saves a checkpoint, and says how to go on.
@@ -56,7 +80,14 @@ def command(
     if is_bundle(Path(recipe)):
         from ganforge.commands.reproduction import reproduce
 
+        if nproc:
+            raise UsageError("a bundle is reproduced by one process: leave out --nproc")
         reproduce(Path(recipe), overrides, resume, dry_run, out, files)
+        return
+    if "RANK" in os.environ and not dry_run:
+        from ganforge.commands.ranks import run_as_rank
+
+        run_as_rank(recipe, overrides, resume, out, files)
         return
     plugins = plugins_with_warnings(files)
     checked = open_recipe(recipe, overrides, plugins.registry)
@@ -65,11 +96,16 @@ def command(
         from ganforge.commands.check import report
 
         report(checked)
-        return
-    train(begin(checked, _to_resume(checked, recipe, out) if resume else None, out, plugins))
+    elif nproc:
+        from ganforge.commands.ranks import launch
+
+        launch(checked, nproc, restarts)
+    else:
+        train(begin(checked, to_resume(checked, recipe, out) if resume else None, out, plugins))
 
 
-def _to_resume(recipe: Recipe, given: str, out: Path) -> RunFolder | None:
+def to_resume(recipe: Recipe, given: str, out: Path) -> RunFolder | None:
+    """The folder of the run to go on with; None to start one."""
     from ganforge.engine.folder import latest_run_folder, open_run_folder
     from ganforge.engine.resuming import check_unchanged
 
@@ -90,25 +126,39 @@ def begin(
     `known` is what the record of a new run begins with.
     """
     from ganforge.engine.folder import new_run_folder
-    from ganforge.engine.run import Run
+    from ganforge.engine.world import ALONE
+
+    place = folder or new_run_folder(out, recipe.name)
+    place.record |= {**(known or {}), **circumstances(recipe, plugins)}
+    return started(recipe, place, folder is not None, plugins, ALONE)
+
+
+def circumstances(recipe: Recipe, plugins: Plugins) -> dict[str, Any]:
+    """What the record says of this process and its code."""
     from ganforge.sharing.bundle.code import code_of
     from ganforge.sharing.process import this_process
 
+    return {"process": this_process(), "code": code_of(recipe, plugins)}
+
+
+def started(recipe: Recipe, place: RunFolder, goes_on: bool, plugins: Plugins, world: World) -> Run | None:
+    """A run in its folder, ready to train; None if there is nothing left to do."""
+    from ganforge.engine.run import Run
+
     distributions = [plugin.distribution for plugin in plugins.found if plugin.version and not plugin.reason]
-    place = folder or new_run_folder(out, recipe.name)
-    place.record |= {**(known or {}), "process": this_process(), "code": code_of(recipe, plugins)}
     try:
-        run = Run(recipe, place, plugins.registry)
+        run = Run(recipe, place, plugins.registry, world=world)
     except BaseException:
         place.discard()
         raise
-    if folder is None or not run.resume(distributions):
+    if not goes_on or not run.resume(distributions):
         run.start(distributions)
     elif run.step >= run.total_steps:
-        click.echo(
-            f"{run.folder} is finished: {run.step} of {run.total_steps} steps; "
-            "to go on, give a larger run.epochs or run.steps"
-        )
+        if world.leads:
+            click.echo(
+                f"{run.folder} is finished: {run.step} of {run.total_steps} steps; "
+                "to go on, give a larger run.epochs or run.steps"
+            )
         return None
     return run
 

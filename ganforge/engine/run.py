@@ -40,6 +40,7 @@ from ganforge.engine.state import split
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
 from ganforge.engine.world import ALONE, PeerLost, World
+from ganforge.engine.world.agreeing import agree_on_data
 from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Diagnosis, Progress
 from ganforge.recipe.model import Recipe
@@ -75,6 +76,7 @@ class Run:
         """Where it computes."""
         world.in_turn(recipe.dataset.prepare)
         samples = recipe.dataset.train()
+        agree_on_data(world, recipe.dataset, len(samples))
         beginning = self._beginning(count_steps(samples, self.division))
         self.settled = settle(recipe.run, self.device, self._flops(beginning), self._levers_before())
         """The levers that make it fast, each true or false."""

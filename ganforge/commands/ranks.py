@@ -1,0 +1,110 @@
+"""`ganforge run` by several processes: launching them, and being one of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ganforge.commands.common import plugins_with_warnings, warn_of
+from ganforge.errors import EnvironmentFault, GanforgeError, UsageError
+
+if TYPE_CHECKING:
+    from ganforge.engine.folder import RunFolder
+    from ganforge.engine.world import World
+    from ganforge.plugins import Plugins
+    from ganforge.recipe.model import Recipe
+
+TIMEOUT_S = 600.0
+
+
+def run_as_rank(recipe: str, overrides: Sequence[str], resume: bool, out: Path, files: Sequence[Path]) -> None:
+    """Train as one of the ranks that torchrun, or whatever sets the same environment, has started."""
+    from ganforge.commands.run import started, train
+    from ganforge.engine.folder import RunFolder
+    from ganforge.engine.world import joined
+    from ganforge.engine.world.agreeing import agree
+    from ganforge.recipe import open_recipe
+
+    checked: Recipe | None = None
+    plugins: Plugins | None = None
+    fault: GanforgeError | None = None
+    try:
+        plugins = plugins_with_warnings(files)
+        checked = open_recipe(recipe, overrides, plugins.registry)
+    except GanforgeError as error:
+        fault = error
+    with joined(checked.run.timeout_s if checked else TIMEOUT_S) as world:
+        _agree_that_it_opens(world, fault)
+        assert checked is not None
+        assert plugins is not None
+        agree(world, _about(checked, plugins))
+        if world.leads:
+            warn_of(checked.warnings)
+        found = world.first_alone(lambda: _place(checked, recipe, resume, out, plugins))
+        told = world.from_first([str(found[0].path), found[0].record, found[1]] if found else None)
+        place = RunFolder(Path(told[0]), told[1], writes=world.leads)
+        train(started(checked, place, told[2], plugins, world))
+
+
+def _agree_that_it_opens(world: World, fault: GanforgeError | None) -> None:
+    """Where a rank could not read the recipe, all end; what all found wrong is told once."""
+    faults = world.gather(str(fault) if fault else None)
+    if not any(faults):
+        return
+    if fault is not None:
+        raise fault.of_all_ranks() if len(set(faults)) == 1 else fault
+    rank = next(rank for rank, told in enumerate(faults) if told)
+    raise UsageError(f"rank {rank} cannot read the recipe: see its own error").of_all_ranks()
+
+
+def _about(recipe: Recipe, plugins: Plugins) -> dict[str, Any]:
+    """What ranks must have in common."""
+    from ganforge.engine.folder import versions
+    from ganforge.sharing.bundle.code import code_of
+
+    code = {name: entry["sha256"] for name, entry in code_of(recipe, plugins).items()}
+    releases = {name: entry.get("version") for name, entry in code_of(recipe, plugins).items()}
+    return {
+        "recipe": recipe.node.plain(),
+        "version of": {**versions([]), **releases, "Python": platform.python_version()},
+        "code of": code,
+    }
+
+
+def _place(recipe: Recipe, given: str, resume: bool, out: Path, plugins: Plugins) -> tuple[RunFolder, bool]:
+    """The run's folder, and whether a run goes on in it: as asked, or because this launch began it before."""
+    from ganforge.commands.run import circumstances, to_resume
+    from ganforge.engine.folder import new_run_folder
+
+    launch = _this_launch()
+    folder = to_resume(recipe, given, out) if resume else _begun_by(launch, recipe, out)
+    place = folder or new_run_folder(out, recipe.name)
+    place.record |= {"launch": launch, **circumstances(recipe, plugins)}
+    return place, folder is not None
+
+
+def _begun_by(launch: str, recipe: Recipe, out: Path) -> RunFolder | None:
+    """The run that this launch began before it restarted its processes."""
+    from ganforge.engine.folder import latest_run_folder
+    from ganforge.engine.resuming import check_unchanged
+
+    folder = latest_run_folder(out, recipe.name)
+    if folder is None or folder.record.get("launch") != launch or folder.record.get("status") == "finished":
+        return None
+    check_unchanged(recipe, folder)
+    return folder
+
+
+def _this_launch() -> str:
+    """What tells this launch from others: the job's id, or the launcher's process."""
+    job = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return job if job != "none" else f"{platform.node()} {os.getppid()} {os.environ.get('MASTER_PORT')}"
+
+
+def launch(recipe: Recipe, nproc: int, restarts: int) -> None:
+    raise EnvironmentFault("not yet")
