@@ -87,6 +87,11 @@ def divide(recipe: Recipe, ranks: int = 1, rank: int = 0, begun: int | None = No
             f"{whose} {shares} share{'s' if shares > 1 else ''}, which cannot be spread over {ranks} ranks: a share's "
             f"replay buffers and random numbers belong together\n  take at most {shares} ranks{cure}"
         )
+    if settings.sync_batch_norm and shares > ranks:
+        raise UsageError(
+            f"run.sync_batch_norm takes statistics over ranks, but {ranks} of them cannot know those of {shares} shares at "
+            f"once\n  take {shares} ranks, or start a new run with fewer"
+        )
     batch = settings.batch_per_device or recipe.loader.batch_size
     if settings.global_batch is None:
         dials = "run.batch_per_device" if settings.batch_per_device else "data.batch_size"

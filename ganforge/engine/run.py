@@ -41,6 +41,7 @@ from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
 from ganforge.engine.world import ALONE, PeerLost, World
 from ganforge.engine.world.agreeing import agree_on_data
+from ganforge.engine.world.norms import synchronise
 from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Diagnosis, Progress
 from ganforge.recipe.model import Recipe
@@ -86,6 +87,9 @@ class Run:
         precision.set_up(recipe.run.deterministic)
         self.loader = Loader(samples, self.division, recipe.loader.workers, recipe.run.seed, precision)
         cast = build_cast(recipe, precision.place)
+        if recipe.run.sync_batch_norm and world.size > 1:
+            for network in cast.networks.values():
+                synchronise(network)
         if self.plan.lazy:
             create_lazy_parameters(recipe, cast, precision)
         self.trainer = Trainer(recipe, cast, precision, beginning, self.levers, self.division, world)

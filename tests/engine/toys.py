@@ -268,6 +268,18 @@ def r1(logits: Tensor, images: Tensor) -> Tensor:
     return gradient.square().sum((1, 2, 3)).mean()
 
 
+def middle(first: Tensor, second: Tensor) -> Tensor:
+    """Halfway: where a penalty looks without drawing anything."""
+    return (first + second) / 2
+
+
+def slope(judge: nn.Module, images: Tensor) -> Tensor:
+    """Differentiates twice within."""
+    leaf = images.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(judge(leaf).sum(), leaf, create_graph=True)
+    return (gradient.flatten(1).norm(2, 1) - 1).square().mean()
+
+
 def undeclared(images: Tensor, latents: Tensor) -> Tensor:
     """Differentiates twice, and does not say so."""
     (gradient,) = torch.autograd.grad(images.sum(), latents, create_graph=True)
@@ -393,6 +405,7 @@ def register_ops(register: Callable[..., None]) -> None:
     register("tally", Tally)
     register("count", Count)
     register("grain", grain)
+    register("middle", middle)
     register("left", left)
     register("keeping", Keeping)
     register("wobble", wobble)
@@ -401,6 +414,7 @@ def register_ops(register: Callable[..., None]) -> None:
 @hookimpl
 def register_losses(register: Callable[..., None]) -> None:
     for loss in (
+        slope,
         undeclared,
         gradient_penalty,
         r1,

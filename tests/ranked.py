@@ -1,0 +1,160 @@
+"""Trainings of several ranks for the tests: this file is also what each rank runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TOYS = ROOT / "tests/engine/toys.py"
+
+DATA = "data: {type: shapes, size_px: 16, count: 23, validation: 2, batch_size: 4}\n"
+RUN = "callbacks: {progress: null, tensorboard: null, panels: null, doctor: null}\n"
+SETTINGS = "steps: 10, device: cpu, precision: fp64, seed: 3, images: [], log_every: 4, checkpoint_every: 100"
+
+CYCLEGAN = (
+    DATA
+    + """
+networks:
+  G_ab: &G {type: toys.translator}
+  G_ba: *G
+  D_a: &D {type: toys.critic}
+  D_b: *D
+ops: {past_a: &P {type: cyclegan.replay_buffer, size: 50}, past_b: *P}
+signals: {fake_b: G_ab(real_a), fake_a: G_ba(real_b), rec_a: G_ba(fake_b), rec_b: G_ab(fake_a)}
+players:
+  generators: {networks: [G_ab, G_ba], optimizer: &adam {type: adam, lr: 1e-2, betas: [0.5, 0.999]}, ema: {decay: 0.9}}
+  discriminators: {networks: [D_a, D_b], optimizer: *adam, clip_norm: 1.0}
+phases:
+  - train: generators
+    losses:
+      adv_ab: {type: lsgan_g, fake: D_b(fake_b)}
+      adv_ba: {type: lsgan_g, fake: D_a(fake_a)}
+      cycle_a: {type: l1, input: rec_a, target: real_a, weight: 10}
+      cycle_b: {type: l1, input: rec_b, target: real_b, weight: 10}
+  - train: discriminators
+    losses:
+      judge_a: {type: lsgan_d, real: D_a(real_a), fake: D_a(past_a(fake_a)), weight: 0.5}
+      judge_b: {type: lsgan_d, real: D_b(real_b), fake: D_b(past_b(fake_b)), weight: 0.5}
+"""
+)
+CRITIC = (
+    DATA
+    + """
+networks: {G: {type: toys.translator}, D: {type: toys.critic}}
+signals: {fake: G(real_a), mixed: "toys.middle(real_b, fake)"}
+players:
+  generator: {networks: [G], optimizer: &adam {type: adam, lr: 1e-2}}
+  discriminator: {networks: [D], optimizer: *adam}
+phases:
+  - train: discriminator
+    losses:
+      judge: {type: classics.wgan_d, real: D(real_b), fake: D(fake)}
+      penalty: {type: classics.gradient_penalty, logits: D(mixed), images: mixed, weight: 10PENALTY}
+  - train: generatorEVERY
+    losses: {adv: {type: classics.wgan_g, fake: D(G(real_a))}}
+"""
+)
+# A bias before a norm has a gradient of nothing but rounding, which Adam would make large.
+NORMED = CYCLEGAN.replace("{type: toys.translator}", "{type: toys.translator, batch_norm: true}").replace(
+    "{type: adam, lr: 1e-2, betas: [0.5, 0.999]}", "{type: sgd, lr: 1e-2}"
+)
+RECIPES = {
+    "cyclegan": CYCLEGAN,
+    "batch_norm": NORMED,
+    "sync_batch_norm": NORMED,
+    "wgan_gp": CRITIC.replace("PENALTY", "").replace("EVERY", ""),
+    "lazy": CRITIC.replace("PENALTY", ", every: 3").replace("EVERY", ""),
+    "every": CRITIC.replace("PENALTY", "").replace("EVERY", "\n    every: 3"),
+    "inside": CRITIC.replace("PENALTY", "")
+    .replace("EVERY", "")
+    .replace(
+        "{type: classics.gradient_penalty, logits: D(mixed), images: mixed",
+        "{type: toys.slope, judge: D, images: mixed",
+    ),
+}
+"""Each takes 10 steps of 4 samples; its buffers are never full, so it does not matter how many there are."""
+
+
+def recipe(name: str, settings: str = "") -> str:
+    """A recipe's text; `settings` are more of `run:`."""
+    more = f", {settings}" if settings else ""
+    return f"{RECIPES[name]}{RUN}run: {{{SETTINGS}{more}}}\n"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def environment(rank: int, size: int, port: int) -> dict[str, str]:
+    """What torchrun would set."""
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_PORT": port}
+    named = {name: str(value) for name, value in told.items()}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", **named}
+
+
+def start(size: int, command: Sequence[str | Path], **options: object) -> list[subprocess.Popen[str]]:
+    """So many ranks of one command."""
+    port = free_port()
+    return [
+        subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            env=environment(rank, size, port),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,  # type: ignore[call-overload]
+        )
+        for rank in range(size)
+    ]
+
+
+def train_on_ranks(size: int, jobs: Mapping[str, str], folder: Path) -> None:
+    """Train recipes, by name, on so many ranks; the weights of each go into `<name>.safetensors`."""
+    folder.mkdir()
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    ranks = start(size, [Path(__file__), folder])
+    ended = [(*rank.communicate(timeout=120), rank.returncode) for rank in ranks]
+    assert [code for _, _, code in ended] == [0] * size, ended
+
+
+def train(jobs: Mapping[str, str], folder: Path) -> None:
+    """The same in this process, which may be one of several ranks."""
+    import torch
+    from safetensors.torch import save_file
+
+    from ganforge.engine.folder import RunFolder
+    from ganforge.engine.run import Run
+    from ganforge.engine.world import joined
+    from ganforge.errors import Source
+    from ganforge.plugins import load_plugins
+    from ganforge.recipe.nodes import parse
+    from ganforge.recipe.reading import read_recipe
+
+    torch.set_num_threads(1)
+    registry = load_plugins([TOYS]).registry
+    with joined(60) as world:
+        for name, text in jobs.items():
+            place = RunFolder(folder / name, writes=world.leads)
+            if world.leads:
+                place.path.mkdir()
+            run = Run(read_recipe(parse(Source(name, text)), registry, name), place, registry, world=world)
+            run.start()
+            run.train()
+            if world.leads:
+                averages = {f"ema.{n}": net for n, net in run.trainer.averages().items()}
+                modules = {**run.trainer.cast.networks, **averages}
+                weights = {f"{n}.{key}": t for n, module in modules.items() for key, t in module.state_dict().items()}
+                save_file(weights, folder / f"{name}.safetensors")
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    train(json.loads((place / "jobs.json").read_text()), place)
