@@ -83,7 +83,8 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 well, 2 recipe or usage, 3 environment, 4 training failed, 128 + a signal."""
+    """Run the command line and exit: 0 well, 2 recipe or usage, 3 environment, 4 training failed, 75 another rank
+    was lost, 128 + a signal."""
     warnings.showwarning = _show_warning
     try:
         code: Any = cli.main(arguments, prog_name="ganforge", standalone_mode=False)

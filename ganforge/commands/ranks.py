@@ -104,7 +104,3 @@ def _this_launch() -> str:
     """What tells this launch from others: the job's id, or the launcher's process."""
     job = os.environ.get("TORCHELASTIC_RUN_ID", "none")
     return job if job != "none" else f"{platform.node()} {os.getppid()} {os.environ.get('MASTER_PORT')}"
-
-
-def launch(recipe: Recipe, nproc: int, restarts: int) -> None:
-    raise EnvironmentFault("not yet")

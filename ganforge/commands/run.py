@@ -97,9 +97,13 @@ def command(
 
         report(checked)
     elif nproc:
-        from ganforge.commands.ranks import launch
+        from ganforge.commands.launching import launch
+        from ganforge.engine.division import divide
 
-        launch(checked, nproc, restarts)
+        divide(checked, nproc)
+        resuming = ["--resume"] if resume else []
+        plain = [option for file in files for option in ("-p", str(file))]
+        launch(["run", recipe, *overrides, *resuming, "--out", str(out), *plain], nproc, restarts)
     else:
         train(begin(checked, to_resume(checked, recipe, out) if resume else None, out, plugins))
 

@@ -29,6 +29,7 @@ FAILURE = "ganforge/failure"
 class PeerLost(EnvironmentFault):
     """Another rank is gone, or cannot be reached: this one can only end, and go on from the last checkpoint."""
 
+    exit_code = 75
     everywhere = True
 
     def __init__(self, message: str, traceback: str = "") -> None:
