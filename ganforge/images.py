@@ -60,6 +60,18 @@ def read_image(path: Path, channels: int = 3) -> Tensor:
     return _read(path, channels, exact=False)
 
 
+def decode_image(data: bytes, channels: int = 3) -> Tensor:
+    """The picture of a file's bytes, as `read_image`.
+
+    Raises:
+        ValueError: what is wrong with them.
+    """
+    try:
+        return _decode(data, channels, exact=False)
+    except Exception as error:
+        raise ValueError(_reason(error)) from error
+
+
 def read_exact(path: Path, channels: int = 3) -> Tensor:
     """The same, but uint16 where the file has 16 bits a channel: PNG, and grey TIFF.
 

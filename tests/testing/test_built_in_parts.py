@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from sharded import pack_small
 
 from ganforge.plugins import load_plugins
 from ganforge.registry import Registry
@@ -26,6 +27,8 @@ DATASETS: dict[str, dict[str, Any]] = {
     "image_folder": {"crop_px": 32},
     "unpaired_folders": {"load_px": 36, "crop_px": 32},
     "paired_folders": {"load_px": 36, "crop_px": 32},
+    "unpaired_shards": {"load_px": 36, "crop_px": 32},
+    "paired_shards": {"load_px": 36, "crop_px": 32},
 }
 
 
@@ -54,8 +57,12 @@ def test_ops(name: str, registry: Registry) -> None:
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_datasets(
-    name: str, registry: Registry, picture_folders: Path, pair_folders: Path, class_folders: Path
+    name: str, registry: Registry, picture_folders: Path, pair_folders: Path, class_folders: Path, tmp_path: Path
 ) -> None:
-    roots = {"unpaired_folders": picture_folders, "paired_folders": pair_folders}
-    root = {} if name == "shapes" else {"root": str(roots.get(name, class_folders))}
-    check_dataset(registry.find("datasets", name).factory, **DATASETS[name], **root)  # type: ignore[arg-type]
+    roots = {"unpaired": picture_folders, "paired": pair_folders}
+    root = roots.get(name.partition("_")[0], class_folders)
+    if name.endswith("_shards"):
+        pack_small(root, tmp_path / "packed")
+        root = tmp_path / "packed"
+    where = {} if name == "shapes" else {"root": str(root)}
+    check_dataset(registry.find("datasets", name).factory, **DATASETS[name], **where)  # type: ignore[arg-type]

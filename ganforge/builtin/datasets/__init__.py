@@ -4,6 +4,15 @@ from ganforge.builtin.datasets.classes import ClassFolders
 from ganforge.builtin.datasets.folders import ImageFolder
 from ganforge.builtin.datasets.paired import PairedFolders
 from ganforge.builtin.datasets.shapes import Shapes
+from ganforge.builtin.datasets.shards import PairedShards, UnpairedShards
 from ganforge.builtin.datasets.unpaired import UnpairedFolders
 
-__all__ = ["ClassFolders", "ImageFolder", "PairedFolders", "Shapes", "UnpairedFolders"]
+__all__ = [
+    "ClassFolders",
+    "ImageFolder",
+    "PairedFolders",
+    "PairedShards",
+    "Shapes",
+    "UnpairedFolders",
+    "UnpairedShards",
+]

@@ -22,7 +22,7 @@ from ganforge.errors import EnvironmentFault
 TIMEOUT_S = 30.0
 PAUSES_S = (1.0, 2.0)  # between attempts that brought nothing; then it gives up
 _CHUNK = 1 << 20
-_NETWORK_FAULTS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
+NETWORK_FAULTS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
 
 def fetch(name: str, folder: Path) -> None:
@@ -66,7 +66,7 @@ def _download(wanted: Archive, part: Path) -> None:
             try:
                 _append(wanted, part, show)
                 reason = "the connection broke off"
-            except _NETWORK_FAULTS as error:
+            except NETWORK_FAULTS as error:
                 reason = str(error).removeprefix("<urlopen error ").removesuffix(">")
                 if isinstance(error, urllib.error.HTTPError) and error.code < 500:
                     raise _unreachable(wanted, part, reason) from error

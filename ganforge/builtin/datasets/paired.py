@@ -88,11 +88,11 @@ class PairedFolders(Dataset):
         return [path for split in splits for path in self._sheets(split)]
 
     def train(self) -> Samples:
-        return _Training(self._pairs("train", self.framing.load_px, self.cache), self.channels[0], self.framing)
+        return Training(self._pairs("train", self.framing.load_px, self.cache), self.channels[0], self.framing)
 
     def validation(self) -> Samples | None:
         split = self._validation_split()
-        return _Validation(self._pairs(split, self.framing.crop_px, self.cache), self.channels[0]) if split else None
+        return Validation(self._pairs(split, self.framing.crop_px, self.cache), self.channels[0]) if split else None
 
     def _validation_split(self) -> str | None:
         suffix = "" if self.layout == "side_by_side" else "A"
@@ -146,18 +146,24 @@ def _read_two(pair: tuple[Path, Path], channels: tuple[int, int], size_px: int) 
 
 
 def _read_halves(path: Path, channels: tuple[int, int], size_px: int, left: str) -> Tensor:
-    whole = images.read_image(path)
+    return halves(images.read_image(path), channels, size_px, left)
+
+
+def halves(whole: Tensor, channels: Sequence[int], size_px: int, left: str) -> Tensor:
+    """uint8 `[channels_a + channels_b, size_px, size_px]` of a side-by-side picture; `left` is `a` or `b`."""
     half_px = whole.shape[2] // 2
-    halves = [whole[:, :, :half_px], whole[:, :, half_px:]]
+    both = [whole[:, :, :half_px], whole[:, :, half_px:]]
     if left == "b":
-        halves.reverse()
-    squares = (images.resize(half, size_px, size_px) for half in halves)
+        both.reverse()
+    squares = (images.resize(half, size_px, size_px) for half in both)
     return torch.cat(
         [images.to_grey(square) if count == 1 else square for square, count in zip(squares, channels, strict=True)]
     )
 
 
-class _Training(Samples):
+class Training(Samples):
+    """Pairs, each a picture `[channels_a + channels_b, load_px, load_px]`, framed as one."""
+
     def __init__(self, pairs: Pictures, channels_a: int, framing: Framing) -> None:
         self.pairs, self.channels_a, self.framing = pairs, channels_a, framing
         self.in_workers = in_workers(pairs)
@@ -172,7 +178,9 @@ class _Training(Samples):
         return _fields(self.framing.batch(self.pairs, indices, rngs), self.channels_a)
 
 
-class _Validation(Samples):
+class Validation(Samples):
+    """Pairs as they are."""
+
     def __init__(self, pairs: Pictures, channels_a: int) -> None:
         self.pairs, self.channels_a = pairs, channels_a
 

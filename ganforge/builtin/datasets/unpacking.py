@@ -33,7 +33,7 @@ def unpack(file: Path, wanted: Archive, folder: Path) -> None:
         if folder.exists():
             folder.rmdir()  # empty, and Windows renames onto no folder
         (staged / wanted.top).rename(folder)
-    _flush_folder(folder.parent)
+    flush_folder(folder.parent)
 
 
 def _extract(file: Path, staged: Path) -> None:
@@ -60,10 +60,10 @@ def _flush(folder: Path) -> None:
         for name in files:
             with Path(parent, name).open("rb+") as file:
                 os.fsync(file.fileno())
-        _flush_folder(Path(parent))
+        flush_folder(Path(parent))
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     if os.name == "nt":  # has no handles of folders
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -82,7 +82,7 @@ class UnpairedFolders(Dataset):
         if "test" not in self._splits():
             return None
         a, b = (self._pictures("test", domain, self.framing.crop_px) for domain in "AB")
-        return _Validation(a, b)
+        return Validation(a, b)
 
     def _splits(self) -> list[str]:
         has_test = any((self.root / f"test{domain}").exists() for domain in "AB")
@@ -119,7 +119,9 @@ class _Training(Samples):
         }
 
 
-class _Validation(Samples):
+class Validation(Samples):
+    """Pictures of the same number; the shorter domain starts over."""
+
     def __init__(self, a: Pictures, b: Pictures) -> None:
         self.a, self.b = a, b
 

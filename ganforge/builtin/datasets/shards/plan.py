@@ -1,0 +1,138 @@
+"""What will be packed into which shard: a function of the files' names, sizes and times, and of a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganforge import EnvironmentFault, UsageError
+from ganforge.builtin.datasets.folders import existing_images
+from ganforge.builtin.datasets.paired import pairs_of_names
+from ganforge.builtin.datasets.shards.index import LAYOUTS, SPLITS, VERSION, Layout, shard_name
+from ganforge.builtin.datasets.shards.tars import room, size_of_tar
+
+
+@dataclass(frozen=True)
+class Item:
+    """A sample: its files, in the order of its pictures, with their sizes and times of change in ns."""
+
+    files: tuple[Path, ...]
+    sizes: tuple[int, ...]
+    times: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A shard to be: the samples of a split from number `first` on."""
+
+    name: str
+    split: str
+    first: int
+    items: Sequence[Item]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Of its files."""
+        return [size for item in self.items for size in item.sizes]
+
+    @property
+    def bytes(self) -> int:
+        """Of the shard."""
+        return size_of_tar(self.sizes)
+
+    def fingerprint(self, root: Path) -> str:
+        """Equal where the shard would be equal: a SHA-256 over all that it is made of but the files' contents."""
+        files = [
+            (file.relative_to(root).as_posix(), size, time)
+            for item in self.items
+            for file, size, time in zip(item.files, item.sizes, item.times, strict=True)
+        ]
+        return hashlib.sha256(json.dumps([VERSION, self.name, self.first, files]).encode()).hexdigest()
+
+
+def find_layout(root: Path, layout: str | None) -> Layout:
+    """The layout that was asked for, or the one that the folders' names tell.
+
+    Raises:
+        UsageError: they tell none, or two.
+    """
+    if not root.is_dir():
+        raise UsageError(f"there is no folder {root}")
+    if layout is not None:
+        return next(known for known in LAYOUTS if known == layout)
+    sheets, domains = ((root / name).is_dir() for name in ("train", "trainA"))
+    if sheets == domains:
+        found = "both train and trainA" if sheets else "neither train nor trainA"
+        raise UsageError(
+            f"{root} has {found}: a pack is made of trainA and trainB, or of train with pairs side by side\n"
+            "  name the folder that has one of them" + (", or say which with --layout" if sheets else "")
+        )
+    return "side_by_side" if sheets else "unpaired"
+
+
+def plan(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[Draft]:
+    """All shards of a pack, each as large as `shard_bytes` lets it be, and of one sample at least.
+
+    Training samples are shuffled by a hash of their names: one file more or less leaves the order of the others, so an
+    interrupted pack whose broken file was taken out goes on. Held-out ones keep the folders' order.
+
+    Raises:
+        EnvironmentFault: a folder is missing or empty, a pair incomplete, a file cannot be read.
+    """
+    drafts: list[Draft] = []
+    for split, groups in _splits(root, layout).items():
+        items = [_item(files) for files in groups]
+        if split.startswith("train"):
+            items.sort(key=lambda item: _draw(item.files[0].relative_to(root).as_posix(), seed))
+        first = 0
+        for number, chunk in enumerate(_chunks(items, shard_bytes)):
+            drafts.append(Draft(shard_name(split, number), split, first, chunk))
+            first += len(chunk)
+    return drafts
+
+
+def _splits(root: Path, layout: Layout) -> dict[str, list[tuple[Path, ...]]]:
+    """The files of each sample, by split; a split that is no training split may be missing."""
+    found: dict[str, list[tuple[Path, ...]]] = {}
+    names = SPLITS[layout]
+    if layout == "two_folders":
+        for split in names:
+            if split == "train" or any((root / f"{split}{domain}").exists() for domain in "AB"):
+                found[split] = list(pairs_of_names(root / f"{split}A", root / f"{split}B"))
+        return found
+    has_test = any((root / f"test{domain}").exists() for domain in "AB")
+    for split in names:
+        wanted = has_test if layout == "unpaired" else (root / split).exists()
+        if split.startswith("train") or wanted:
+            found[split] = [(path,) for path in existing_images(root / split, f"the pictures of {split}")]
+    return found
+
+
+def _item(files: tuple[Path, ...]) -> Item:
+    try:
+        known = [os.stat(file) for file in files]
+    except OSError as error:
+        raise EnvironmentFault(f"{error.filename}: {error.strerror}") from error
+    return Item(files, tuple(status.st_size for status in known), tuple(status.st_mtime_ns for status in known))
+
+
+def _draw(name: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).digest()
+
+
+def _chunks(items: Sequence[Item], shard_bytes: int) -> Iterator[list[Item]]:
+    chunk: list[Item] = []
+    size = empty = size_of_tar([])
+    for item in items:
+        more = sum(room(size) + len(f"{size},") for size in item.sizes)  # and its place in the list of sizes
+        if chunk and size + more > shard_bytes:
+            yield chunk
+            chunk, size = [], empty
+        chunk.append(item)
+        size += more
+    if chunk:
+        yield chunk

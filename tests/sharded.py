@@ -1,0 +1,77 @@
+"""Small packs of shards, and a host that serves them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from ganforge.builtin.datasets.shards.index import Index
+from ganforge.builtin.datasets.shards.packing import pack
+from ganforge.builtin.datasets.shards.plan import find_layout, plan
+
+SHARD_BYTES = 20_480
+
+
+def pack_small(root: Path, out: Path, layout: str | None = None, seed: int = 0, force: bool = False) -> Index:
+    """A pack of shards of a few samples each."""
+    found = find_layout(root, layout)
+    return pack(root, plan(root, found, seed, SHARD_BYTES), found, seed, out, force, lambda _: None)
+
+
+class Host:
+    """What a server was asked for, and how it misbehaves."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[str] = []
+        self.ranges: list[str] = []
+        self.statuses: list[int] = []  # of the next requests, in place of an answer
+        self.breaks_after: list[int] = []  # bytes of the next requests' bodies
+
+    @property
+    def shards(self) -> list[str]:
+        """The shards that were asked for."""
+        return [name for name in self.asked if name.endswith(".tar")]
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Host]:
+    """A host of the files of a folder."""
+    host = Host()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            host.asked.append(self.path.rpartition("/")[2])
+            if host.statuses:
+                self.send_error(host.statuses.pop(0))
+                return
+            file = folder / self.path.lstrip("/")
+            if not file.is_file():
+                self.send_error(404)
+                return
+            body = file.read_bytes()
+            asked = self.headers["Range"]
+            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+            host.ranges += [asked] if asked else []
+            self.send_response(206 if asked else 200)
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
+            end = start + host.breaks_after.pop(0) if host.breaks_after else len(body)
+            self.wfile.write(body[start:end])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    host.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield host
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
