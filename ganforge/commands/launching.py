@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -65,12 +66,17 @@ def _attempt(arguments: Sequence[str], nproc: int, job: str) -> Mapping[int, int
     try:
         elastic_launch(config, sys.executable)("-m", "ganforge", *arguments)
     except ChildFailedError as failed:
-        first = failed.get_first_failure()[0]
         codes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
-        return {first: codes[first], **codes}
+        return dict(sorted(codes.items(), key=_blame))
     except SignalException as asked:
         sys.exit(128 + asked.sigval)
     return {}
+
+
+def _blame(failed: tuple[int, int]) -> tuple[bool, bool]:
+    """A rank that was killed comes before those that missed it, and those that the launcher then stopped last."""
+    _, code = failed
+    return code == -signal.SIGTERM, code > 0
 
 
 def _exit_code(code: int) -> int:

@@ -85,6 +85,7 @@ def command(
         reproduce(Path(recipe), overrides, resume, dry_run, out, files)
         return
     if "RANK" in os.environ and not dry_run:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # broken connections are told in our own words
         from ganforge.commands.ranks import run_as_rank
 
         run_as_rank(recipe, overrides, resume, out, files)

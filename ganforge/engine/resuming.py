@@ -29,6 +29,10 @@ FREE = (
     "run.channels_last",
     "run.fused",
     "run.recompute",
+    "run.overlap",
+    "run.timeout_s",
+    "run.shares",  # the engine compares it itself
+    "run.shard",
     "data.workers",
     "data.cache",
     "data.root",

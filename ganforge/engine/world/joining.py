@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -13,11 +14,14 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from ganforge.engine.world.world import ALONE, World
+from ganforge.engine.world.world import ALONE, PeerLost, World
 from ganforge.errors import EnvironmentFault
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PARENT_S = 1.0
+GRACE_S = 300.0
+LAST_S = 1.0
+"""So much later ends a rank that lost another one: then a launcher sees which was the first."""
 
 
 def launched() -> bool:
@@ -46,7 +50,9 @@ def joined(timeout_s: float) -> Iterator[World]:
     timeout = timedelta(seconds=timeout_s)
     _follow_parent()
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=timeout)
+        store = _meet(rank, size, timeout)
+        backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise EnvironmentFault(
@@ -57,12 +63,47 @@ def joined(timeout_s: float) -> Iterator[World]:
     world = World(rank, size, local, local_size, timeout)
     try:
         yield world
-    except BaseException as error:
+    except PeerLost:
+        time.sleep(LAST_S)
+        raise
+    except (Exception, KeyboardInterrupt) as error:
         world.tell_failure(error)
         raise
     finally:
         with suppress(Exception):
             dist.destroy_process_group()
+
+
+def _meet(rank: int, size: int, timeout: timedelta) -> dist.Store:
+    """The store through which ranks find each other, under a name of their own.
+
+    A launcher's store outlives the ranks that it restarts: without a name, those who come back would find the addresses
+    of the dead. So each rank says hello with a word that nobody has said before, and rank 0 answers it with the name.
+    """
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    hosts = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    store = dist.TCPStore(address, port, is_master=hosts, timeout=timeout, wait_for_workers=False)
+    if rank:
+        word = uuid.uuid4().hex
+        store.set(f"ganforge/hello/{rank}", word)
+        store.wait([f"ganforge/welcome/{word}"], timeout)
+        name = store.get(f"ganforge/welcome/{word}").decode()
+        store.add(f"ganforge/met/{name}", 1)
+        return dist.PrefixStore(name, store)
+    name = uuid.uuid4().hex
+    welcomed: dict[int, bytes] = {}
+    end = time.monotonic() + timeout.total_seconds()
+    while store.add(f"ganforge/met/{name}", 0) < size - 1:
+        for other in range(1, size):
+            key = f"ganforge/hello/{other}"
+            if store.check([key]) and welcomed.get(other) != (word := store.get(key)):
+                store.set(f"ganforge/welcome/{word.decode()}", name)
+                welcomed[other] = word
+        if time.monotonic() > end:
+            missing = sorted(set(range(1, size)) - welcomed.keys())
+            raise RuntimeError(f"rank {missing[0] if missing else 0} did not come within {timeout}")
+        time.sleep(0.02)
+    return dist.PrefixStore(name, store)
 
 
 def _follow_parent() -> None:
@@ -75,5 +116,7 @@ def _follow_parent() -> None:
         while os.getppid() == parent:
             time.sleep(PARENT_S)
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_S)  # a rank that waits for another one hears no signal
+        os._exit(128 + signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

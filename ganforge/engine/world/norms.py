@@ -27,13 +27,16 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(_context: Any, *gradients: Tensor) -> Tensor:
-        return _Sum.apply(gradients[0])  # type: ignore[no-any-return]
+        return _Sum.apply(gradients[0])
 
 
 class SyncBatchNorm(nn.Module):
     """A batch norm's arithmetic over the samples of all ranks; its weights and running statistics stay its own."""
 
     couples_samples = True
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
 
     def __init__(self, norm: _BatchNorm) -> None:
         super().__init__()
@@ -75,10 +78,10 @@ class SyncBatchNorm(nn.Module):
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor, count: float) -> None:
-        if self.running_mean is None or self.running_var is None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
-        self.num_batches_tracked.add_(1)  # type: ignore[operator, union-attr]
-        pace = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)  # type: ignore[arg-type]
+        self.num_batches_tracked += 1
+        pace = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), pace)
         unbiased = variance * (count / max(1.0, count - 1))
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), pace)

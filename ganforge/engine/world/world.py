@@ -69,10 +69,10 @@ class World:
             raise self._lost(error) from error
 
     def _lost(self, error: Exception) -> PeerLost:
-        if failure := self._failure():
+        late = "timed out" in str(error).lower()
+        if not late and (failure := self._failure()):
             told = f"rank {failure['rank']} on {failure['host']} failed: {failure['message']}"
             return PeerLost(told, failure["traceback"])
-        late = "timed out" in str(error).lower()
         why = f"no rank was heard for {self.timeout}" if late else "a rank is gone without a word: killed, or its host"
         detail = next(iter(str(error).strip().splitlines()), "")
         return PeerLost(f"{why}\n  {detail}\n  go on from the last checkpoint with --resume")
@@ -81,7 +81,7 @@ class World:
         try:
             store = dist.distributed_c10d._get_default_store()
             store.set_timeout(timedelta(seconds=1))
-            return json.loads(store.get(FAILURE))
+            return json.loads(store.get(FAILURE)) if store.check([FAILURE]) else None
         except Exception:  # the host that keeps it may be the one that is lost
             return None
 
