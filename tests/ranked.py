@@ -64,6 +64,8 @@ phases:
 NORMED = CYCLEGAN.replace("{type: toys.translator}", "{type: toys.translator, batch_norm: true}").replace(
     "{type: adam, lr: 1e-2, betas: [0.5, 0.999]}", "{type: sgd, lr: 1e-2}"
 )
+REMEMBERING = NORMED.replace("size: 50", "size: 3").replace("D_a(real_a)", "D_a(grain(real_a))")
+"""Draws random numbers, shows earlier fakes, keeps running statistics: all that belongs to shares."""
 RECIPES = {
     "cyclegan": CYCLEGAN,
     "batch_norm": NORMED,
@@ -84,7 +86,7 @@ RECIPES = {
 def recipe(name: str, settings: str = "") -> str:
     """A recipe's text; `settings` are more of `run:`."""
     more = f", {settings}" if settings else ""
-    return f"{RECIPES[name]}{RUN}run: {{{SETTINGS}{more}}}\n"
+    return f"{RECIPES.get(name, REMEMBERING)}{RUN}run: {{{SETTINGS}{more}}}\n"
 
 
 def free_port() -> int:
@@ -118,7 +120,7 @@ def start(size: int, command: Sequence[str | Path], **options: object) -> list[s
 
 def train_on_ranks(size: int, jobs: Mapping[str, str], folder: Path) -> None:
     """Train recipes, by name, on so many ranks; the weights of each go into `<name>.safetensors`."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "jobs.json").write_text(json.dumps(jobs))
     ranks = start(size, [Path(__file__), folder])
     ended = [(*rank.communicate(timeout=120), rank.returncode) for rank in ranks]
@@ -130,7 +132,7 @@ def train(jobs: Mapping[str, str], folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from ganforge.engine.folder import RunFolder
+    from ganforge.engine.folder import RunFolder, open_run_folder
     from ganforge.engine.run import Run
     from ganforge.engine.world import joined
     from ganforge.errors import Source
@@ -142,17 +144,20 @@ def train(jobs: Mapping[str, str], folder: Path) -> None:
     registry = load_plugins([TOYS]).registry
     with joined(60) as world:
         for name, text in jobs.items():
-            place = RunFolder(folder / name, writes=world.leads)
-            if world.leads:
-                place.path.mkdir()
+            begun = (folder / name / "run.json").exists()
+            record = open_run_folder(folder / name).record if begun else {}
+            place = RunFolder(folder / name, record, writes=world.leads)
+            world.first_alone(lambda: place.path.mkdir(exist_ok=True))  # noqa: B023 - called at once
             run = Run(read_recipe(parse(Source(name, text)), registry, name), place, registry, world=world)
-            run.start()
+            if not begun or not run.resume():
+                run.start()
             run.train()
-            if world.leads:
+            with run.trainer.whole():
                 averages = {f"ema.{n}": net for n, net in run.trainer.averages().items()}
                 modules = {**run.trainer.cast.networks, **averages}
                 weights = {f"{n}.{key}": t for n, module in modules.items() for key, t in module.state_dict().items()}
-                save_file(weights, folder / f"{name}.safetensors")
+                if world.leads:
+                    save_file(weights, folder / f"{name}.safetensors")
 
 
 if __name__ == "__main__":

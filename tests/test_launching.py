@@ -164,6 +164,35 @@ def test_ranks_with_other_data_are_told_by_name(tmp_path: Path, picture_folders:
     assert not list(tmp_path.glob("cyclegan_horse2zebra/*"))
 
 
+TROUBLE = "phases.0.losses.adv_ab={type: toys.trouble, input: fake_b, kind: KIND}"
+
+
+def test_a_bad_loss_of_one_rank_ends_all_of_them(tmp_path: Path) -> None:
+    command = ganforge_run("--out", tmp_path, TROUBLE.replace("KIND", "nan"))
+    (first, told), (second, silent) = ended(*two_ranks(command, command))
+    assert (first, second) == (4, 4)
+    assert "error: rank 1: step 0: the loss 'adv_ab' of player 'generators' is nan" in told
+    assert "error" not in silent
+
+
+def test_an_error_of_one_rank_is_told_and_kept(tmp_path: Path) -> None:
+    command = ganforge_run("--out", tmp_path, TROUBLE.replace("KIND", "error"))
+    (first, told), (second, own) = ended(*two_ranks(command, command))
+    assert (first, second) == (75, 4)
+    assert "ZeroDivisionError: by design" in own
+    assert "rank 1 on" in told
+    assert "Traceback" not in told + own
+    record = json.loads((folder_of(tmp_path) / "run.json").read_text())
+    assert "ZeroDivisionError: by design" in record["error"]
+    assert 'raise ZeroDivisionError("by design")' in record["traceback"]
+
+
+def test_a_bad_loss_of_one_rank_is_skipped_by_all(tmp_path: Path) -> None:
+    settings = [TROUBLE.replace("KIND", "nan"), "run.on_bad_loss=skip", "run.steps=4"]
+    command = ganforge_run("--out", tmp_path, *settings)
+    assert [code for code, _ in ended(*two_ranks(command, command))] == [0, 0]
+
+
 def test_more_ranks_than_shares_are_refused(tmp_path: Path) -> None:
     told = subprocess.run(
         ganforge_run("--out", tmp_path, "--nproc", 3, "run.shares=2"), capture_output=True, text=True, check=False

@@ -55,3 +55,21 @@ def test_ranks_equal_one_rank(name: str, size: int, weights: Callable[[int, str]
 
 def test_the_trainings_do_something(weights: Callable[[int, str], Weights]) -> None:
     assert not torch.equal(weights(1, "wgan_gp")["G.first.weight"], weights(1, "every")["G.first.weight"])
+
+
+def test_a_run_goes_on_with_fewer_ranks_and_ends_alike(tmp_path: Path) -> None:
+    whole, first = (ranked.recipe("remembering", f"global_batch: 4, steps: {n}") for n in (10, 6))
+    whole, first = (text.replace("steps: 10, ", "", 1) for text in (whole, first))
+    ranked.train_on_ranks(2, {"whole": whole, "parts": first}, tmp_path)
+    # Two shares, with their buffers, random numbers and statistics, on one rank.
+    ranked.train({"parts": whole}, tmp_path)
+    one, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "parts"))
+    assert max(float((one[key] - other[key]).double().abs().max()) for key in one) < 1e-12
+    last = tmp_path / "{}/checkpoints/step_0000010/training.safetensors"
+    ours, theirs = (load_file(str(last).format(name)) for name in ("whole", "parts"))
+    assert ours.keys() == theirs.keys()
+    kept = [key for key in ours if key.endswith("past_a.images")]
+    assert len(kept) == 2
+    assert all(torch.allclose(ours[key], theirs[key], atol=1e-12) for key in kept)
+    assert not torch.equal(ours[kept[0]], ours[kept[1]])
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours if "random" in key)

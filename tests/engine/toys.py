@@ -325,6 +325,16 @@ def number(input: Tensor) -> float:
     return 1.0
 
 
+def trouble(input: Tensor, kind: str) -> Tensor:
+    """On rank 1 not a number, or an error."""
+    if os.environ.get("RANK") == "1":
+        input.sum().item()  # nothing that a dry run could see
+        if kind == "error":
+            raise ZeroDivisionError("by design")
+        return input.mean() * torch.nan
+    return input.mean()
+
+
 def refusing(input: Tensor) -> Tensor:
     raise ZeroDivisionError("by design")
 
@@ -426,7 +436,7 @@ def register_losses(register: Callable[..., None]) -> None:
         detached,
     ):
         register(loss.__name__, loss)
-    for loss in (no_scalar, number, refusing, bad_at):
+    for loss in (no_scalar, number, refusing, bad_at, trouble):
         register(loss.__name__, loss)
 
 
