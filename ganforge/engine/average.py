@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from ganforge.engine.sharding import part
+
 
 class Average:
     """A copy of a network whose weights and buffers follow it slowly: `a <- decay * a + (1 - decay) * w`.
@@ -16,8 +18,9 @@ class Average:
     and it copies whole numbers (the batches that a norm has seen) instead of truncating their average.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.module = copy.deepcopy(network).requires_grad_(False)
+    def __init__(self, network: nn.Module, decay: float, module: nn.Module | None = None) -> None:
+        """`module` is the copy, where the network cannot be copied."""
+        self.module = module or copy.deepcopy(network).requires_grad_(False)
         self.decay, self.updates = decay, 0
 
     @torch.no_grad()
@@ -33,5 +36,5 @@ class Average:
         self.updates += 1
 
     def _pairs(self, network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from zip(self.module.parameters(), network.parameters(), strict=True)
+        yield from zip(self.module.parameters(), map(part, network.parameters()), strict=True)
         yield from zip(self.module.buffers(), network.buffers(), strict=True)

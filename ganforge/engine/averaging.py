@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ganforge.engine.scene import Turn
+from ganforge.engine.sharding import is_part, part
 from ganforge.engine.world import World
 from ganforge.errors import TrainingFailed
 
@@ -21,14 +22,17 @@ BUCKET_BYTES = 32 * 2**20
 
 
 class Bucket:
-    """Gradients of some parameters of one type, one after the other in memory; then, perhaps, one number more."""
+    """Gradients of some parameters of one type, one after the other in memory; then, perhaps, one number more.
 
-    def __init__(self, parameters: Sequence[nn.Parameter], more: bool) -> None:
+    It is of that type, and on that device, as the first parameter is, or else the tensor `like`.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], more: bool, like: Tensor) -> None:
         self.parameters = parameters
         sizes = [parameter.numel() for parameter in parameters]
-        first = parameters[0]
+        first = parameters[0] if parameters else like
         self.flat = torch.zeros(sum(sizes) + more, dtype=first.dtype, device=first.device)
-        pieces = self.flat.split([*sizes, more] if more else sizes)
+        pieces = self.flat.split([*sizes, 1] if more else sizes)
         self.views = [piece.view_as(p) for piece, p in zip(pieces, parameters, strict=False)]
         self.missing = len(parameters)
         self.work: Any = None
@@ -53,23 +57,27 @@ class Bucket:
             if parameter.grad is None:
                 parameter.grad = torch.empty_like(parameter)
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        torch._foreach_copy_(gradients, self.views)
+        if gradients:
+            torch._foreach_copy_(gradients, self.views)
 
 
 class Averaging:
     """The gradients of one player, which become the same on all ranks.
 
-    Losses were scaled so that the sum over the ranks is the mean.
+    Losses were scaled so that the sum over the ranks is the mean. Of parameters in parts the backward pass itself sums
+    the gradients.
     """
 
     def __init__(self, player: str, parameters: Sequence[nn.Parameter], world: World, overlap: bool) -> None:
-        self.player, self.parameters, self.world = player, parameters, world
+        self.player, self.world = player, world
+        self.parameters = [parameter for parameter in parameters if not is_part(parameter)]
+        self.like = part(parameters[0].detach()) if parameters else torch.empty(0)
         self.layouts: dict[Turn, list[Bucket]] = {}
         """The buckets of each kind of phase: of the parameters that get gradients in it."""
         self.armed: list[Bucket] = []
         self.places: dict[nn.Parameter, Bucket] = {}
         if overlap and world.size > 1:
-            for parameter in parameters:
+            for parameter in self.parameters:
                 parameter.register_post_accumulate_grad_hook(self._ready)
 
     def arm(self, turn: Turn) -> None:
@@ -130,4 +138,5 @@ class Averaging:
                 size = 0
             groups[-1].append(parameter)
             size += parameter.nbytes
-        return [Bucket(group, more=group is groups[-1]) for group in groups]
+        groups = groups or [[]]  # the number of bad losses is exchanged in any case
+        return [Bucket(group, more=group is groups[-1], like=self.like) for group in groups]

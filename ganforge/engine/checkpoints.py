@@ -2,6 +2,9 @@
 
 A checkpoint is staged in a folder beside, every file is flushed to the disk, and the folder is renamed. A manifest of
 SHA-256 sums finds what a disk may have done to it since.
+
+Of a run whose networks are in parts each kind of tensors is in as many files as there were ranks, such as
+`networks.00002-of-00004.safetensors`: what several of them hold is one tensor, cut along its first axis.
 """
 
 from __future__ import annotations
@@ -11,13 +14,15 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ganforge.engine.state import join, split
@@ -25,6 +30,11 @@ from ganforge.errors import EnvironmentFault
 
 FORMAT = 1
 NAME = re.compile(r"step_(\d{7,})")
+KINDS = ("networks", "ema", "training")
+"""Files of tensors."""
+
+Parts = Mapping[str, Mapping[str, Tensor]]
+"""What one rank keeps of networks, their averages and optimizers: by kind and name."""
 
 
 @dataclass
@@ -35,6 +45,8 @@ class Checkpoint:
     ema: dict[str, Tensor]
     training: dict[str, Any]
     """Optimizers, schedules, scalers, ops, random generators, position."""
+    ranks: int = 1
+    """How many ranks keep parts of it: then this has all that is whole, and the first rank's parts."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -48,6 +60,17 @@ def step_of(path: Path) -> int:
     return int(path.name.removeprefix("step_"))
 
 
+def stage_parts(folder: Path, step: int, rank: int, ranks: int, parts: Parts) -> None:
+    """Write what a rank, not the first, keeps of a checkpoint, which `save_checkpoint` then completes; rank 1 begins.
+
+    Raises:
+        EnvironmentFault: as `save_checkpoint` does.
+    """
+    with _staging(folder, step, anew=rank == 1) as staged:
+        for kind in KINDS:
+            save_file(dict(parts[kind]), staged / _file(kind, rank, ranks))
+
+
 def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint and return its folder.
 
@@ -55,31 +78,42 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
         EnvironmentFault: the disk is full or refuses; earlier checkpoints are untouched.
     """
     final = folder / f"step_{step:07d}"
-    staged = folder / f".{final.name}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
+    with _staging(folder, step, anew=checkpoint.ranks == 1) as staged:
         _write(staged, checkpoint)
         if final.exists():  # the same step of an earlier attempt: equal, or damaged
             shutil.rmtree(final)
         staged.rename(final)
         _flush(folder)
+    return final
+
+
+def _file(kind: str, rank: int, ranks: int) -> str:
+    return f"{kind}.{rank + 1:05d}-of-{ranks:05d}.safetensors" if ranks > 1 else f"{kind}.safetensors"
+
+
+@contextmanager
+def _staging(folder: Path, step: int, anew: bool) -> Iterator[Path]:
+    """Where a checkpoint is written before it is whole."""
+    staged = folder / f".step_{step:07d}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if anew:
+            shutil.rmtree(staged, ignore_errors=True)
+            staged.mkdir()
+        yield staged
     except (OSError, SafetensorError) as error:
         shutil.rmtree(staged, ignore_errors=True)
         raise EnvironmentFault(
             f"the checkpoint of step {step} could not be written to {folder}: {error}\n"
             "  make room or mend the disk, then go on with --resume from the last whole checkpoint"
         ) from error
-    return final
 
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     tensors: dict[str, Tensor] = {}
     state = {"format": FORMAT, "training": split(checkpoint.training, "training", tensors)}
-    save_file(_plain(checkpoint.networks), folder / "networks.safetensors")
-    save_file(_plain(checkpoint.ema), folder / "ema.safetensors")
-    save_file(tensors, folder / "training.safetensors")
+    for kind, held in zip(KINDS, (_plain(checkpoint.networks), _plain(checkpoint.ema), tensors), strict=True):
+        save_file(held, folder / _file(kind, 0, checkpoint.ranks))
     (folder / "state.json").write_text(json.dumps(state))
     sums = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     (folder / "manifest.json").write_text(json.dumps(sums, indent=1))
@@ -105,10 +139,35 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise EnvironmentFault(
                 f"{path} has format {state['format']}, and this ganforge reads format {FORMAT}: upgrade it"
             )
-        networks, ema, training = (load_file(path / f"{n}.safetensors") for n in ("networks", "ema", "training"))
+        networks, ema, training = (_read([path / name for name in names]) for names in _files(sums).values())
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise EnvironmentFault(_damaged(path, str(error))) from error
     return Checkpoint(networks, ema, join(state["training"], training))
+
+
+def in_parts(path: Path) -> bool:
+    """Whether a checkpoint is: its run had networks in parts."""
+    return not (path / "networks.safetensors").is_file()
+
+
+def _files(names: Iterable[str]) -> dict[str, list[str]]:
+    """The files of each kind, in the ranks' order."""
+    return {kind: sorted(n for n in names if n.startswith(f"{kind}.") and n.endswith(".safetensors")) for kind in KINDS}
+
+
+def _read(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """The tensors of one file, or of several that hold parts of them."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(safe_open(path, "pt")) for path in paths]
+        holding: dict[str, list[Any]] = {}
+        for file in files:
+            for key in file.keys():  # noqa: SIM118  # no dict
+                holding.setdefault(key, []).append(file)
+        return {key: _together([file.get_tensor(key) for file in held]) for key, held in holding.items()}
+
+
+def _together(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _manifest(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ganforge.engine.average import Average
 from ganforge.engine.cast import Cast, bind_schedule
 from ganforge.engine.device import Precision
+from ganforge.engine.sharding import Sharding, is_part, part
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
 from ganforge.recipe.model import PlayerUse
@@ -20,12 +21,24 @@ from ganforge.recipe.model import PlayerUse
 class Player:
     """Who learns. Built when all parameters exist."""
 
-    def __init__(self, use: PlayerUse, cast: Cast, precision: Precision, fused: bool = False) -> None:
+    def __init__(
+        self,
+        use: PlayerUse,
+        cast: Cast,
+        precision: Precision,
+        fused: bool = False,
+        sharding: Sharding | None = None,
+    ) -> None:
         self.name = use.name
+        self.sharding = sharding or Sharding()
         self.clip_norm, self.clip_weights = use.settings.clip_norm, use.settings.clip_weights
         self.networks: dict[str, nn.Module] = {name: cast.networks[name] for name in use.networks}
         self.parameters = [p for net in self.networks.values() for p in net.parameters() if p.requires_grad]
-        self.optimizer = _optimizer(use, self.parameters, {"fused": True} if fused else {})
+        self.mine = [nn.Parameter(part(p.detach())) if is_part(p) else p for p in self.parameters]
+        """What this rank updates: of a parameter in parts its own, the same memory."""
+        if self.in_parts:
+            _refuse_coupled_weights(use)
+        self.optimizer = _optimizer(use, self.mine, {"fused": True} if fused else {})
         self.schedules = [bind_schedule(schedule) for schedule in use.schedules]
         self.moving = {path: bind_schedule(schedule) for path, schedule in use.moving.items()}
         self.base_rates: list[float] = [group["lr"] for group in self.optimizer.param_groups]
@@ -33,7 +46,14 @@ class Player:
         self.ema: dict[str, Average] = {}
         if use.settings.ema is not None:
             decay = use.settings.ema.decay
-            self.ema = {name: Average(network, decay) for name, network in self.networks.items()}
+            for name, network in self.networks.items():
+                module = self.sharding.average(name) if name in self.sharding.networks else None
+                self.ema[name] = Average(network, decay, module)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether some of its parameters are."""
+        return any(map(is_part, self.parameters))
 
     @property
     def learning_rate(self) -> float:
@@ -67,30 +87,68 @@ class Player:
 
     def clear(self) -> None:
         """Drop the gradients."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in (*self.parameters, *self.mine):
+            parameter.grad = None
 
     def backward(self, total: Tensor, inputs_only: bool) -> None:
         """Add the gradients of a total loss; `inputs_only` spares those of differentiable inputs."""
         scaled = self.scaler.scale(total) if self.scaler else total
-        scaled.backward(inputs=self.parameters if inputs_only else None)
+        # What FSDP does after a backward pass it would not do after one for some inputs.
+        scaled.backward(inputs=self.parameters if inputs_only and not self.in_parts else None)
 
     def norm_of(self, loss: Tensor) -> Tensor:
         """The norm of one loss's gradient, which is not added to any; its graph stays. With fp16 it is scaled."""
         scaled = self.scaler.scale(loss) if self.scaler else loss
+        if self.in_parts:
+            return self._summed_norm_of(scaled)
         gradients = torch.autograd.grad(scaled, self.parameters, retain_graph=True, allow_unused=True)
         return nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
+
+    def _summed_norm_of(self, loss: Tensor) -> Tensor:
+        """That of the gradients' sum over the ranks, which FSDP gives no other way."""
+        kept = [parameter.grad for parameter in self.parameters]
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss.backward(retain_graph=True)
+        for parameter in self.parameters:
+            if not is_part(parameter) and parameter.grad is not None:
+                self.sharding.world.add_up(parameter.grad)
+        self._take_parts()
+        norm = self._norm()
+        for parameter, gradient in zip(self.parameters, kept, strict=True):
+            parameter.grad = gradient
+        return norm
+
+    def _take_parts(self) -> None:
+        """The gradients of what this rank updates are its parts of the parameters'."""
+        for parameter, mine in zip(self.parameters, self.mine, strict=True):
+            if parameter is not mine:
+                mine.grad = None if parameter.grad is None else part(parameter.grad)
+
+    def _norm(self) -> Tensor:
+        """Of all gradients together, the parts of other ranks too."""
+        pairs = list(zip(self.parameters, self.mine, strict=True))
+        norm = nn.utils.get_total_norm([mine.grad for p, mine in pairs if p is mine and mine.grad is not None])
+        if not self.in_parts:
+            return norm
+        parts = [mine.grad for p, mine in pairs if p is not mine and mine.grad is not None]
+        square = nn.utils.get_total_norm(parts).to(self.mine[0].device, self.mine[0].dtype).square()
+        self.sharding.world.add_up(square)
+        return (square + norm.to(square).square()).sqrt()
 
     def gradient_norm(self) -> Tensor:
         """The norm of all gradients together, on the device."""
         if self.scaler:
             self.scaler.unscale_(self.optimizer)
-        return nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        self._take_parts()
+        return self._norm()
 
     def step(self, norm: Tensor | None) -> None:
         """Update the networks; `norm` is the gradients', where it was computed."""
+        self._take_parts()
         if self.clip_norm is not None:
             norm = self.gradient_norm() if norm is None else norm
-            nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
+            nn.utils.clip_grads_with_norm_(self.mine, self.clip_norm, norm)
         if self.scaler:
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -107,7 +165,7 @@ class Player:
     @torch.no_grad()
     def _clip_weights(self, limit: float) -> None:
         """Every weight into `[-limit, limit]`, as the first Wasserstein critics had it."""
-        for parameter in self.parameters:
+        for parameter in self.mine:
             parameter.clamp_(-limit, limit)
 
     def state_dict(self) -> dict[str, Any]:
@@ -116,6 +174,20 @@ class Player:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "averaged": {name: average.updates for name, average in self.ema.items()},
+        }
+
+    def parts(self) -> dict[int, dict[str, Tensor]]:
+        """What of the optimizer's state is this rank's part of something, by the parameter's number and its name."""
+        state: dict[int, dict[str, Any]] = self.optimizer.state_dict()["state"]
+        cut = [p is not mine for p, mine in zip(self.parameters, self.mine, strict=True)]
+        return {
+            number: {
+                name: value
+                for name, value in held.items()
+                if isinstance(value, Tensor) and value.shape == self.mine[number].shape
+            }
+            for number, held in state.items()
+            if cut[number]
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -129,6 +201,38 @@ class Player:
             self.scaler.load_state_dict(state["scaler"])
         for name, average in self.ema.items():
             average.updates = state["averaged"][name]
+
+
+def _refuse_coupled_weights(use: PlayerUse) -> None:
+    """An optimizer that updates weights in parts must treat each of them alone.
+
+    Raises:
+        RecipeError: it does not.
+    """
+
+    def updated(pieces: int) -> Tensor:
+        whole = torch.linspace(-1, 1, 24, dtype=torch.float64).cos().view(4, 6)
+        mine = [nn.Parameter(piece.clone()) for piece in whole.chunk(pieces)]
+        optimizer = _optimizer(use, mine, {})
+        for step in range(3):
+            for piece, gradient in zip(mine, (whole * (2 + step)).sin().chunk(pieces), strict=True):
+                piece.grad = gradient.clone()
+            optimizer.step()
+        return torch.cat([piece.detach() for piece in mine])
+
+    try:
+        alone = torch.allclose(updated(1), updated(2), rtol=1e-9, atol=1e-12)
+    except RecipeError:
+        raise
+    except Exception:  # such as a step that wants to compute losses itself
+        alone = False
+    if not alone:
+        message = f"run.shard: {use.optimizer.part.name} must see weights whole, and cannot update them in parts"
+        cure = (
+            "take an optimizer that treats each weight alone, such as adam, adamw, sgd or rmsprop, or leave the "
+            f"networks of player '{use.name}' out of run.shard"
+        )
+        raise RecipeError([Problem(message, use.optimizer.mark, cure)])
 
 
 def _optimizer(use: PlayerUse, parameters: Sequence[nn.Parameter], more: Mapping[str, Any]) -> torch.optim.Optimizer:

@@ -35,7 +35,7 @@ from ganforge.engine.levers.choosing import choose_levers, settle
 from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.loader import Loader, count_steps
 from ganforge.engine.readings import readings
-from ganforge.engine.saving import capture, put_back
+from ganforge.engine.saving import capture, put_back, write_parts
 from ganforge.engine.state import split
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
@@ -157,7 +157,15 @@ class Run:
         Args:
             signal: its name.
             given: by the signal's name, pictures as in `drawn`, one for each fixed sample.
+
+        Raises:
+            UsageError: networks are in parts, and this is not called from `images_drawn`.
         """
+        if self.trainer.sharding and not self.trainer.sharding.lent:
+            raise UsageError(
+                f"networks are in parts ({', '.join(self.trainer.sharding.networks)}), and no rank can call one alone\n"
+                "  call run.compute from images_drawn, where the first rank has them whole; or leave run.shard out"
+            )
         return self.validation.compute(signal, given)
 
     def diagnose(self, diagnosis: Diagnosis) -> None:
@@ -369,11 +377,13 @@ class Run:
 
     def _draw(self) -> None:
         self.trainer.bad_losses.check()
-        self.world.first_alone(lambda: self._emit("images_drawn", self.validation.panels()))
+        with self.trainer.whole():
+            self.world.first_alone(lambda: self._emit("images_drawn", self.validation.panels()))
 
     def _measure(self) -> None:
         self.trainer.bad_losses.check()
-        self.figures = self.world.from_first(self.world.first_alone(self.validation.metrics))
+        with self.trainer.whole():
+            self.figures = self.world.from_first(self.world.first_alone(self.validation.metrics))
         if self.step and self.best.note(self.figures, self.step):
             # Noted first: a resumed run forgets what was not saved, and cannot know what was saved and not noted.
             self._record.note(best=self.best.record())
@@ -385,6 +395,7 @@ class Run:
         if self._saved == self.step:
             return
         checkpoint = capture(self.trainer)
+        write_parts(self.trainer, self._record.checkpoints)
         self.world.first_alone(lambda: self._write(checkpoint))
         self._saved = self.step
 

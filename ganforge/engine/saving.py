@@ -1,19 +1,23 @@
-"""A trainer as a checkpoint, and back."""
+"""A trainer as a checkpoint, and back; what it keeps in parts travels rank by rank, or weight by weight."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganforge.engine.checkpoints import Checkpoint
+from ganforge.engine.checkpoints import Checkpoint, Parts, stage_parts
+from ganforge.engine.sharding import part
+from ganforge.engine.state import split
 from ganforge.engine.training import Trainer
 from ganforge.errors import TrainingFailed
 
 
 def capture(trainer: Trainer) -> Checkpoint | None:
-    """All that training depends on, now; None on every rank but the first.
+    """All that training depends on, now, but other ranks' parts; None on every rank but the first.
 
     Raises:
         TrainingFailed: weights are NaN or infinite.
@@ -29,7 +33,43 @@ def capture(trainer: Trainer) -> Checkpoint | None:
     first, *others = shares
     state = trainer.state_dict() | {name: first[name] for name in ("ops", "op_rngs")} | {"statistics": statistics}
     training = {"trainer": state, "random": first["random"], "shares": others}
-    return Checkpoint(trainer.cast.networks.state_dict(), ema, training)
+    networks = {key: part(tensor) for key, tensor in trainer.cast.networks.state_dict().items()}
+    return Checkpoint(networks, ema, training, trainer.world.size if trainer.sharding else 1)
+
+
+def write_parts(trainer: Trainer, folder: Path) -> None:
+    """Let the first rank write what the others keep in parts, one rank's at a time, before it saves the rest.
+
+    Args:
+        trainer: the ranks'.
+        folder: that of the run's checkpoints.
+
+    Raises:
+        EnvironmentFault: the disk is full or refuses.
+    """
+    world, step = trainer.world, trainer.progress.step
+    for rank in range(1, world.size) if trainer.sharding else ():
+        if world.rank == rank:
+            world.send(_parts(trainer), 0)
+        parts = world.receive(rank) if world.leads else {}
+        world.first_alone(lambda rank=rank, parts=parts: stage_parts(folder, step, rank, world.size, parts))  # type: ignore[misc]
+
+
+def _parts(trainer: Trainer) -> Parts:
+    """What this rank keeps, under the names that whole tensors have."""
+    networks: dict[str, Tensor] = {}
+    ema: dict[str, Tensor] = {}
+    averages = trainer.averages()
+    for name, network in trainer.sharding.networks.items():
+        weights, average = network.state_dict(), averages[name].state_dict() if name in averages else {}
+        for key in trainer.sharding.keys(name):
+            networks[f"{name}.{key}"] = part(weights[key])
+            if average:
+                ema[f"{name}.{key}"] = average[key]
+    players = {name: {"optimizer": {"state": player.parts()}} for name, player in trainer.players.items()}
+    optimizers: dict[str, Tensor] = {}
+    split({"trainer": {"players": players}}, "training", optimizers)
+    return {"networks": networks, "ema": ema, "training": optimizers}
 
 
 def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
@@ -39,20 +79,69 @@ def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
         RuntimeError: the networks are others.
     """
     world = trainer.world
-    common, shares = None, None
+    common, shares, optimizers = None, None, None
     if checkpoint is not None:
         first = checkpoint.training["trainer"]
         shares = [{**first, "random": checkpoint.training["random"]}, *checkpoint.training.get("shares", [])]
         state = {name: value for name, value in first.items() if name not in ("ops", "op_rngs")}
         common = {"networks": checkpoint.networks, "ema": checkpoint.ema, "trainer": state}
+        if trainer.sharding:
+            optimizers = _apart(state, trainer)
+            common = {"trainer": state}
     common = world.state_from_first(common)
-    trainer.cast.networks.load_state_dict(common["networks"])
-    for name, average in trainer.averages().items():
-        average.load_state_dict(_below(common["ema"], name))
+    if trainer.sharding:
+        _spread(checkpoint, trainer)
+        _spread_optimizers(optimizers, common["trainer"]["players"], trainer)
+    else:
+        trainer.cast.networks.load_state_dict(common["networks"])
+        for name, average in trainer.averages().items():
+            average.load_state_dict(_below(common["ema"], name))
     trainer.load_state_dict(common["trainer"])
     if not world.leads:
         trainer.statistics.read()  # the first rank has all that was not read yet
     trainer.shares.put_back(shares)
+
+
+def _spread(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
+    """Give each rank its part of the first one's networks and averages: one tensor after the other, none held long."""
+    world, sharding = trainer.world, trainer.sharding
+    cut = {f"{name}.{key}" for name in sharding.networks for key in sharding.keys(name)}
+    networks = trainer.cast.networks.state_dict()
+    averages = {f"{name}.{key}": t for name, net in trainer.averages().items() for key, t in net.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in networks.items()}
+    wholes = (checkpoint.networks, checkpoint.ema) if checkpoint else (None, None)
+    for targets, whole in zip((networks, averages), wholes, strict=True):
+        names = world.from_first(None if whole is None else sorted(whole))
+        if differing := sorted(set(names) ^ set(targets)):
+            raise RuntimeError(f"{differing[0]} is in one of them only")
+        for name in names:
+            tensor = world.state_from_first(None if whole is None else whole[name])
+            if tensor.shape != shapes[name]:
+                raise RuntimeError(f"{name} has shape {list(tensor.shape)}, not {list(shapes[name])}")
+            sharding.put(targets[name], tensor, name in cut)
+
+
+def _apart(state: dict[str, Any], trainer: Trainer) -> dict[str, Tensor]:
+    """What optimizers remember of weights in parts, taken out of a trainer's state: by player, weight and name."""
+    taken: dict[str, Tensor] = {}
+    state["players"] = dict(state["players"])
+    for name, player in trainer.players.items():
+        saved = state["players"][name]
+        held: dict[int, dict[str, Any]] = {n: dict(entries) for n, entries in saved["optimizer"]["state"].items()}
+        state["players"][name] = saved | {"optimizer": saved["optimizer"] | {"state": held}}
+        for number, parameter in enumerate(player.parameters):
+            for key, value in list(held.get(number, {}).items()):
+                if parameter is not player.mine[number] and getattr(value, "shape", None) == parameter.shape:
+                    taken[f"{name}/{number}/{key}"] = held[number].pop(key)
+    return taken
+
+
+def _spread_optimizers(whole: dict[str, Tensor] | None, players: dict[str, Any], trainer: Trainer) -> None:
+    """Put each rank's part of what `_apart` took into its state."""
+    for path in trainer.world.from_first(None if whole is None else list(whole)):
+        tensor = trainer.world.state_from_first(None if whole is None else whole[path])
+        name, number, key = path.split("/", 2)
+        players[name]["optimizer"]["state"][int(number)][key] = trainer.sharding.cut(tensor).clone()
 
 
 def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -62,8 +151,9 @@ def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 def _refuse_ruined_weights(trainer: Trainer) -> None:
     """A loss may be finite and its gradient not: what it leaves must not push good checkpoints out."""
     for name, network in trainer.cast.networks.items():
-        weights = [p.detach() for p in network.parameters()]
-        if weights and not bool(torch.isfinite(nn.utils.get_total_norm(weights))):
+        weights = [part(p.detach()) for p in network.parameters()]
+        ruined = bool(weights) and not bool(torch.isfinite(nn.utils.get_total_norm(weights)))
+        if trainer.world.largest(ruined) if name in trainer.sharding.networks else ruined:
             raise TrainingFailed(
                 f"step {trainer.progress.step}: weights of the network '{name}' are NaN or infinite: "
                 "nothing was saved\n"

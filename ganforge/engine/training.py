@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,14 @@ from ganforge.engine.levers.recording import Record, Recorder
 from ganforge.engine.nested import map_tensors
 from ganforge.engine.players import Player
 from ganforge.engine.scene import Plan, Program, Scene, Turn
+from ganforge.engine.sharding import Sharding
 from ganforge.engine.shares import Shares
 from ganforge.engine.statistics import Statistics, Stopwatch
 from ganforge.engine.verdicts import Verdicts
 from ganforge.engine.world import ALONE, World
 from ganforge.errors import TrainingFailed
 from ganforge.parts import Progress
-from ganforge.recipe.model import Bound, LossUse, PartUse, PhaseUse, Recipe
+from ganforge.recipe.model import Bound, LossUse, PartUse, PhaseUse, Recipe, written
 
 Batch = Mapping[str, Tensor]
 
@@ -63,7 +64,7 @@ class Passes:
         each = len(self.scenes) // len(shares.held)
         for number, scene in enumerate(self.scenes):
             if number + 1 == len(self.scenes):
-                self.trainer.averaging[self.plan[position].phase.train].arm(self.plan[position])
+                self.trainer.arm(self.plan[position])
             with shares.at_work(number // each):
                 yield self.trainer.learn(scene, self.trainer.portion(len(self.scenes)))
 
@@ -90,9 +91,11 @@ class Trainer:
         self.levers, self.world = levers, world
         self.division = division or Division(recipe.loader.batch_size, recipe.run.accumulate)
         self.shares = Shares(recipe, cast, precision, self.division, world)
+        self.sharding = Sharding(levers.sharded, recipe, cast, precision.device, world)
         self.program = Program(recipe, cast, Calls(cast, precision.forward(), levers))
         self.players = {
-            name: Player(use, cast, precision, name in levers.fused) for name, use in recipe.players.items()
+            name: Player(use, cast, precision, name in levers.fused, self.sharding)
+            for name, use in recipe.players.items()
         }
         self.averaging = {
             name: Averaging(name, player.parameters, world, levers.overlap) for name, player in self.players.items()
@@ -114,7 +117,12 @@ class Trainer:
 
     def averages(self) -> dict[str, nn.Module]:
         """The moving averages of networks, by name."""
-        return {name: average.module for player in self.players.values() for name, average in player.ema.items()}
+        averages = {name: average.module for player in self.players.values() for name, average in player.ema.items()}
+        return averages | self.sharding.averages
+
+    def whole(self) -> AbstractContextManager[None]:
+        """Let the first rank, for a while, call networks alone that are kept in parts; all ranks call this together."""
+        return self.sharding.whole(self.averages())
 
     def record(self, record: Record[Any]) -> None:
         """From now on, record passes and replay them: `record` says how."""
@@ -141,7 +149,7 @@ class Trainer:
         passes = replayed or Passes(self, plan, batches)
         learnt: dict[str, None] = {}
         for position, turn in enumerate(plan):
-            with self.stopwatch.measure(f"seconds/{turn.phase.name}"):
+            with self.stopwatch.measure(f"seconds/{turn.phase.name}"), self.sharding.noticing():
                 if self._phase(turn, passes(position), log):
                     learnt[turn.phase.train] = None
                 passes.end(position)
@@ -162,6 +170,7 @@ class Trainer:
     def _phase(self, turn: Turn, verdicts: Sequence[Verdict], log: bool) -> bool:
         """Take a phase's optimizer step, whose gradients are there; whether it was taken."""
         player, step = self.players[turn.phase.train], self.progress.step
+        self.sharding.hold(False)
         player.follow_schedules(self.progress)
         names = [loss.name for loss in turn.losses]
         judged = [self.bad_losses.note(player.name, names, verdict.losses, step) for verdict in verdicts]
@@ -182,6 +191,11 @@ class Trainer:
         player.clear()
         return not bad
 
+    def arm(self, turn: Turn) -> None:
+        """The last backward pass of a phase begins; of one that is examined, in parts, more follow."""
+        if not (self.examining and self.players[turn.phase.train].in_parts):
+            self.averaging[turn.phase.train].arm(turn)
+
     def portion(self, passes: int) -> float:
         """What part a pass is of the mean over all samples of a step, of which this rank makes so many passes."""
         return len(self.shares.held) / (passes * self.division.shares)
@@ -189,6 +203,7 @@ class Trainer:
     def learn(self, scene: Scene, share: float) -> Verdict:
         """The forward and backward pass of a scene's phase: add this share of the losses' gradients."""
         turn = scene.turn
+        self.sharding.hold(_differentiates_twice(turn, self.cast))
         scores: list[tuple[str, Tensor]] = []
         values = [self._loss(turn.phase, loss, scene, scores) for loss in turn.losses]
         # A loss that runs every n-th time stands for n times (lazy regularisation, Karras et al. 2020, appendix B).
@@ -275,6 +290,12 @@ def _check_loss(value: Any, phase: PhaseUse, loss: LossUse, step: int) -> None:
             "  look for .detach(), .item() or torch.no_grad() in the loss, and whether its inputs depend on\n"
             f"  the networks of '{phase.train}'"
         )
+
+
+def _differentiates_twice(turn: Turn, cast: Cast) -> bool:
+    """Whether losses differentiate with respect to something, or are given a network and may."""
+    given = {item.expression.text for loss in turn.losses for item in written(loss.inputs)}
+    return bool(turn.leaves) or any(name in cast.networks for name in given)
 
 
 def _due(phase: PhaseUse, step: int) -> tuple[LossUse, ...]:

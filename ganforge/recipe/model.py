@@ -68,6 +68,9 @@ class RunSettings(Settings):
     """Let optimizers that can update all weights in one kernel."""
     recompute: bool | tuple[str, ...] = False
     """Networks, or true for all, that keep no activations but compute them again in the backward pass: less memory."""
+    shard: bool | tuple[str, ...] = False
+    """Networks, or true for all, of whose weights, gradients and optimizer each rank keeps a part: for those too large
+    for one device."""
     accumulate: Count = 1
     """Batches whose gradients are averaged into one step."""
     global_batch: Count | None = None

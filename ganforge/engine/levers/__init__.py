@@ -26,6 +26,8 @@ class Levers:
     """Whether the passes of each phase are replayed from CUDA graphs."""
     overlap: bool = False
     """Whether gradients are averaged over ranks while the backward pass goes on."""
+    sharded: frozenset[str] = frozenset()
+    """Networks of whose weights, gradients and optimizer each rank keeps a part."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """Why one that might be expected is not in use."""
 
@@ -33,7 +35,8 @@ class Levers:
         return "; ".join((", ".join(self._words()) or "none", *self.notes))
 
     def _words(self) -> Iterator[str]:
-        for verb, names in (("merged", self.merged), ("compiled", self.compiled), ("recomputed", self.recomputed)):
+        verbs = {"merged": self.merged, "compiled": self.compiled, "recomputed": self.recomputed}
+        for verb, names in (verbs | {"in parts": self.sharded}).items():
             if names:
                 yield f"{verb} {' '.join(sorted(names))}"
         words = {"channels last": self.channels_last, "CUDA graphs": self.graphs, "fused optimizers": self.fused}

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from ganforge.engine.cast import Cast
 from ganforge.engine.levers import NONE, Levers
 from ganforge.engine.levers.compiling import Compiler
+from ganforge.engine.sharding import entry
 from ganforge.recipe.expressions import Call
 
 Context = Callable[[], contextlib.AbstractContextManager[Any]]
@@ -51,7 +52,7 @@ class Calls:
         """
         self.forwards[call.function] += count
         network = self.cast.networks[call.name]
-        function = getattr(network, call.method) if call.method else network
+        function = entry(network, call.method) if call.method else network
         if call.name in self.levers.compiled and not twice and (learning or torch.is_inference_mode_enabled()):
             function = self._compile(call.function, function)
         if learning and torch.is_grad_enabled() and call.name in self.levers.recomputed:

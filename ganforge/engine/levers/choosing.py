@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +56,7 @@ def choose_levers(
     """The levers of a run, where they are settled.
 
     Raises:
-        RecipeError: `run.recompute` names what cannot be recomputed.
+        RecipeError: `run.recompute` or `run.shard` names what cannot be recomputed or kept in parts.
     """
     division = division or Division(recipe.loader.batch_size)
     trained = frozenset(name for player in recipe.players.values() for name in player.networks)
@@ -73,21 +73,34 @@ def choose_levers(
         channels_last = False
         notes.append(f"not channels last: on this {device.type}, gradients of norms at batch 1 would be wrong")
     recomputed = _recomputed(recipe, plan, trained)
+    sharded = _sharded(recipe, trained)
+    if sharded and division.ranks == 1:
+        sharded = frozenset()
+        notes.append("nothing is in parts: there is one rank")
+    if sharded and channels_last:
+        channels_last = False
+        notes.append("not channels last: weights in parts cannot be")
+    if sharded and compiling:
+        notes.append(f"not compiled: {' '.join(sorted(sharded))}, in parts")
     graphs = settled["cuda_graphs"] and device.type == "cuda"
     if graphs and (reason := _not_replayable(recipe, recomputed - plan.quiet, division)):
         graphs = False
         notes.append(f"no CUDA graphs: {reason}")
+    if graphs and sharded:
+        graphs = False
+        notes.append("no CUDA graphs: weights in parts are brought together in each pass")
     if recipe.run.precision == "bf16" and device.type == "cpu" and not torch.cpu._is_amx_tile_supported():
         notes.append("this CPU has no AMX: run.precision=fp32 may be faster than bf16")
     return Levers(
         merged=plan.mergeable if settled["merge"] else frozenset(),
         quiet=plan.quiet,
-        compiled=trained if compiling else frozenset(),
+        compiled=trained - sharded if compiling else frozenset(),
         recomputed=recomputed,
         fused=frozenset(_fusible(recipe)) if settled["fused"] else frozenset(),
         channels_last=channels_last,
         graphs=graphs,
         overlap=settled["overlap"] and division.ranks > 1,
+        sharded=sharded,
         notes=tuple(notes),
     )
 
@@ -126,20 +139,38 @@ def _recomputed(recipe: Recipe, plan: DryRun, trained: frozenset[str]) -> frozen
     wanted = recipe.run.recompute
     if isinstance(wanted, bool):
         return trained & plan.repeatable if wanted else frozenset()
-    problems = []
     node = recipe.node.at(("run", "recompute"))
+    problems = list(_unknown(recipe, "recompute", wanted, trained))
     for number, name in enumerate(wanted):
         mark = node.at((number,)).mark
-        if name not in trained:
-            cure = f"the players' networks are: {', '.join(sorted(trained))}"
-            problems.append(Problem(f"run.recompute: no player trains a network '{name}'", mark, cure))
-        elif name not in plan.repeatable:
+        if name in trained and name not in plan.repeatable:
             message = f"'{name}' cannot be recomputed: each forward leaves a trace"
             cure = "running statistics, the vectors of a spectral norm, or numbers drawn on the host"
             problems.append(Problem(message, mark, cure))
     if problems:
         raise RecipeError(problems)
     return frozenset(wanted)
+
+
+def _sharded(recipe: Recipe, trained: frozenset[str]) -> frozenset[str]:
+    wanted = recipe.run.shard
+    names = trained if wanted is True else frozenset(wanted or ())
+    problems = [] if isinstance(wanted, bool) else list(_unknown(recipe, "shard", wanted, trained))
+    if names and recipe.run.precision == "fp16":
+        message = "run.shard: fp16 scales gradients by what it finds in all of them, and no rank has them all"
+        problems.append(Problem(message, recipe.node.at(("run", "shard")).mark, "take run.precision=bf16"))
+    if problems:
+        raise RecipeError(problems)
+    return names
+
+
+def _unknown(recipe: Recipe, key: str, names: Sequence[str], trained: frozenset[str]) -> Iterator[Problem]:
+    """Names that `run.<key>` lists and no player trains."""
+    for number, name in enumerate(names):
+        if name not in trained:
+            mark = recipe.node.at(("run", key)).at((number,)).mark
+            cure = f"the players' networks are: {', '.join(sorted(trained))}"
+            yield Problem(f"run.{key}: no player trains a network '{name}'", mark, cure)
 
 
 def _fusible(recipe: Recipe) -> Iterator[str]:
