@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-
-from typing_extensions import Self
+from typing import Self
 
 
 class GanforgeError(Exception):

@@ -33,9 +33,11 @@ def command(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) ->
 
 def report(recipe: Recipe) -> None:
     """Run one step on fake tensors and say what it would do."""
+    from ganforge.engine.division import divide, divided
     from ganforge.engine.dryrun import dry_run
     from ganforge.recipe.scope import values_from_before
 
+    recipe = divided(recipe, divide(recipe))
     plan = dry_run(recipe)
     click.echo(f"{recipe.name}: all fits")
     for phase in recipe.phases:

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ganforge.commands.common import plugins_with_warnings, warn_of
-from ganforge.errors import EnvironmentFault, GanforgeError, UsageError
+from ganforge.errors import GanforgeError, UsageError
 
 if TYPE_CHECKING:
     from ganforge.engine.folder import RunFolder

@@ -1,4 +1,4 @@
-"""Batches as a function of (seed, step, share): the number of workers, of ranks, and where a run resumed, change nothing."""
+"""Batches as a function of (seed, step, share): how many workers or ranks, and where a run resumed, change nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Place = tuple[int, list[int]]
 
 
 class Loader:
-    """Training batches from a step on, on the device, without end: those of this rank, as many a step as it computes."""
+    """Training batches from a step on, on the device, without end: as many a step as this rank computes."""
 
     def __init__(self, samples: Samples, division: Division, workers: int, seed: int, precision: Precision) -> None:
         self.samples, self.division, self.workers = samples, division, workers

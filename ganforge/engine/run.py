@@ -238,8 +238,8 @@ class Run:
             )
         if (before := self.record.get("global_batch", self.images_per_step)) != self.images_per_step:
             raise UsageError(
-                f"{self.folder} was started with {before} samples a step, now there are {self.division}: every later step "
-                f"would differ\n  set run.global_batch={before}, or start a new run: leave out --resume"
+                f"{self.folder} was started with {before} samples a step, now there are {self.division}: every later "
+                f"step would differ\n  set run.global_batch={before}, or start a new run: leave out --resume"
             )
         checkpoint = self.world.first_alone(lambda: load_checkpoint(newest))
         try:

@@ -37,6 +37,7 @@ def run(tmp_path):
         total_steps=4000,
         steps_per_epoch=1000,
         images_per_step=2,
+        division="2",
         resumed_at=None,
         figures={},
         diagnoses={},

@@ -113,17 +113,23 @@ def introduction(run: Run) -> Iterator[str]:
     """What the run is, in a few lines."""
     yield f"{run.recipe.name}  {run.folder}"
     rows = [
-        ("device", f"{run.record['machine']['device']}, {run.recipe.run.precision}"),
+        ("device", f"{_count_of(run)}{run.record['machine']['device']}, {run.recipe.run.precision}"),
         ("levers", str(run.levers)),
         ("parameters", ", ".join(f"{name} {_count(number)}" for name, number in run.plan.parameters.items())),
         *((f"step of {phase}", _forwards(counts)) for phase, counts in run.plan.forwards.items()),
-        ("length", f"{run.total_steps} steps of {run.images_per_step} images, {_total_epochs(run)} epochs"),
+        ("length", f"{run.total_steps} steps of {run.division} images, {_total_epochs(run)} epochs"),
     ]
     if run.levers.compiled:
         rows.append(("first steps", "take longer: code is generated for them"))
     if run.resumed_at is not None:
         rows.append(("resumed at", f"step {run.resumed_at}"))
     yield from (f"  {line}" for line in _aligned(rows))
+
+
+def _count_of(run: Run) -> str:
+    """`8 x `, of as many ranks."""
+    ranks = run.record["machine"].get("ranks", 1)
+    return f"{ranks} x " if ranks > 1 else ""
 
 
 def figure_rows(figures: Mapping[str, float]) -> list[list[str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from ganforge.engine.bench.meter import WHOLE, Meter, Tell
 from ganforge.engine.bench.peak import Peak, measure_peak
 from ganforge.engine.device import choose_device, synchronize
+from ganforge.engine.division import divide
 from ganforge.engine.folder import RunFolder, machine
 from ganforge.engine.levers.recording import WARM_UP
 from ganforge.engine.random_data import RandomData
@@ -157,7 +158,7 @@ def _shortened(recipe: Recipe, steps: int, random_data: bool) -> Recipe:
     short = replace(recipe, run=settings, callbacks=never)
     if not random_data:
         return short
-    count = max(settings.images_count, recipe.loader.batch_size * settings.accumulate)
+    count = max(settings.images_count, divide(recipe).global_batch)
     # Metrics of random data take the time of no validation set.
     loader = recipe.loader.model_copy(update={"workers": 0})
     return replace(short, dataset=RandomData(recipe.dataset, count), loader=loader, metrics=())
@@ -217,7 +218,12 @@ class _Report:
         )
 
     def _flops(self, *phases: PhaseUse) -> int:
-        return sum(self.run.plan.flops[phase.name] for phase in phases) * self.recipe.run.accumulate
+        return sum(self.run.plan.flops[phase.name] for phase in phases) * self._passes()
+
+    def _passes(self) -> int:
+        """Of a step: the batches whose gradients are averaged."""
+        division = self.run.division
+        return division.accumulate * len(division.mine)
 
     def _timing(self, name: str, flops: int | None = None, full: Sequence[int] = ()) -> Timing | None:
         """The times under a name, or None if there are none; the work was done in the steps that are `full`."""

@@ -117,7 +117,7 @@ def _chosen(run: Path, every_checkpoint: bool, best: str | None) -> list[Path]:
 def _validation(trained: Trained, samples: Samples) -> Validation:
     """What judges a checkpoint, as the run did when it was saved."""
     record, recipe = open_run_folder(trained.folder).record, trained.recipe
-    batch = recipe.loader.batch_size * recipe.run.accumulate
+    batch = record.get("global_batch", recipe.loader.batch_size * recipe.run.accumulate)
     epoch = max(1, record.get("samples", len(samples)) // batch)
     progress = Progress(trained.step, epoch, max(1, record.get("total_steps", trained.step)))
     return Validation(trained.program(), trained.precision, samples, (), progress=lambda: progress)

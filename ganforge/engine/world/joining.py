@@ -13,12 +13,14 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from ganforge.engine.world.world import ALONE, PeerLost, World
 from ganforge.errors import EnvironmentFault
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PARENT_S = 1.0
+MEETING_S = 0.02
 GRACE_S = 300.0
 LAST_S = 1.0
 """So much later ends a rank that lost another one: then a launcher sees which was the first."""
@@ -57,8 +59,8 @@ def joined(timeout_s: float) -> Iterator[World]:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise EnvironmentFault(
             f"rank {rank} of {size} could not reach the others at {where}: {str(error).strip().splitlines()[0]}\n"
-            "  look at the addresses and at firewalls; on several hosts, NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME name\n"
-            "  the network interface"
+            "  look at the addresses and at firewalls; on several hosts, NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME\n"
+            "  name the network interface"
         ) from error
     world = World(rank, size, local, local_size, timeout)
     try:
@@ -74,7 +76,7 @@ def joined(timeout_s: float) -> Iterator[World]:
             dist.destroy_process_group()
 
 
-def _meet(rank: int, size: int, timeout: timedelta) -> dist.Store:
+def _meet(rank: int, size: int, timeout: timedelta) -> Store:
     """The store through which ranks find each other, under a name of their own.
 
     A launcher's store outlives the ranks that it restarts: without a name, those who come back would find the addresses
@@ -82,28 +84,29 @@ def _meet(rank: int, size: int, timeout: timedelta) -> dist.Store:
     """
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     hosts = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    store = dist.TCPStore(address, port, is_master=hosts, timeout=timeout, wait_for_workers=False)
+    store = TCPStore(address, port, is_master=hosts, timeout=timeout, wait_for_workers=False)
     if rank:
         word = uuid.uuid4().hex
         store.set(f"ganforge/hello/{rank}", word)
         store.wait([f"ganforge/welcome/{word}"], timeout)
         name = store.get(f"ganforge/welcome/{word}").decode()
         store.add(f"ganforge/met/{name}", 1)
-        return dist.PrefixStore(name, store)
+        return PrefixStore(name, store)
     name = uuid.uuid4().hex
-    welcomed: dict[int, bytes] = {}
+    welcomed: dict[int, str] = {}
     end = time.monotonic() + timeout.total_seconds()
     while store.add(f"ganforge/met/{name}", 0) < size - 1:
         for other in range(1, size):
             key = f"ganforge/hello/{other}"
-            if store.check([key]) and welcomed.get(other) != (word := store.get(key)):
-                store.set(f"ganforge/welcome/{word.decode()}", name)
-                welcomed[other] = word
+            said = store.get(key).decode() if store.check([key]) else None
+            if said is not None and welcomed.get(other) != said:
+                store.set(f"ganforge/welcome/{said}", name)
+                welcomed[other] = said
         if time.monotonic() > end:
-            missing = sorted(set(range(1, size)) - welcomed.keys())
-            raise RuntimeError(f"rank {missing[0] if missing else 0} did not come within {timeout}")
-        time.sleep(0.02)
-    return dist.PrefixStore(name, store)
+            missing = next((other for other in range(1, size) if other not in welcomed), 0)
+            raise RuntimeError(f"rank {missing} did not come within {timeout}")
+        time.sleep(MEETING_S)
+    return PrefixStore(name, store)
 
 
 def _follow_parent() -> None:
