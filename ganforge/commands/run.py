@@ -84,7 +84,9 @@ def command(
             raise UsageError("a bundle is reproduced by one process: leave out --nproc")
         reproduce(Path(recipe), overrides, resume, dry_run, out, files)
         return
-    if "RANK" in os.environ and not dry_run:
+    if "RANK" in os.environ and "MASTER_ADDR" in os.environ and not dry_run:
+        if nproc:
+            raise UsageError("this process is one of several ranks already, started by torchrun: leave out --nproc")
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # broken connections are told in our own words
         from ganforge.commands.ranks import run_as_rank
 

@@ -95,7 +95,8 @@ class Averaging:
             if bucket.work is None:
                 if bucket.missing:
                     return
-                bucket.launch()
+                with self.world.noticing():
+                    bucket.launch()
 
     def exchange(self, turn: Turn, bad: int) -> Tensor:
         """Sum all gradients, and the number of bad losses, which is returned on the device.

@@ -89,7 +89,7 @@ def divide(recipe: Recipe, ranks: int = 1, rank: int = 0, begun: int | None = No
         )
     if settings.sync_batch_norm and shares > ranks:
         raise UsageError(
-            f"run.sync_batch_norm takes statistics over ranks, but {ranks} of them cannot know those of {shares} shares "
+            f"run.sync_batch_norm takes statistics over ranks, but {ranks} cannot know those of {shares} shares "
             f"at once\n  take {shares} ranks, or start a new run with fewer"
         )
     batch = settings.batch_per_device or recipe.loader.batch_size

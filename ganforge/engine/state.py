@@ -76,14 +76,14 @@ def restore_host_generators(states: tuple[Any, ...]) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """The state of every global random generator: Python's, NumPy's, and torch's on the CPU and all GPUs."""
+    """The state of every global random generator: Python's, NumPy's, and torch's on the CPU and this process's GPU."""
     numpy_state = np.random.get_state(legacy=False)
     numpy_state["state"]["key"] = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
     return {
         "python": random.getstate(),
         "numpy": numpy_state,
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [],
         "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
     }
 
@@ -96,6 +96,7 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
     np.random.set_state(numpy_state)
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
+        # The current device's, whatever its number was when it was saved.
+        torch.cuda.set_rng_state(state["cuda"][0])
     if state["mps"] is not None and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"])

@@ -100,3 +100,53 @@ def test_too_few_samples_are_told() -> None:
         EnvironmentFault, match=r"7 training samples, fewer than a step takes: 8\n  lower data\.batch_size"
     ):
         Loader(Noise(), Division(8), 0, 0, CPU)
+
+
+class Ordered(Noise):
+    """Asks for its samples in the order of their numbers."""
+
+    def order(self, rng: random.Random) -> list[int]:
+        return list(range(len(self)))
+
+    def __len__(self) -> int:
+        return 26
+
+
+def indices(samples: Samples, steps: int, **division: int) -> list[list[int]]:
+    """The samples of each step, of all ranks together, share by share."""
+    shares, ranks = division.pop("shares", 1), division.pop("ranks", 1)
+    found: list[list[int]] = [[] for _ in range(steps)]
+    for rank in range(ranks):
+        mine = Division(**division, shares=shares, ranks=ranks, rank=rank)  # type: ignore[arg-type]
+        with closing(Loader(samples, mine, 0, 5, CPU).batches(0)) as batches:
+            for step in found:
+                for batch in itertools.islice(batches, mine.accumulate * len(mine.mine)):
+                    step += batch["index"].tolist()
+    return found
+
+
+@pytest.mark.parametrize(
+    "division",
+    [
+        {"batch": 3, "accumulate": 2},
+        {"batch": 1, "shares": 6, "ranks": 6},
+        {"batch": 2, "shares": 3, "ranks": 2},
+        {"batch": 1, "accumulate": 2, "shares": 3, "ranks": 3},
+    ],
+)
+def test_a_step_has_the_same_samples_however_it_is_divided(division: dict[str, int]) -> None:
+    class Many(Noise):
+        def __len__(self) -> int:
+            return 26
+
+    steps = indices(Many(), 9, **division)
+    assert steps == indices(Many(), 9, batch=6)
+    epochs = [list(itertools.chain(*steps[start : start + 4])) for start in (0, 4)]
+    assert all(len(set(epoch)) == 24 for epoch in epochs)
+
+
+def test_an_order_gives_each_share_a_stretch() -> None:
+    steps = indices(Ordered(), 4, batch=2, shares=3, ranks=3)
+    assert sorted(itertools.chain(*steps)) == list(range(24))
+    for share in range(3):
+        assert [i for step in steps for i in step[2 * share : 2 * share + 2]] == list(range(8 * share, 8 * share + 8))
