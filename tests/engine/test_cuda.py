@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import ranked
 import torch
+from safetensors.torch import load_file
 from tiny import RECIPES, TINY
 from torch import Tensor
 
@@ -97,3 +101,15 @@ def test_everything_at_once_follows_full_precision(precision: str) -> None:
     way = float((weights(plain) - weights(start)).norm())
     # Adam turns what little a bf16 gradient is off, for weights whose gradient is near 0, into whole steps.
     assert float((weights(plain) - weights(fast)).norm()) < (0.1 if precision == "fp32" else 0.7) * way
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_ranks_under_nccl_train_like_one_process(size: int, tmp_path: Path) -> None:
+    if torch.cuda.device_count() < size:
+        pytest.skip("needs as many GPUs")
+    job = {"cyclegan": ranked.recipe("cyclegan", "global_batch: 4, deterministic: true").replace("cpu", "cuda")}
+    (tmp_path / "plain").mkdir()
+    ranked.train(job, tmp_path / "plain")
+    ranked.train_on_ranks(size, job, tmp_path / "nccl")
+    one, other = (load_file(tmp_path / place / "cyclegan.safetensors") for place in ("plain", "nccl"))
+    assert max(float((one[key] - other[key]).abs().max()) for key in one) < (1e-10 if size > 1 else 1e-14)

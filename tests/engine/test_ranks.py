@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from torch import Tensor
 NAMES = sorted(ranked.RECIPES)
 ACCUMULATED = "accumulated"
 """CycleGAN in batches of 1 a share."""
+PANELS = "panels"
+"""CycleGAN with pictures drawn."""
 
 Weights = dict[str, Tensor]
 
@@ -24,15 +27,17 @@ def jobs(one: bool) -> dict[str, str]:
     shares = {"batch_norm": "shares: 4", "sync_batch_norm": "sync_batch_norm: true"}
     texts = {name: ranked.recipe(name, f"global_batch: 4, {shares.get(name, 'overlap: true')}") for name in NAMES}
     texts[ACCUMULATED] = ranked.recipe("cyclegan", "global_batch: 4" + ("" if one else ", batch_per_device: 1"))
+    texts[PANELS] = ranked.recipe("cyclegan", "global_batch: 4").replace("panels: null, ", "")
+    texts[PANELS] = texts[PANELS].replace("images: []", "images: [real_a, fake_b]")
     return texts
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], Weights]:
-    """The weights that so many ranks reach."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """What so many ranks leave behind."""
     done: dict[int, Path] = {}
 
-    def reached(size: int, name: str) -> Weights:
+    def left(size: int) -> Path:
         if size not in done:
             done[size] = tmp_path_factory.mktemp("ranks") / str(size)
             if size == 1:
@@ -40,9 +45,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], We
                 ranked.train(jobs(one=True), done[size])
             else:
                 ranked.train_on_ranks(size, jobs(one=False), done[size])
-        return load_file(done[size] / f"{name}.safetensors")
+        return done[size]
 
-    return reached
+    return left
+
+
+@pytest.fixture(scope="module")
+def weights(trained: Callable[[int], Path]) -> Callable[[int, str], Weights]:
+    """The weights that so many ranks reach with a recipe."""
+    return lambda size, name: load_file(trained(size) / f"{name}.safetensors")
 
 
 @pytest.mark.parametrize("size", [2, 4])
@@ -51,6 +62,26 @@ def test_ranks_equal_one_rank(name: str, size: int, weights: Callable[[int, str]
     one, several = weights(1, name), weights(size, name)
     assert one.keys() == several.keys()
     assert max(float((one[key] - several[key]).double().abs().max()) for key in one) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["cyclegan", "lazy", "every"])
+def test_what_is_logged_is_the_mean_over_ranks(name: str, trained: Callable[[int], Path]) -> None:
+    one, several = (json.loads((trained(size) / f"{name}.json").read_text()) for size in (1, 2))
+    assert one.keys() == several.keys() == {"1", "4", "8", "10"}
+    for step, scalars in one.items():
+        own = ("ops/", "shares/")  # buffers of rank 0, and parts of each rank's own gradient
+        logged = {tag: value for tag, value in scalars.items() if not tag.startswith(own)}
+        assert {tag: pytest.approx(value, abs=1e-11) for tag, value in logged.items()} == {
+            tag: several[step][tag] for tag in logged
+        }
+        assert any(tag.startswith("losses/") for tag in logged)
+
+
+def test_panels_are_the_same_at_any_number_of_ranks(trained: Callable[[int], Path]) -> None:
+    one, several = (sorted((trained(size) / PANELS / "images").rglob("*.png")) for size in (1, 2))
+    assert [path.name for path in one] == [path.name for path in several]
+    assert len(one) == 2
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in several]
 
 
 def test_the_trainings_do_something(weights: Callable[[int, str], Weights]) -> None:
