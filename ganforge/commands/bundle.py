@@ -65,6 +65,7 @@ def command(
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent} to write {output.name} into")
 
+    from ganforge.engine.checkpoints import put_together
     from ganforge.recipe import open_recipe
     from ganforge.sharing.bundle import pack
     from ganforge.sharing.bundle.code import code_of
@@ -76,7 +77,8 @@ def command(
     with _progress() as tell:
         data = data_manifest(recipe, tell, hashed=not no_data)
     _warn(record, code, best)
-    sizes = pack(record, chosen, output, code=code, data=data, state=full)
+    with put_together(chosen) as whole:
+        sizes = pack(record, whole, output, code=code, data=data, state=full)
     click.echo(f"{output}: {output.stat().st_size / 2**20:.1f} MiB")
     _tell(chosen, sizes, code, "left out" if no_data else told(data), full)
 

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -145,9 +146,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(networks, ema, join(state["training"], training))
 
 
-def in_parts(path: Path) -> bool:
-    """Whether a checkpoint is: its run had networks in parts."""
-    return not (path / "networks.safetensors").is_file()
+@contextmanager
+def put_together(path: Path) -> Iterator[Path]:
+    """A checkpoint in the usual files: itself, there or not, or for a while a copy, if its run had networks in parts.
+
+    Raises:
+        EnvironmentFault: as `load_checkpoint` and `save_checkpoint` do.
+    """
+    if not path.is_dir() or (path / "networks.safetensors").is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield save_checkpoint(Path(folder), step_of(path), load_checkpoint(path))
 
 
 def _files(names: Iterable[str]) -> dict[str, list[str]]:

@@ -37,7 +37,7 @@ class Player:
         self.mine = [nn.Parameter(part(p.detach())) if is_part(p) else p for p in self.parameters]
         """What this rank updates: of a parameter in parts its own, the same memory."""
         if self.in_parts:
-            _refuse_coupled_weights(use)
+            refuse_coupled_weights(use)
         self.optimizer = _optimizer(use, self.mine, {"fused": True} if fused else {})
         self.schedules = [bind_schedule(schedule) for schedule in use.schedules]
         self.moving = {path: bind_schedule(schedule) for path, schedule in use.moving.items()}
@@ -203,7 +203,7 @@ class Player:
             average.updates = state["averaged"][name]
 
 
-def _refuse_coupled_weights(use: PlayerUse) -> None:
+def refuse_coupled_weights(use: PlayerUse) -> None:
     """An optimizer that updates weights in parts must treat each of them alone.
 
     Raises:
@@ -232,7 +232,7 @@ def _refuse_coupled_weights(use: PlayerUse) -> None:
             "take an optimizer that treats each weight alone, such as adam, adamw, sgd or rmsprop, or leave the "
             f"networks of player '{use.name}' out of run.shard"
         )
-        raise RecipeError([Problem(message, use.optimizer.mark, cure)])
+        raise RecipeError([Problem(message, use.optimizer.mark, cure)]).of_all_ranks()
 
 
 def _optimizer(use: PlayerUse, parameters: Sequence[nn.Parameter], more: Mapping[str, Any]) -> torch.optim.Optimizer:

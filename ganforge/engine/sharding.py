@@ -205,7 +205,7 @@ def _shard(network: nn.Module, device: torch.device, ranks: int) -> list[Any]:
 
     mesh = init_device_mesh(device.type, (ranks,))
     scalars = {p for p in network.parameters() if p.ndim == 0}
-    units = [*_blocks(network), network]
+    units = [*blocks(network), network]
     for unit in units:
         fully_shard(unit, mesh=mesh, reshard_after_forward=True, ignored_params=scalars or None)
     for unit in units:
@@ -217,21 +217,21 @@ def _shard(network: nn.Module, device: torch.device, ranks: int) -> list[Any]:
     return units
 
 
-def _blocks(network: nn.Module) -> list[nn.Module]:
+def blocks(network: nn.Module) -> list[nn.Module]:
     """The children of sequences, inner ones first; norms and biases alone are not worth an exchange."""
     uses = Counter(id(p) for _, p in network.named_parameters(remove_duplicate=False))
     if any(count > 1 for count in uses.values()):  # weights in two places are brought together for both
         return []
-    blocks: list[nn.Module] = []
+    found: list[nn.Module] = []
     taken: set[int] = set()
     for module in reversed(list(network.modules())):
         if isinstance(module, nn.Sequential):
             for child in module:
                 own = [p for p in child.parameters() if id(p) not in taken and p.ndim > 1]
-                if own and child not in blocks:
-                    blocks.append(child)
+                if own and child not in found:
+                    found.append(child)
                     taken.update(id(p) for p in child.parameters())
-    return blocks
+    return found
 
 
 def _methods(recipe: Recipe) -> dict[str, set[str]]:
