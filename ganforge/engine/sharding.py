@@ -85,10 +85,15 @@ class Sharding:
     def _prepare(self, name: str, network: nn.Module, methods: Iterable[str]) -> None:
         from torch.distributed.fsdp import register_fsdp_forward_method
 
-        first = next(p for p in network.parameters() if is_part(p))
+        first = next((p for p in network.parameters() if is_part(p) and p.requires_grad), None)
 
         def refresh(*_: Any) -> None:
-            if self.held and self.recorded.setdefault(name, first.requires_grad) != first.requires_grad:
+            """Weights that stay whole would not notice that gradients are switched on or off."""
+            if (
+                self.held
+                and first is not None
+                and self.recorded.setdefault(name, first.requires_grad) != first.requires_grad
+            ):
                 self.recorded[name] = first.requires_grad
                 for unit in self.units[name]:
                     unit.reshard()

@@ -52,6 +52,17 @@ phases:
 """A network whose method is called, in the network's forward too; and one that is created by its first forward."""
 
 
+BOTH = (
+    ranked.recipe("wgan_gp", MORE)
+    .replace(
+        "  - train: generator\n",
+        "      again: {type: classics.wgan_d, real: D(real_b), fake: D(G(real_a))}\n  - train: generator\n",
+    )
+    .replace("fake: D(G(real_a))}}", "fake: D(fake)}}")
+)
+"""In the phase with a penalty, the generator is called with a graph for its own player, and without."""
+
+
 def cyclegan(settings: str) -> str:
     """With an average, clipped gradients, panels, a metric, and the doctor, who computes signals anew."""
     text = ranked.recipe("cyclegan", settings).replace("ema: {decay: 0.9}", "ema: {decay: 0.9}, clip_norm: 0.1")
@@ -68,7 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one rank reaches in `one`, and two that keep parts in `two`; `half` is interrupted there, and goes on."""
     folder = tmp_path_factory.mktemp("sharding")
     (folder / "one").mkdir()
-    whole = {"cyclegan": cyclegan(MORE), "cut": CUT}
+    whole = {"cyclegan": cyclegan(MORE), "cut": CUT, "both": BOTH}
     whole |= {name: ranked.recipe(name, MORE) for name in ("wgan_gp", "inside", "lazy")}
     ranked.train(whole, folder / "one")
     jobs = {name: text.replace(MORE, SHARDED) for name, text in whole.items()}
@@ -85,7 +96,7 @@ def furthest(one: Weights, other: Weights) -> float:
     return max(float((one[key] - other[key]).double().abs().max()) for key in one)
 
 
-@pytest.mark.parametrize("name", ["cyclegan", "cut", "wgan_gp", "inside", "lazy"])
+@pytest.mark.parametrize("name", ["cyclegan", "cut", "both", "wgan_gp", "inside", "lazy"])
 def test_parts_equal_the_whole(name: str, folder: Path) -> None:
     one, two = (load_file(folder / size / f"{name}.safetensors") for size in ("one", "two"))
     assert furthest(one, two) < 1e-12
