@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import keyword
 import os
@@ -112,7 +113,14 @@ def main(arguments: list[str] | None = None) -> None:
             "  this should have been told better: GANFORGE_DEBUG=1 shows where it happened; please report it", err=True
         )
         code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    code = code if isinstance(code, int) else 0
+    if "RANK" in os.environ:
+        # Threads of torch's exchanges may abort a process that Python takes apart: a rank that is done only goes.
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _show_warning(message: Warning | str, *_where: object, **_more: object) -> None:

@@ -184,7 +184,7 @@ class Samples(ABC):
     def order(self, rng: random.Random) -> Sequence[int] | None:
         """The order in which an epoch shows the samples, drawn from `rng`; None, as here: any, well shuffled.
 
-        Where neighbours should be read together, as in archives, an order keeps them near each other. Then every share
+        Where neighbours should be read together, as in archives, an order keeps them near each other. Then every lane
         of the batch (each rank, where there are several) is given a stretch of it of its own, so that an archive is
         read by one of them. The numbers, `len(self)` at least, are handed to `sample` and `batch` as they are.
         """

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TOYS = ROOT / "tests/engine/toys.py"
 
 DATA = "data: {type: shapes, size_px: 16, count: 23, validation: 2, batch_size: 4}\n"
-RUN = "callbacks: {progress: null, tensorboard: null, panels: null, doctor: null}\n"
+RUN = "callbacks: {progress: null, tensorboard: null, panels: null, doctor: null, diary: {type: toys.diary}}\n"
 SETTINGS = "steps: 10, device: cpu, precision: fp64, seed: 3, images: [], log_every: 4, checkpoint_every: 100"
 
 CYCLEGAN = (
@@ -65,7 +65,7 @@ NORMED = CYCLEGAN.replace("{type: toys.translator}", "{type: toys.translator, ba
     "{type: adam, lr: 1e-2, betas: [0.5, 0.999]}", "{type: sgd, lr: 1e-2}"
 )
 REMEMBERING = NORMED.replace("size: 50", "size: 3").replace("D_a(real_a)", "D_a(grain(real_a))")
-"""Draws random numbers, shows earlier fakes, keeps running statistics: all that belongs to shares."""
+"""Draws random numbers, shows earlier fakes, keeps running statistics: all that belongs to lanes."""
 RECIPES = {
     "cyclegan": CYCLEGAN,
     "batch_norm": NORMED,
@@ -158,8 +158,11 @@ def train(jobs: Mapping[str, str], folder: Path) -> None:
                 weights = {f"{n}.{key}": t for n, module in modules.items() for key, t in module.state_dict().items()}
                 if world.leads:
                     save_file(weights, folder / f"{name}.safetensors")
+                    scalars = run.callbacks[-1].scalars  # type: ignore[attr-defined]
+                    (folder / f"{name}.json").write_text(json.dumps(scalars))
 
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     train(json.loads((place / "jobs.json").read_text()), place)
+    os._exit(0)  # as the command does

@@ -195,10 +195,10 @@ def test_a_bad_loss_of_one_rank_is_skipped_by_all(tmp_path: Path) -> None:
 
 def test_more_ranks_than_shares_are_refused(tmp_path: Path) -> None:
     told = subprocess.run(
-        ganforge_run("--out", tmp_path, "--nproc", 3, "run.shares=2"), capture_output=True, text=True, check=False
+        ganforge_run("--out", tmp_path, "--nproc", 3, "run.lanes=2"), capture_output=True, text=True, check=False
     )
     assert told.returncode == 2
-    assert "run.shares is 2 shares, which cannot be spread over 3 ranks" in told.stderr
+    assert "run.lanes is 2 lanes, which cannot be spread over 3 ranks" in told.stderr
 
 
 BRIDGE, HOSTS = "ganforge-br", ("ganforge-h0", "ganforge-h1")

@@ -1,8 +1,8 @@
-"""How the samples of a step are divided: among ranks, by shares, into batches that a device computes at once.
+"""How the samples of a step are divided: among ranks, by lanes, into batches that a device computes at once.
 
-A share is a part of every batch with a state of its own: replay buffers, random numbers, running statistics. A run has
-as many shares as it had ranks when it began, unless its recipe says how many; a rank computes one of them, or several
-one after the other. So what a run computes depends on its shares, and on how many ranks there are only in speed.
+A lane is a part of every batch with a state of its own: replay buffers, random numbers, running statistics. A run has
+as many lanes as it had ranks when it began, unless its recipe says how many; a rank computes one of them, or several
+one after the other. So what a run computes depends on its lanes, and on how many ranks there are only in speed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Division:
     batch: int
     """Samples that a device computes at once."""
     accumulate: int = 1
-    """Batches of a share, whose gradients are averaged."""
-    shares: int = 1
+    """Batches of a lane, whose gradients are averaged."""
+    lanes: int = 1
     """Parts of the step's samples, each with a state of its own."""
     ranks: int = 1
     rank: int = 0
@@ -30,32 +30,32 @@ class Division:
     """The settings that decide over the samples of a step."""
 
     @property
-    def share_batch(self) -> int:
-        """Samples of a share."""
+    def lane_batch(self) -> int:
+        """Samples of a lane."""
         return self.batch * self.accumulate
 
     @property
     def global_batch(self) -> int:
         """Samples of a step."""
-        return self.share_batch * self.shares
+        return self.lane_batch * self.lanes
 
     @property
     def mine(self) -> range:
-        """The shares of this rank: one, or several where there are fewer ranks than shares."""
+        """The lanes of this rank: one, or several where there are fewer ranks than lanes."""
         return self.of(self.rank)
 
     def of(self, rank: int) -> range:
-        """The shares of a rank."""
-        return range(self.shares * rank // self.ranks, self.shares * (rank + 1) // self.ranks)
+        """The lanes of a rank."""
+        return range(self.lanes * rank // self.ranks, self.lanes * (rank + 1) // self.ranks)
 
-    def owner(self, share: int) -> int:
-        """The rank of a share."""
-        return next(rank for rank in range(self.ranks) if share in self.of(rank))
+    def owner(self, lane: int) -> int:
+        """The rank of a lane."""
+        return next(rank for rank in range(self.ranks) if lane in self.of(rank))
 
     def __str__(self) -> str:
         factors = [
-            f"{self.ranks} rank{'s' if self.ranks > 1 else ''}" if self.ranks > 1 or self.shares > 1 else "",
-            f"{self.shares} shares" if self.shares != self.ranks else "",
+            f"{self.ranks} rank{'s' if self.ranks > 1 else ''}" if self.ranks > 1 or self.lanes > 1 else "",
+            f"{self.lanes} lanes" if self.lanes != self.ranks else "",
             f"{self.accumulate} batches" if self.accumulate > 1 else "",
         ]
         how = ", ".join(filter(None, factors))
@@ -70,52 +70,52 @@ def divide(recipe: Recipe, ranks: int = 1, rank: int = 0, begun: int | None = No
             a device computes at once. Without `global_batch` more ranks make larger steps.
         ranks: processes that compute.
         rank: this one's number.
-        begun: the shares of a run that goes on.
+        begun: the lanes of a run that goes on.
 
     Raises:
         RecipeError: the settings contradict each other, or the number of ranks.
-        UsageError: the run that goes on has fewer shares than there are ranks.
+        UsageError: the run that goes on has fewer lanes than there are ranks.
     """
     settings = recipe.run
-    if begun is not None and settings.shares not in (None, begun):
-        raise _problem(recipe, "shares", f"the run was begun with {begun} shares, not {settings.shares}")
-    shares = begun or settings.shares or ranks
-    if shares < ranks:
-        whose = "the run was begun with" if begun else "run.shares is"
-        cure = "" if begun else ", or raise run.shares"
+    if begun is not None and settings.lanes not in (None, begun):
+        raise _problem(recipe, "lanes", f"the run was begun with {begun} lanes, not {settings.lanes}")
+    lanes = begun or settings.lanes or ranks
+    if lanes < ranks:
+        whose = "the run was begun with" if begun else "run.lanes is"
+        cure = "" if begun else ", or raise run.lanes"
         raise UsageError(
-            f"{whose} {shares} share{'s' if shares > 1 else ''}, which cannot be spread over {ranks} ranks: a share's "
-            f"replay buffers and random numbers belong together\n  take at most {shares} ranks{cure}"
+            f"{whose} {lanes} lane{'s' if lanes > 1 else ''}, which cannot be spread over {ranks} ranks: a lane's "
+            f"replay buffers and random numbers belong together\n  take at most {lanes} ranks{cure}"
         )
-    if settings.sync_batch_norm and shares > ranks:
+    if settings.sync_batch_norm and lanes > ranks:
         raise UsageError(
-            f"run.sync_batch_norm takes statistics over ranks, but {ranks} cannot know those of {shares} shares "
-            f"at once\n  take {shares} ranks, or start a new run with fewer"
+            f"run.sync_batch_norm takes statistics over ranks, but {ranks} cannot know those of {lanes} lanes "
+            f"at once\n  take {lanes} ranks, or start a new run with fewer"
         )
     batch = settings.batch_per_device or recipe.loader.batch_size
     if settings.global_batch is None:
         dials = "run.batch_per_device" if settings.batch_per_device else "data.batch_size"
-        return Division(batch, settings.accumulate, shares, ranks, rank, dials)
+        return Division(batch, settings.accumulate, lanes, ranks, rank, dials)
     if settings.accumulate > 1:
         raise _problem(
             recipe, "accumulate", "run.global_batch says how many batches are averaged; leave run.accumulate out"
         )
-    if settings.global_batch % shares:
+    if settings.global_batch % lanes:
         fitting = [n for n in range(1, settings.global_batch + 1) if settings.global_batch % n == 0]
-        many = f"{shares} share{'s' if shares > 1 else ''}"
+        many = f"{lanes} lane{'s' if lanes > 1 else ''}"
         raise _problem(
             recipe,
             "global_batch",
             f"{settings.global_batch} samples cannot be divided into {many} of equal size",
             f"take as many ranks as divide it: {', '.join(map(str, fitting))}; or another global_batch",
         )
-    share = settings.global_batch // shares
-    batch = next(size for size in range(min(batch, share), 0, -1) if share % size == 0)
-    return Division(batch, share // batch, shares, ranks, rank, "run.global_batch")
+    lane = settings.global_batch // lanes
+    batch = next(size for size in range(min(batch, lane), 0, -1) if lane % size == 0)
+    return Division(batch, lane // batch, lanes, ranks, rank, "run.global_batch")
 
 
 def divided(recipe: Recipe, division: Division) -> Recipe:
-    """The recipe as each share computes it."""
+    """The recipe as each lane computes it."""
     loader = recipe.loader.model_copy(update={"batch_size": division.batch})
     run = recipe.run.model_copy(update={"accumulate": division.accumulate})
     return dataclasses.replace(recipe, loader=loader, run=run)

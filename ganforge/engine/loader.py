@@ -1,4 +1,4 @@
-"""Batches as a function of (seed, step, share): how many workers or ranks, and where a run resumed, change nothing."""
+"""Batches as a function of (seed, step, lane): how many workers or ranks, and where a run resumed, change nothing."""
 
 from __future__ import annotations
 
@@ -135,17 +135,17 @@ def _places(samples: Samples, division: Division, seed: int, step: int) -> Itera
     while True:
         order, stretches = _order(samples, seed, epoch)
         for number in range(first, steps_per_epoch):
-            for share in division.mine:
-                start = division.share_batch * (
-                    share * steps_per_epoch + number if stretches else number * division.shares + share
+            for lane in division.mine:
+                start = division.lane_batch * (
+                    lane * steps_per_epoch + number if stretches else number * division.lanes + lane
                 )
-                for micro in range(start, start + division.share_batch, division.batch):
+                for micro in range(start, start + division.lane_batch, division.batch):
                     yield epoch, list(order[micro : micro + division.batch])
         epoch, first = epoch + 1, 0
 
 
 def _order(samples: Samples, seed: int, epoch: int) -> tuple[Sequence[int], bool]:
-    """The samples of an epoch, and whether each share should have a stretch of them: neighbours lie together."""
+    """The samples of an epoch, and whether each lane should have a stretch of them: neighbours lie together."""
     rng = random.Random(derive_seed(seed, "order", epoch))
     chosen = samples.order(rng)
     if chosen is not None:

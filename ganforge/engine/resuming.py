@@ -31,7 +31,7 @@ FREE = (
     "run.recompute",
     "run.overlap",
     "run.timeout_s",
-    "run.shares",  # the engine compares it itself
+    "run.lanes",  # the engine compares it itself
     "run.shard",
     "data.workers",
     "data.cache",

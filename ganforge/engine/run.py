@@ -64,7 +64,7 @@ class Run:
     ) -> None:
         self.world = world
         """The ranks that compute it together."""
-        self.division = divide(recipe, world.size, world.rank, folder.record.get("shares"))
+        self.division = divide(recipe, world.size, world.rank, folder.record.get("lanes"))
         """How the samples of a step are divided among them."""
         self.recipe = recipe = divided(recipe, self.division)
         self._record = folder
@@ -105,7 +105,7 @@ class Run:
             self.trainer.averages,
             lambda: self.trainer.progress,
         )
-        self.trainer.shares.seed()
+        self.trainer.lanes.seed()
         self._saved: int | None = None
         """The step of the newest checkpoint."""
         self.resumed_at: int | None = None
@@ -197,7 +197,7 @@ class Run:
         """Of the whole training."""
         return (
             float(sum(self.plan.flops.values()))
-            * self.division.shares
+            * self.division.lanes
             * self.division.accumulate
             * beginning.total_steps
         )
@@ -211,7 +211,7 @@ class Run:
             recipe=self.recipe.name,
             started=now(),
             step=0,
-            shares=self.division.shares,
+            lanes=self.division.lanes,
             global_batch=self.division.global_batch,
             samples=len(self.loader.samples),
             total_steps=self.total_steps,
@@ -301,7 +301,7 @@ class Run:
     def _check_states(self) -> None:
         """What cannot be saved should be known before the first step, not at the first checkpoint."""
         try:
-            split([self.trainer.state_dict(), self.trainer.shares.held[0].state_dict()], "", {})
+            split([self.trainer.state_dict(), self.trainer.lanes.held[0].state_dict()], "", {})
         except TypeError as error:
             raise TrainingFailed(f"the run's state cannot be saved: {str(error).removeprefix('.')}") from error
 

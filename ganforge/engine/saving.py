@@ -24,15 +24,15 @@ def capture(trainer: Trainer) -> Checkpoint | None:
     """
     _refuse_ruined_weights(trainer)
     statistics = trainer.statistics.gathered(trainer.world)
-    shares = trainer.shares.captured()
-    if shares is None:
+    lanes = trainer.lanes.captured()
+    if lanes is None:
         return None
     averages = trainer.averages()
     ema = {f"{name}.{key}": tensor for name, net in averages.items() for key, tensor in net.state_dict().items()}
-    # The first share's state lies where it lay when there was no other.
-    first, *others = shares
+    # The first lane's state lies where it lay when there was no other.
+    first, *others = lanes
     state = trainer.state_dict() | {name: first[name] for name in ("ops", "op_rngs")} | {"statistics": statistics}
-    training = {"trainer": state, "random": first["random"], "shares": others}
+    training = {"trainer": state, "random": first["random"], "lanes": others}
     networks = {key: part(tensor) for key, tensor in trainer.cast.networks.state_dict().items()}
     return Checkpoint(networks, ema, training, trainer.world.size if trainer.sharding else 1)
 
@@ -79,10 +79,10 @@ def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
         RuntimeError: the networks are others.
     """
     world = trainer.world
-    common, shares, optimizers = None, None, None
+    common, lanes, optimizers = None, None, None
     if checkpoint is not None:
         first = checkpoint.training["trainer"]
-        shares = [{**first, "random": checkpoint.training["random"]}, *checkpoint.training.get("shares", [])]
+        lanes = [{**first, "random": checkpoint.training["random"]}, *checkpoint.training.get("lanes", [])]
         state = {name: value for name, value in first.items() if name not in ("ops", "op_rngs")}
         common = {"networks": checkpoint.networks, "ema": checkpoint.ema, "trainer": state}
         if trainer.sharding:
@@ -99,7 +99,7 @@ def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
     trainer.load_state_dict(common["trainer"])
     if not world.leads:
         trainer.statistics.read()  # the first rank has all that was not read yet
-    trainer.shares.put_back(shares)
+    trainer.lanes.put_back(lanes)
 
 
 def _spread(checkpoint: Checkpoint | None, trainer: Trainer) -> None:

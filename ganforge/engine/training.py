@@ -15,6 +15,7 @@ from ganforge.engine.bad_losses import BadLosses
 from ganforge.engine.cast import Cast, bind_schedule
 from ganforge.engine.device import Precision
 from ganforge.engine.division import Division
+from ganforge.engine.lanes import Lanes
 from ganforge.engine.levers import NONE, Levers
 from ganforge.engine.levers.calls import Calls
 from ganforge.engine.levers.recording import Record, Recorder
@@ -22,7 +23,6 @@ from ganforge.engine.nested import map_tensors
 from ganforge.engine.players import Player
 from ganforge.engine.scene import Plan, Program, Scene, Turn
 from ganforge.engine.sharding import Sharding
-from ganforge.engine.shares import Shares
 from ganforge.engine.statistics import Statistics, Stopwatch
 from ganforge.engine.verdicts import Verdicts
 from ganforge.engine.world import ALONE, World
@@ -45,7 +45,7 @@ class Verdict:
 
 
 class Passes:
-    """The forward and backward passes of one step, phase by phase: the micro-batches of this rank, share by share."""
+    """The forward and backward passes of one step, phase by phase: the micro-batches of this rank, lane by lane."""
 
     def __init__(self, trainer: Trainer, plan: Plan, batches: Sequence[Batch]) -> None:
         self.trainer, self.plan = trainer, plan
@@ -60,12 +60,12 @@ class Passes:
             return list(self._learnt(position))
 
     def _learnt(self, position: int) -> Iterator[Verdict]:
-        shares = self.trainer.shares
-        each = len(self.scenes) // len(shares.held)
+        lanes = self.trainer.lanes
+        each = len(self.scenes) // len(lanes.held)
         for number, scene in enumerate(self.scenes):
             if number + 1 == len(self.scenes):
                 self.trainer.arm(self.plan[position])
-            with shares.at_work(number // each):
+            with lanes.at_work(number // each):
                 yield self.trainer.learn(scene, self.trainer.portion(len(self.scenes)))
 
     def end(self, position: int) -> None:
@@ -90,7 +90,7 @@ class Trainer:
         self.recipe, self.cast, self.precision, self.progress = recipe, cast, precision, progress
         self.levers, self.world = levers, world
         self.division = division or Division(recipe.loader.batch_size, recipe.run.accumulate)
-        self.shares = Shares(recipe, cast, precision, self.division, world)
+        self.lanes = Lanes(recipe, cast, precision, self.division, world)
         self.sharding = Sharding(levers.sharded, recipe, cast, precision.device, world)
         self.program = Program(recipe, cast, Calls(cast, precision.forward(), levers))
         self.players = {
@@ -132,7 +132,7 @@ class Trainer:
         """Take the next step on these micro-batches, whose gradients are averaged.
 
         Args:
-            batches: as many as `run.accumulate` says, for each share of this rank; fields `[N, ...]` on the device.
+            batches: as many as `run.accumulate` says, for each lane of this rank; fields `[N, ...]` on the device.
             log: also gather what costs time: gradient norms.
             examine: also gather what costs about as much as a step: each loss's share of its player's gradient, and
                 all verdicts. The step itself is the same.
@@ -144,7 +144,7 @@ class Trainer:
         step = self.progress.step
         plan = self._plan(step)
         self.examining, self.distributions = examine, {}
-        self.shares.begin()
+        self.lanes.begin()
         replayed = self.recorder.passes(plan, batches, replay=not examine) if self.recorder else None
         passes = replayed or Passes(self, plan, batches)
         learnt: dict[str, None] = {}
@@ -153,7 +153,7 @@ class Trainer:
                 if self._phase(turn, passes(position), log):
                     learnt[turn.phase.train] = None
                 passes.end(position)
-        self.shares.end()
+        self.lanes.end()
         for name in learnt:
             self.players[name].follow()
         if log:
@@ -198,7 +198,7 @@ class Trainer:
 
     def portion(self, passes: int) -> float:
         """What part a pass is of the mean over all samples of a step, of which this rank makes so many passes."""
-        return len(self.shares.held) / (passes * self.division.shares)
+        return len(self.lanes.held) / (passes * self.division.lanes)
 
     def learn(self, scene: Scene, share: float) -> Verdict:
         """The forward and backward pass of a scene's phase: add this share of the losses' gradients."""
@@ -258,7 +258,7 @@ class Trainer:
         return {place: loss for place, loss in self.cast.losses.items() if isinstance(loss, nn.Module)}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a step depends on, but the networks, their average, and what belongs to shares."""
+        """All that a step depends on, but the networks, their average, and what belongs to lanes."""
         return {
             "step": self.progress.step,
             "players": {name: player.state_dict() for name, player in self.players.items()},

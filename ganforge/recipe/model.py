@@ -77,7 +77,7 @@ class RunSettings(Settings):
     """Samples of a step, however many ranks compute it: it keeps the mathematics. `accumulate` follows from it."""
     batch_per_device: Count | None = None
     """Samples that a device computes at once, at most; `data.batch_size` if left out."""
-    shares: Count | None = None
+    lanes: Count | None = None
     """Parts of a step's samples with a state of their own (replay buffers, random numbers), which one rank or several
     compute; as many as there are ranks when the run begins."""
     sync_batch_norm: bool = False

@@ -181,7 +181,7 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch(packed: Path, workers: int) -> 
         with closing(Loader(samples, division, workers, 5, CPU).batches(first)) as batches:
             return list(itertools.islice(batches, count))
 
-    for division in (Division(3), Division(3, shares=2, ranks=2, rank=1)):
+    for division in (Division(3), Division(3, lanes=2, ranks=2, rank=1)):
         whole = taken(20, 0, 0, division)  # an epoch and a half, or three
         rest = taken(9, 11, workers, division)
         assert all(equal(a, b) for a, b in zip(whole[11:], rest, strict=True))
@@ -206,7 +206,7 @@ def test_shares_have_shards_of_their_own(packed: Path) -> None:
             return original(shard, number, members)
 
         dataset.store.read = read  # type: ignore[method-assign]
-        with closing(Loader(samples, Division(2, shares=2, ranks=2, rank=rank), 0, 5, CPU).batches(0)) as batches:
+        with closing(Loader(samples, Division(2, lanes=2, ranks=2, rank=rank), 0, 5, CPU).batches(0)) as batches:
             list(itertools.islice(batches, 10))
         return {name for name in found if name.startswith("trainA")}
 

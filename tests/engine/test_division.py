@@ -39,8 +39,8 @@ def recipe(read: Callable[[str], Recipe]) -> Callable[..., Recipe]:
         ("global_batch: 16, batch_per_device: 100", 2, "16 = 2 ranks of 8"),
         ("global_batch: 12, batch_per_device: 4", 2, "12 = 2 ranks, 2 batches of 3"),
         ("global_batch: 2", 2, "2 = 2 ranks of 1"),
-        ("shares: 4", 1, "8 = 1 rank, 4 shares of 2"),
-        ("shares: 8, global_batch: 16", 3, "16 = 3 ranks, 8 shares of 2"),
+        ("lanes: 4", 1, "8 = 1 rank, 4 lanes of 2"),
+        ("lanes: 8, global_batch: 16", 3, "16 = 3 ranks, 8 lanes of 2"),
     ],
 )
 def test_settings_divide_a_step(settings: str, ranks: int, told: str, recipe: Callable[..., Recipe]) -> None:
@@ -50,23 +50,23 @@ def test_settings_divide_a_step(settings: str, ranks: int, told: str, recipe: Ca
 
 
 def test_every_share_has_one_rank(recipe: Callable[..., Recipe]) -> None:
-    divisions = [divide(recipe("shares: 7"), 3, rank) for rank in range(3)]
+    divisions = [divide(recipe("lanes: 7"), 3, rank) for rank in range(3)]
     assert [list(division.mine) for division in divisions] == [[0, 1], [2, 3], [4, 5, 6]]
-    assert [divisions[0].owner(share) for share in range(7)] == [0, 0, 1, 1, 2, 2, 2]
+    assert [divisions[0].owner(lane) for lane in range(7)] == [0, 0, 1, 1, 2, 2, 2]
 
 
 def test_a_run_that_goes_on_keeps_its_shares(recipe: Callable[..., Recipe]) -> None:
-    assert divide(recipe(), 2, begun=4).shares == 4
-    with pytest.raises(UsageError, match="begun with 4 shares, which cannot be spread over 8 ranks"):
+    assert divide(recipe(), 2, begun=4).lanes == 4
+    with pytest.raises(UsageError, match="begun with 4 lanes, which cannot be spread over 8 ranks"):
         divide(recipe(), 8, begun=4)
-    with pytest.raises(RecipeError, match="begun with 4 shares, not 2"):
-        divide(recipe("shares: 2"), 2, begun=4)
+    with pytest.raises(RecipeError, match="begun with 4 lanes, not 2"):
+        divide(recipe("lanes: 2"), 2, begun=4)
 
 
 @pytest.mark.parametrize(
     ("settings", "ranks", "fault", "cure"),
     [
-        ("global_batch: 10", 4, "10 samples cannot be divided into 4 shares of equal size", "1, 2, 5, 10"),
+        ("global_batch: 10", 4, "10 samples cannot be divided into 4 lanes of equal size", "1, 2, 5, 10"),
         ("accumulate: 2, global_batch: 4", 1, "leave run.accumulate out", ""),
     ],
 )
@@ -81,6 +81,6 @@ def test_settings_that_contradict_are_told_at_their_place(
 
 
 def test_synchronised_norms_want_a_rank_for_each_share(recipe: Callable[..., Recipe]) -> None:
-    with pytest.raises(UsageError, match="2 cannot know those of 4 shares at once"):
+    with pytest.raises(UsageError, match="2 cannot know those of 4 lanes at once"):
         divide(recipe("sync_batch_norm: true"), 2, begun=4)
-    assert divide(recipe("sync_batch_norm: true"), 4).shares == 4
+    assert divide(recipe("sync_batch_norm: true"), 4).lanes == 4

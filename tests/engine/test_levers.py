@@ -319,15 +319,9 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 def test_auto_takes_what_helps_on_the_device() -> None:
     settings = RunSettings(steps=1)
     on_cpu, on_gpu = (settle(settings, device, 1e18, {}) for device in (CPU, CUDA))
-    assert on_cpu == {
-        "merge": False,
-        "compile": True,
-        "cuda_graphs": False,
-        "channels_last": False,
-        "fused": False,
-        "overlap": False,
-    }
-    assert on_gpu == {"merge": True, "compile": True, "cuda_graphs": True, "channels_last": False, "fused": True}
+    helps = {"merge": False, "compile": True, "cuda_graphs": False, "channels_last": False, "fused": False}
+    assert on_cpu == {**helps, "overlap": False}
+    assert on_gpu == {**helps, "merge": True, "cuda_graphs": True, "fused": True, "overlap": True}
     assert not settle(settings, CPU, 1e12, {})["compile"]
     assert not settle(RunSettings(steps=1, precision="bf16"), CPU, 1e18, {})["compile"]
     assert settle(RunSettings(steps=1, merge=True, fused=False), CUDA, 0, {})["fused"] is False

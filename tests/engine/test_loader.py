@@ -113,11 +113,11 @@ class Ordered(Noise):
 
 
 def indices(samples: Samples, steps: int, **division: int) -> list[list[int]]:
-    """The samples of each step, of all ranks together, share by share."""
-    shares, ranks = division.pop("shares", 1), division.pop("ranks", 1)
+    """The samples of each step, of all ranks together, lane by lane."""
+    lanes, ranks = division.pop("lanes", 1), division.pop("ranks", 1)
     found: list[list[int]] = [[] for _ in range(steps)]
     for rank in range(ranks):
-        mine = Division(**division, shares=shares, ranks=ranks, rank=rank)  # type: ignore[arg-type]
+        mine = Division(**division, lanes=lanes, ranks=ranks, rank=rank)  # type: ignore[arg-type]
         with closing(Loader(samples, mine, 0, 5, CPU).batches(0)) as batches:
             for step in found:
                 for batch in itertools.islice(batches, mine.accumulate * len(mine.mine)):
@@ -129,9 +129,9 @@ def indices(samples: Samples, steps: int, **division: int) -> list[list[int]]:
     "division",
     [
         {"batch": 3, "accumulate": 2},
-        {"batch": 1, "shares": 6, "ranks": 6},
-        {"batch": 2, "shares": 3, "ranks": 2},
-        {"batch": 1, "accumulate": 2, "shares": 3, "ranks": 3},
+        {"batch": 1, "lanes": 6, "ranks": 6},
+        {"batch": 2, "lanes": 3, "ranks": 2},
+        {"batch": 1, "accumulate": 2, "lanes": 3, "ranks": 3},
     ],
 )
 def test_a_step_has_the_same_samples_however_it_is_divided(division: dict[str, int]) -> None:
@@ -146,7 +146,7 @@ def test_a_step_has_the_same_samples_however_it_is_divided(division: dict[str, i
 
 
 def test_an_order_gives_each_share_a_stretch() -> None:
-    steps = indices(Ordered(), 4, batch=2, shares=3, ranks=3)
+    steps = indices(Ordered(), 4, batch=2, lanes=3, ranks=3)
     assert sorted(itertools.chain(*steps)) == list(range(24))
-    for share in range(3):
-        assert [i for step in steps for i in step[2 * share : 2 * share + 2]] == list(range(8 * share, 8 * share + 8))
+    for lane in range(3):
+        assert [i for step in steps for i in step[2 * lane : 2 * lane + 2]] == list(range(8 * lane, 8 * lane + 8))

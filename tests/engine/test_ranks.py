@@ -14,7 +14,7 @@ from torch import Tensor
 
 NAMES = sorted(ranked.RECIPES)
 ACCUMULATED = "accumulated"
-"""CycleGAN in batches of 1 a share."""
+"""CycleGAN in batches of 1 a lane."""
 PANELS = "panels"
 """CycleGAN with pictures drawn."""
 
@@ -24,8 +24,8 @@ Weights = dict[str, Tensor]
 def jobs(one: bool) -> dict[str, str]:
     """The trainings; on one rank the whole batch of a step at once, as nobody would divide it."""
     # Batches of another size have other statistics, unless they are taken over all ranks.
-    shares = {"batch_norm": "shares: 4", "sync_batch_norm": "sync_batch_norm: true"}
-    texts = {name: ranked.recipe(name, f"global_batch: 4, {shares.get(name, 'overlap: true')}") for name in NAMES}
+    lanes = {"batch_norm": "lanes: 4", "sync_batch_norm": "sync_batch_norm: true"}
+    texts = {name: ranked.recipe(name, f"global_batch: 4, {lanes.get(name, 'overlap: true')}") for name in NAMES}
     texts[ACCUMULATED] = ranked.recipe("cyclegan", "global_batch: 4" + ("" if one else ", batch_per_device: 1"))
     texts[PANELS] = ranked.recipe("cyclegan", "global_batch: 4").replace("panels: null, ", "")
     texts[PANELS] = texts[PANELS].replace("images: []", "images: [real_a, fake_b]")
@@ -92,7 +92,7 @@ def test_a_run_goes_on_with_fewer_ranks_and_ends_alike(tmp_path: Path) -> None:
     whole, first = (ranked.recipe("remembering", f"global_batch: 4, steps: {n}") for n in (10, 6))
     whole, first = (text.replace("steps: 10, ", "", 1) for text in (whole, first))
     ranked.train_on_ranks(2, {"whole": whole, "parts": first}, tmp_path)
-    # Two shares, with their buffers, random numbers and statistics, on one rank.
+    # Two lanes, with their buffers, random numbers and statistics, on one rank.
     ranked.train({"parts": whole}, tmp_path)
     one, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "parts"))
     assert max(float((one[key] - other[key]).double().abs().max()) for key in one) < 1e-12

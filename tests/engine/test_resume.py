@@ -26,7 +26,7 @@ def everything(run: Run) -> State:
         "networks": run.trainer.cast.networks.state_dict(),
         "ema": ema,
         "trainer": run.trainer.state_dict(),
-        "shares": [share.state_dict() for share in run.trainer.shares.held],
+        "lanes": [lane.state_dict() for lane in run.trainer.lanes.held],
         "random": random_state(),
     }
     tensors: dict[str, Tensor] = {}

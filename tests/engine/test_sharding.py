@@ -26,7 +26,7 @@ from ganforge.recipe.reading import read_recipe
 
 Weights = dict[str, Tensor]
 
-MORE = "global_batch: 4, shares: 2, images_every: 5"
+MORE = "global_batch: 4, lanes: 2, images_every: 5"
 SHARDED = f"{MORE}, shard: true"
 METRIC = "metrics: {error: {type: translation_error, translated: fake_b, original: real_a, truth: true_b}}\n"
 

@@ -28,9 +28,9 @@ def test_panels_and_metrics_leave_training_alone(start: Callable[..., Run]) -> N
     )
     watched.train()
     assert [k for k, value in weights(plain).items() if not torch.equal(value, weights(watched)[k])] == []
-    one, other = (run.trainer.state_dict()["ops"]["past_a"]["images"] for run in (plain, watched))
+    one, other = (run.trainer.lanes.held[0].state_dict()["ops"]["past_a"]["images"] for run in (plain, watched))
     assert torch.equal(one, other)
-    assert plain.trainer.state_dict()["op_rngs"] == watched.trainer.state_dict()["op_rngs"]
+    assert plain.trainer.lanes.held[0].state_dict()["op_rngs"] == watched.trainer.lanes.held[0].state_dict()["op_rngs"]
     assert torch.equal(drawn, torch.get_rng_state())
     assert plain.figures == watched.figures
     assert len(list((watched.folder / "images").rglob("*.png"))) == 1 + 6
@@ -65,7 +65,7 @@ def test_a_signal_computed_from_values_given_in_place_of_others(start: Callable[
     run = start(IMAGES)
     run.train()
     before, drawn = torch.get_rng_state(), run.drawn
-    ops = run.trainer.state_dict()["op_rngs"]
+    ops = run.trainer.lanes.held[0].state_dict()["op_rngs"]
     same = run.compute("rec_a", {"fake_b": drawn["fake_b"]})
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(same, drawn["rec_a"], strict=True))
     average = run.trainer.averages()["G_ba"].eval()
@@ -74,7 +74,7 @@ def test_a_signal_computed_from_values_given_in_place_of_others(start: Callable[
         expected = average(torch.stack(black))
     assert torch.allclose(torch.stack(list(run.compute("rec_a", {"fake_b": black}))), expected, atol=1e-6)
     assert torch.equal(before, torch.get_rng_state())
-    assert ops == run.trainer.state_dict()["op_rngs"]
+    assert ops == run.trainer.lanes.held[0].state_dict()["op_rngs"]
 
 
 def test_without_images_every_direction_has_a_panel(start: Callable[..., Run]) -> None:

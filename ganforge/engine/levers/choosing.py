@@ -125,7 +125,7 @@ def _misreads_channels_last(device: torch.device) -> bool:
 def _not_replayable(recipe: Recipe, drawing: frozenset[str], division: Division) -> str | None:
     """Why no pass of a recipe can be replayed, where that is known beforehand."""
     if len(division.mine) > 1:
-        return "this rank computes several shares, each with its own replay buffers and random numbers"
+        return "this rank computes several lanes, each with its own replay buffers and random numbers"
     if recipe.run.on_bad_loss == "skip":
         return "run.on_bad_loss=skip looks at each loss"
     if recipe.run.precision == "fp16":

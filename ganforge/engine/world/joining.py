@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -21,6 +22,8 @@ from ganforge.errors import EnvironmentFault
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PARENT_S = 1.0
 MEETING_S = 0.02
+JOINING = 2
+"""So many timeouts the joining may take: one to meet, one to connect."""
 GRACE_S = 300.0
 LAST_S = 1.0
 """So much later ends a rank that lost another one: then a launcher sees which was the first."""
@@ -51,6 +54,9 @@ def joined(timeout_s: float) -> Iterator[World]:
         torch.cuda.set_device(local)
     timeout = timedelta(seconds=timeout_s)
     _follow_parent()
+    patience = threading.Timer(JOINING * timeout_s, _give_up, (rank, timeout_s))
+    patience.daemon = True
+    patience.start()
     try:
         store = _meet(rank, size, timeout)
         backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
@@ -62,10 +68,13 @@ def joined(timeout_s: float) -> Iterator[World]:
             "  look at the addresses and at firewalls; on several hosts, NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME\n"
             "  name the network interface"
         ) from error
+    finally:
+        patience.cancel()
     world = World(rank, size, local, local_size, timeout)
     try:
         yield world
     except PeerLost:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes by itself, when it has told why
         time.sleep(LAST_S)
         raise
     except (Exception, KeyboardInterrupt) as error:
@@ -74,6 +83,17 @@ def joined(timeout_s: float) -> Iterator[World]:
     finally:
         with suppress(Exception):
             dist.destroy_process_group()
+
+
+def _give_up(rank: int, timeout_s: float) -> None:
+    """Torch waits several times as long as it was told where a rank goes while all connect."""
+    print(
+        f"error: rank {rank} could not connect to all others within {JOINING * timeout_s:.0f} s: one of them is gone again\n"
+        "  see what it said",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(PeerLost.exit_code)
 
 
 def _meet(rank: int, size: int, timeout: timedelta) -> Store:
@@ -103,8 +123,9 @@ def _meet(rank: int, size: int, timeout: timedelta) -> Store:
                 store.set(f"ganforge/welcome/{said}", name)
                 welcomed[other] = said
         if time.monotonic() > end:
-            missing = next((other for other in range(1, size) if other not in welcomed), 0)
-            raise RuntimeError(f"rank {missing} did not come within {timeout}")
+            missing = [other for other in range(1, size) if other not in welcomed]
+            who = f"rank {missing[0]} did not come" if missing else "a rank came, and went again,"
+            raise RuntimeError(f"{who} within {timeout}")
         time.sleep(MEETING_S)
     return PrefixStore(name, store)
 

@@ -1,4 +1,4 @@
-"""The shares of a step that a rank computes: parts of the batch with a state of their own."""
+"""The lanes of a step that a rank computes: parts of the batch with a state of their own."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ganforge.recipe.model import Recipe
 
 
 @dataclass
-class Share:
+class Lane:
     """What belongs to a part of the batch: ops, random generators, and within a step the buffers of modules."""
 
     ops: dict[str, Callable[..., Any]]
     rngs: dict[str, random.Random]
     random: dict[str, Any] = field(default_factory=dict)
-    """Of the global generators, while another share is at work."""
+    """Of the global generators, while another lane is at work."""
     buffers: list[Tensor] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
@@ -43,71 +43,71 @@ class Share:
             rng.setstate(state["op_rngs"][name])
 
 
-def share_seed(seed: int, share: int) -> int:
-    """The seed of a share; the first has the run's own."""
-    return derive_seed(seed, "share", share) if share else seed
+def lane_seed(seed: int, lane: int) -> int:
+    """The seed of a lane; the first has the run's own."""
+    return derive_seed(seed, "lane", lane) if lane else seed
 
 
-class Shares:
-    """The shares of this rank; one of them is at work. Where there is only one, it always is."""
+class Lanes:
+    """The lanes of this rank; one of them is at work. Where there is only one, it always is."""
 
     def __init__(self, recipe: Recipe, cast: Cast, precision: Precision, division: Division, world: World) -> None:
         self.cast, self.precision, self.division, self.world = cast, precision, division, world
         first, *others = division.mine
         if first:
-            cast.ops, cast.rngs = build_ops(recipe, precision.place, share_seed(recipe.run.seed, first))
-        self.held = [Share(cast.ops, cast.rngs)]
-        for share in others:
-            self.held.append(Share(*build_ops(recipe, precision.place, share_seed(recipe.run.seed, share))))
-        self.seeds = [share_seed(recipe.run.seed, share) for share in division.mine]
+            cast.ops, cast.rngs = build_ops(recipe, precision.place, lane_seed(recipe.run.seed, first))
+        self.held = [Lane(cast.ops, cast.rngs)]
+        for lane in others:
+            self.held.append(Lane(*build_ops(recipe, precision.place, lane_seed(recipe.run.seed, lane))))
+        self.seeds = [lane_seed(recipe.run.seed, lane) for lane in division.mine]
 
     def seed(self) -> None:
-        """Seed the random generators of each share."""
-        for share, seed in reversed(list(zip(self.held, self.seeds, strict=True))):
+        """Seed the random generators of each lane."""
+        for lane, seed in reversed(list(zip(self.held, self.seeds, strict=True))):
             seed_all(seed)
-            share.random = random_state()
+            lane.random = random_state()
 
     @contextmanager
     def at_work(self, number: int) -> Iterator[None]:
-        """Let a share of this rank work: its ops are called, its random numbers drawn, its buffers written."""
+        """Let a lane of this rank work: its ops are called, its random numbers drawn, its buffers written."""
         if len(self.held) == 1:
             yield
             return
-        share = self.held[number]
-        self.cast.ops, self.cast.rngs = share.ops, share.rngs
-        restore_random_state(share.random)
-        _copy(self._buffers(), share.buffers)
+        lane = self.held[number]
+        self.cast.ops, self.cast.rngs = lane.ops, lane.rngs
+        restore_random_state(lane.random)
+        _copy(self._buffers(), lane.buffers)
         try:
             yield
         finally:
-            share.random = random_state()
-            share.buffers = [buffer.clone() for buffer in self._buffers()]
+            lane.random = random_state()
+            lane.buffers = [buffer.clone() for buffer in self._buffers()]
             first = self.held[0]
             self.cast.ops, self.cast.rngs = first.ops, first.rngs
 
     def begin(self) -> None:
-        """A step begins: all shares start from the same buffers."""
+        """A step begins: all lanes start from the same buffers."""
         if len(self.held) > 1:
-            for share in self.held:
-                share.buffers = [buffer.clone() for buffer in self._buffers()]
+            for lane in self.held:
+                lane.buffers = [buffer.clone() for buffer in self._buffers()]
 
     @torch.no_grad()
     def end(self) -> None:
-        """A step is over: running statistics become the mean of all shares'.
+        """A step is over: running statistics become the mean of all lanes'.
 
         In float64, where the mean of equal numbers is that number.
         """
-        if self.division.shares == 1:
+        if self.division.lanes == 1:
             return
         buffers = self._buffers()
-        each = [share.buffers for share in self.held] if len(self.held) > 1 else [buffers]
+        each = [lane.buffers for lane in self.held] if len(self.held) > 1 else [buffers]
         floating = [number for number, buffer in enumerate(buffers) if buffer.is_floating_point() and buffer.numel()]
         if not floating:
             return
         total = sum(torch.cat([held[number].double().flatten() for number in floating]) for held in each)
         assert isinstance(total, Tensor)
         self.world.add_up(total)
-        total /= self.division.shares
+        total /= self.division.lanes
         means = total.split([buffers[number].numel() for number in floating])
         for number, mean in zip(floating, means, strict=True):
             buffers[number].copy_(mean.view_as(buffers[number]))
@@ -124,32 +124,32 @@ class Shares:
     # Checkpoints
 
     def captured(self) -> list[dict[str, Any]] | None:
-        """The states of all shares, of other ranks too, at rank 0; None elsewhere."""
+        """The states of all lanes, of other ranks too, at rank 0; None elsewhere."""
         mine = self._states()
         if not self.world.leads:
             for state in mine:
                 self.world.send(state, 0)
             return None
-        others = range(len(mine), self.division.shares)
-        return mine + [self.world.receive(self.division.owner(share)) for share in others]
+        others = range(len(mine), self.division.lanes)
+        return mine + [self.world.receive(self.division.owner(lane)) for lane in others]
 
     def _states(self) -> list[dict[str, Any]]:
         if len(self.held) == 1:
             self.held[0].random = random_state()
-        return [{**share.state_dict(), "random": share.random} for share in self.held]
+        return [{**lane.state_dict(), "random": lane.random} for lane in self.held]
 
     def put_back(self, states: Sequence[dict[str, Any]] | None) -> None:
         """Restore what `captured` gave to rank 0."""
         if self.world.leads:
             assert states is not None
-            for number in range(len(self.held), self.division.shares):
+            for number in range(len(self.held), self.division.lanes):
                 self.world.send(states[number], self.division.owner(number))
             mine = list(states[: len(self.held)])
         else:
             mine = [self.world.receive(0) for _ in self.held]
-        for share, state in zip(self.held, mine, strict=True):
-            share.load_state_dict(state, self.precision.device)
-            share.random = state["random"]
+        for lane, state in zip(self.held, mine, strict=True):
+            lane.load_state_dict(state, self.precision.device)
+            lane.random = state["random"]
         restore_random_state(self.held[0].random)
 
 
