@@ -88,7 +88,7 @@ def joined(timeout_s: float) -> Iterator[World]:
 def _give_up(rank: int, timeout_s: float) -> None:
     """Torch waits several times as long as it was told where a rank goes while all connect."""
     print(
-        f"error: rank {rank} could not connect to all others within {JOINING * timeout_s:.0f} s: one of them is gone again\n"
+        f"error: rank {rank} could not connect to all others within {JOINING * timeout_s:.0f} s: one of them is gone\n"
         "  see what it said",
         file=sys.stderr,
         flush=True,
