@@ -17,7 +17,7 @@ def readings(trainer: Trainer, images_per_step: int) -> dict[str, float]:
     scalars |= {f"speed/{name}": value for name, value in seconds.items()}
     scalars["speed/data_wait_share"] = min(1.0, seconds.get("seconds/data_wait", 0.0) / seconds["seconds/step"])
     if "seconds/averaging" in seconds:
-        phases = len(trainer.recipe.phases)
+        phases = sum(1 / phase.every for phase in trainer.recipe.phases)
         scalars["speed/averaging_share"] = min(1.0, phases * seconds["seconds/averaging"] / seconds["seconds/step"])
     scalars["speed/images_per_second"] = images_per_step / seconds["seconds/step"]
     scalars |= _memory(trainer.precision.device)
