@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ganforge.engine.division import Division
 from ganforge.engine.folder import RunFolder
 from ganforge.errors import UsageError
 from ganforge.recipe.flat import flat
@@ -56,6 +57,24 @@ def check_unchanged(recipe: Recipe, folder: RunFolder) -> None:
             f"{folder.path} was started with another recipe:\n" + "\n".join(lines) + "\n"
             f"  go on with its own recipe: ganforge run {folder.path} --resume\n"
             "  or start a new run: leave out --resume"
+        )
+
+
+def check_samples(folder: RunFolder, samples: int, division: Division) -> None:
+    """Compare the data, and the samples of a step, with what the run was started with.
+
+    Raises:
+        UsageError: they differ.
+    """
+    if (before := folder.record.get("samples", samples)) != samples:
+        raise UsageError(
+            f"{folder.path} was started with {before} training samples, now there are {samples}: every later batch would "
+            "differ\n  bring the data back, or start a new run: leave out --resume"
+        )
+    if (before := folder.record.get("global_batch", division.global_batch)) != division.global_batch:
+        raise UsageError(
+            f"{folder.path} was started with {before} samples a step, now there are {division}: every later step would "
+            f"differ\n  set run.global_batch={before}, or start a new run: leave out --resume"
         )
 
 

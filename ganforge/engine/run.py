@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,10 @@ from ganforge.engine.levers.choosing import choose_levers, settle
 from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.loader import Loader, count_steps
 from ganforge.engine.readings import readings
+from ganforge.engine.resuming import check_samples
 from ganforge.engine.saving import capture, put_back, write_parts
 from ganforge.engine.state import split
+from ganforge.engine.stopping import Stopping
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
 from ganforge.engine.world import ALONE, PeerLost, World
@@ -117,7 +119,7 @@ class Run:
         self.diagnoses: dict[str, Diagnosis] = {}
         """What callbacks found wrong so far, by name."""
         self.status = "running"
-        self._stop_signal: signal.Signals | None = None
+        self._stopping = Stopping(world)
         self.callbacks = _build_callbacks(recipe, registry) if world.leads else []
 
     # What callbacks read
@@ -231,16 +233,7 @@ class Run:
         if not found:
             return False
         newest = Path(found[-1])
-        if (before := self.record.get("samples", len(self.loader.samples))) != len(self.loader.samples):
-            raise UsageError(
-                f"{self.folder} was started with {before} training samples, now there are {len(self.loader.samples)}: "
-                "every later batch would differ\n  bring the data back, or start a new run: leave out --resume"
-            )
-        if (before := self.record.get("global_batch", self.images_per_step)) != self.images_per_step:
-            raise UsageError(
-                f"{self.folder} was started with {before} samples a step, now there are {self.division}: every later "
-                f"step would differ\n  set run.global_batch={before}, or start a new run: leave out --resume"
-            )
+        check_samples(self._record, len(self.loader.samples), self.division)
         checkpoint = self.world.first_alone(lambda: load_checkpoint(newest))
         try:
             put_back(checkpoint, self.trainer)
@@ -280,7 +273,7 @@ class Run:
             TrainingFailed: a loss went wrong, or a part raised.
         """
         try:
-            with self._signals():
+            with self._stopping.listening():
                 self._check_states()
                 self._emit("run_started")
                 self._steps()
@@ -308,19 +301,13 @@ class Run:
     @property
     def stop_signal(self) -> signal.Signals | None:
         """The signal that asked the run to end early."""
-        return self._stop_signal
+        return self._stopping.signal
 
     def _steps(self) -> None:
         with closing(self.loader.batches(self.step)) as batches:
             self._take(batches)
-        if self._stop_signal:
+        if self.stop_signal:
             self._save()
-
-    def _asked_to_stop(self) -> bool:
-        """Whether a rank was: all stop after the same step."""
-        if asked := self.world.largest(self._stop_signal or 0):
-            self._stop_signal = signal.Signals(asked)
-        return bool(asked)
 
     def _take(self, batches: Iterator[Batch]) -> None:
         settings = self.recipe.run
@@ -329,7 +316,7 @@ class Run:
         if self.step == 0 and self.recipe.metrics and settings.metrics_every:
             self._measure()  # what training starts from
         self.trainer.stopwatch.restart()
-        while self.step < self.total_steps and not self._asked_to_stop():
+        while self.step < self.total_steps and not self._stopping.asked():
             last = self.step + 1 == self.total_steps
             waited = 0.0
             micro = []
@@ -410,20 +397,6 @@ class Run:
     def _emit(self, event: str, *details: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self, *details)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def ask(number: int, _frame: object) -> None:
-            if self._stop_signal is not None and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self._stop_signal = signal.Signals(number)
-
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _build_callbacks(recipe: Recipe, registry: Registry) -> list[Callback]:

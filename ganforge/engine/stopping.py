@@ -1,0 +1,39 @@
+"""Signals that ask a run to end early: Ctrl-C, and a scheduler's SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ganforge.engine.world import World
+
+
+class Stopping:
+    """Whether the run was asked to end; of several ranks one is enough, and all end after the same step."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.signal: signal.Signals | None = None
+
+    def asked(self) -> bool:
+        """Whether a rank was asked; all ranks call it together."""
+        if number := self.world.largest(self.signal or 0):
+            self.signal = signal.Signals(number)
+        return bool(number)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Note signals instead of dying of them; a second Ctrl-C interrupts at once."""
+
+        def note(number: int, _frame: object) -> None:
+            if self.signal is not None and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.signal = signal.Signals(number)
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
