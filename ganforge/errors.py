@@ -91,6 +91,8 @@ class Problem:
 class RecipeError(GanforgeError):
     """All the faults that were found in a recipe, in the order of its lines."""
 
+    everywhere = True  # ranks have agreed on the recipe before they look into it
+
     def __init__(self, problems: Iterable[Problem]) -> None:
         unique = list(dict.fromkeys(problems))  # an aliased block is read once per alias
         self.problems = tuple(sorted(unique, key=_place))

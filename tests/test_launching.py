@@ -193,6 +193,17 @@ def test_a_bad_loss_of_one_rank_is_skipped_by_all(tmp_path: Path) -> None:
     assert [code for code, _ in ended(*two_ranks(command, command))] == [0, 0]
 
 
+def test_a_fault_of_the_recipe_is_told_once(tmp_path: Path) -> None:
+    """Even one that shows only when its shapes are checked, by each rank."""
+    wrong = "signals.rec_a=G_ba(D_b(fake_b))"
+    told = subprocess.run(
+        ganforge_run("--out", tmp_path, "--nproc", 2, wrong), capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 2
+    assert told.stderr.count("error: ") == 1, told.stderr
+    assert "'G_ba(D_b(fake_b))' cannot be computed" in told.stderr
+
+
 def test_more_ranks_than_shares_are_refused(tmp_path: Path) -> None:
     told = subprocess.run(
         ganforge_run("--out", tmp_path, "--nproc", 3, "run.lanes=2"), capture_output=True, text=True, check=False

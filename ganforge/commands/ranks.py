@@ -26,13 +26,15 @@ def run_as_rank(recipe: str, overrides: Sequence[str], resume: bool, out: Path, 
     from ganforge.engine.folder import RunFolder
     from ganforge.engine.world import joined
     from ganforge.engine.world.agreeing import agree
+    from ganforge.plugins import load_plugins
     from ganforge.recipe import open_recipe
 
     checked: Recipe | None = None
     plugins: Plugins | None = None
     fault: GanforgeError | None = None
     try:
-        plugins = plugins_with_warnings(files)
+        # One rank's are enough.
+        plugins = plugins_with_warnings(files) if os.environ["RANK"] == "0" else load_plugins(list(files))
         checked = open_recipe(recipe, overrides, plugins.registry)
     except GanforgeError as error:
         fault = error
@@ -55,7 +57,8 @@ def _agree_that_it_opens(world: World, fault: GanforgeError | None) -> None:
     if not any(faults):
         return
     if fault is not None:
-        raise fault.of_all_ranks() if len(set(faults)) == 1 else fault
+        fault.everywhere = len(set(faults)) == 1
+        raise fault
     rank = next(rank for rank, told in enumerate(faults) if told)
     raise UsageError(f"rank {rank} cannot read the recipe: see its own error").of_all_ranks()
 
@@ -65,12 +68,12 @@ def _about(recipe: Recipe, plugins: Plugins) -> dict[str, Any]:
     from ganforge.engine.folder import versions
     from ganforge.sharing.bundle.code import code_of
 
-    code = {name: entry["sha256"] for name, entry in code_of(recipe, plugins).items()}
-    releases = {name: entry.get("version") for name, entry in code_of(recipe, plugins).items()}
+    code = code_of(recipe, plugins)
+    releases = {name: entry.get("version") for name, entry in code.items()}
     return {
         "recipe": recipe.node.plain(),
         "version of": {**versions([]), **releases, "Python": platform.python_version()},
-        "code of": code,
+        "code of": {name: entry["sha256"] for name, entry in code.items()},
     }
 
 

@@ -74,6 +74,10 @@ def command(
 
     Ctrl-C finishes the step, saves a checkpoint, and says how to go on.
     """
+    if nproc or "RANK" in os.environ:
+        # Before torch is imported: broken connections are told in our own words.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from ganforge.plugins import load_plugins
     from ganforge.recipe import open_recipe
     from ganforge.sharing.bundle import is_bundle
 
@@ -87,10 +91,21 @@ def command(
     if "RANK" in os.environ and "MASTER_ADDR" in os.environ and not dry_run:
         if nproc:
             raise UsageError("this process is one of several ranks already, started by torchrun: leave out --nproc")
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # broken connections are told in our own words
         from ganforge.commands.ranks import run_as_rank
 
         run_as_rank(recipe, overrides, resume, out, files)
+        return
+    if nproc and not dry_run:
+        from ganforge.commands.launching import launch
+        from ganforge.engine.division import divide
+
+        # What is wrong with the recipe is told once, before anything is launched; warnings are rank 0's.
+        checked = open_recipe(recipe, overrides, load_plugins(list(files)).registry)
+        if not resume:  # a run that goes on has its lanes
+            divide(checked, nproc)
+        resuming = ["--resume"] if resume else []
+        plain = [option for file in files for option in ("-p", str(file))]
+        launch(["run", recipe, *overrides, *resuming, "--out", str(out), *plain], nproc, restarts)
         return
     plugins = plugins_with_warnings(files)
     checked = open_recipe(recipe, overrides, plugins.registry)
@@ -99,14 +114,6 @@ def command(
         from ganforge.commands.check import report
 
         report(checked)
-    elif nproc:
-        from ganforge.commands.launching import launch
-        from ganforge.engine.division import divide
-
-        divide(checked, nproc)
-        resuming = ["--resume"] if resume else []
-        plain = [option for file in files for option in ("-p", str(file))]
-        launch(["run", recipe, *overrides, *resuming, "--out", str(out), *plain], nproc, restarts)
     else:
         train(begin(checked, to_resume(checked, recipe, out) if resume else None, out, plugins))
 

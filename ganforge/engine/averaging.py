@@ -61,6 +61,14 @@ class Bucket:
             torch._foreach_copy_(gradients, self.views)
 
 
+class Layout:
+    """The buckets of a phase: of the parameters that get gradients in it."""
+
+    def __init__(self, buckets: Sequence[Bucket]) -> None:
+        self.buckets = buckets
+        self.places: dict[Tensor, Bucket] = {p: bucket for bucket in buckets for p in bucket.parameters}
+
+
 class Averaging:
     """The gradients of one player, which become the same on all ranks.
 
@@ -72,26 +80,24 @@ class Averaging:
         self.player, self.world = player, world
         self.parameters = [parameter for parameter in parameters if not is_part(parameter)]
         self.like = part(parameters[0].detach()) if parameters else torch.empty(0)
-        self.layouts: dict[Turn, list[Bucket]] = {}
-        """The buckets of each kind of phase: of the parameters that get gradients in it."""
-        self.armed: list[Bucket] = []
-        self.places: dict[nn.Parameter, Bucket] = {}
+        self.layouts: dict[Turn, Layout] = {}
+        """Of each kind of phase."""
+        self.armed: Layout | None = None
         if overlap and world.size > 1:
             for parameter in self.parameters:
                 parameter.register_post_accumulate_grad_hook(self._ready)
 
     def arm(self, turn: Turn) -> None:
         """The last backward pass of a phase begins: whatever it finishes may be exchanged."""
-        self.armed = self.layouts.get(turn, [])
-        self.places = {parameter: bucket for bucket in self.armed for parameter in bucket.parameters}
+        self.armed = self.layouts.get(turn)
 
     def _ready(self, parameter: Tensor) -> None:
         """The gradient of a parameter is there."""
-        if not self.armed or (bucket := self.places.get(parameter)) is None:  # type: ignore[call-overload]
+        if self.armed is None or parameter not in self.armed.places:
             return
-        bucket.missing -= 1
+        self.armed.places[parameter].missing -= 1
         # In one order on all ranks; the last carries the verdict of the whole phase, and waits for it.
-        for bucket in self.armed[:-1]:
+        for bucket in self.armed.buckets[:-1]:
             if bucket.work is None:
                 if bucket.missing:
                     return
@@ -105,28 +111,27 @@ class Averaging:
             PeerLost: a rank is gone.
             TrainingFailed: a parameter has a gradient that it had not before.
         """
-        buckets = self.layouts.get(turn)
-        if buckets is None:
-            buckets = self.layouts[turn] = self._layout()
-        self.armed = []
-        known = {parameter for bucket in buckets for parameter in bucket.parameters}
-        if any(p.grad is not None and p not in known for p in self.parameters):
+        layout = self.layouts.get(turn)
+        if layout is None:
+            layout = self.layouts[turn] = self._layout()
+        self.armed = None
+        if any(p.grad is not None and p not in layout.places for p in self.parameters):
             raise TrainingFailed(
                 f"a parameter of player '{self.player}' has a gradient in phase '{turn.phase.name}' that no rank had "
                 "when it first ran\n  a network that leaves parameters out by chance cannot be averaged over ranks: "
                 "let it use all of them, if only multiplied by 0"
             )
-        last = buckets[-1]
+        last = layout.buckets[-1]
         last.flat[-1] = bad
         with self.world.noticing():
-            for bucket in buckets:
+            for bucket in layout.buckets:
                 if bucket.work is None:
                     bucket.launch()
-            for bucket in buckets:
+            for bucket in layout.buckets:
                 bucket.finish()
         return last.flat[-1]
 
-    def _layout(self) -> list[Bucket]:
+    def _layout(self) -> Layout:
         """Buckets of what any rank has gradients for; from the last parameter on, as backward passes come to them."""
         mine = [number for number, parameter in enumerate(self.parameters) if parameter.grad is not None]
         used = sorted(set().union(*self.world.gather(mine)), reverse=True)
@@ -140,4 +145,4 @@ class Averaging:
             groups[-1].append(parameter)
             size += parameter.nbytes
         groups = groups or [[]]  # the number of bad losses is exchanged in any case
-        return [Bucket(group, more=group is groups[-1], like=self.like) for group in groups]
+        return Layout([Bucket(group, more=group is groups[-1], like=self.like) for group in groups])

@@ -86,7 +86,7 @@ def count_steps(samples: Samples, division: Division) -> int:
         raise EnvironmentFault(
             f"the dataset has {len(samples)} training samples, fewer than a step takes: {division}\n"
             f"  lower {division.dials}"
-        )
+        ).of_all_ranks()
     return len(samples) // division.global_batch
 
 

@@ -232,7 +232,7 @@ def refuse_coupled_weights(use: PlayerUse) -> None:
             "take an optimizer that treats each weight alone, such as adam, adamw, sgd or rmsprop, or leave the "
             f"networks of player '{use.name}' out of run.shard"
         )
-        raise RecipeError([Problem(message, use.optimizer.mark, cure)]).of_all_ranks()
+        raise RecipeError([Problem(message, use.optimizer.mark, cure)])
 
 
 def _optimizer(use: PlayerUse, parameters: Sequence[nn.Parameter], more: Mapping[str, Any]) -> torch.optim.Optimizer:

@@ -120,21 +120,6 @@ class Sharding:
                 if not on:
                     unit.reshard()
 
-    @contextmanager
-    def noticing(self) -> Iterator[None]:
-        """An exchange of weights or gradients that fails tells that a rank is lost.
-
-        Raises:
-            PeerLost: a peer is.
-        """
-        try:
-            yield
-        except RuntimeError as error:
-            if not self or not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
-                raise
-            with self.world.noticing():
-                raise
-
     # Whole weights
 
     def average(self, name: str) -> nn.Module:

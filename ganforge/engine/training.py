@@ -149,7 +149,7 @@ class Trainer:
         passes = replayed or Passes(self, plan, batches)
         learnt: dict[str, None] = {}
         for position, turn in enumerate(plan):
-            with self.stopwatch.measure(f"seconds/{turn.phase.name}"), self.sharding.noticing():
+            with self.stopwatch.measure(f"seconds/{turn.phase.name}"), self.world.noticing(among_others=True):
                 if self._phase(turn, passes(position), log):
                     learnt[turn.phase.train] = None
                 passes.end(position)

@@ -89,18 +89,19 @@ def test_the_trainings_do_something(weights: Callable[[int, str], Weights]) -> N
 
 
 def test_a_run_goes_on_with_fewer_ranks_and_ends_alike(tmp_path: Path) -> None:
-    whole, first = (ranked.recipe("remembering", f"global_batch: 4, steps: {n}") for n in (10, 6))
+    whole, first = (ranked.recipe("remembering", f"global_batch: 6, lanes: 3, steps: {n}") for n in (10, 6))
     whole, first = (text.replace("steps: 10, ", "", 1) for text in (whole, first))
-    ranked.train_on_ranks(2, {"whole": whole, "parts": first}, tmp_path)
-    # Two lanes, with their buffers, random numbers and statistics, on one rank.
+    # Three lanes, each with its buffers, random numbers and statistics: two of them on one of the ranks, or all on one.
+    ranked.train_on_ranks(2, {"parts": first}, tmp_path)
     ranked.train({"parts": whole}, tmp_path)
+    ranked.train_on_ranks(3, {"whole": whole}, tmp_path)
     one, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "parts"))
     assert max(float((one[key] - other[key]).double().abs().max()) for key in one) < 1e-12
     last = tmp_path / "{}/checkpoints/step_0000010/training.safetensors"
     ours, theirs = (load_file(str(last).format(name)) for name in ("whole", "parts"))
     assert ours.keys() == theirs.keys()
     kept = [key for key in ours if key.endswith("past_a.images")]
-    assert len(kept) == 2
+    assert len(kept) == 3
     assert all(torch.allclose(ours[key], theirs[key], atol=1e-12) for key in kept)
     assert not torch.equal(ours[kept[0]], ours[kept[1]])
     assert all(torch.equal(ours[key], theirs[key]) for key in ours if "random" in key)

@@ -148,7 +148,7 @@ def _recomputed(recipe: Recipe, plan: DryRun, trained: frozenset[str]) -> frozen
             cure = "running statistics, the vectors of a spectral norm, or numbers drawn on the host"
             problems.append(Problem(message, mark, cure))
     if problems:
-        raise RecipeError(problems).of_all_ranks()
+        raise RecipeError(problems)
     return frozenset(wanted)
 
 
@@ -160,7 +160,7 @@ def _sharded(recipe: Recipe, trained: frozenset[str]) -> frozenset[str]:
         message = "run.shard: fp16 scales gradients by what it finds in all of them, and no rank has them all"
         problems.append(Problem(message, recipe.node.at(("run", "shard")).mark, "take run.precision=bf16"))
     if problems:
-        raise RecipeError(problems).of_all_ranks()
+        raise RecipeError(problems)
     return names
 
 

@@ -49,7 +49,7 @@ class SyncBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, ...]`, as it came.
 
-        In evaluation, and without gradients (panels are drawn by one rank alone), no rank is asked.
+        In evaluation no other rank is asked: panels are drawn by one alone.
         """
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)

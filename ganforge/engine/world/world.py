@@ -40,7 +40,7 @@ class PeerLost(EnvironmentFault):
 
 @dataclass(frozen=True)
 class World:
-    """The ranks of a training, seen from one of them. Every method but the properties is called by all of them."""
+    """The ranks of a training, seen from one of them. What decides or gathers is called by all of them together."""
 
     rank: int = 0
     size: int = 1
@@ -56,8 +56,11 @@ class World:
         return self.rank == 0
 
     @contextmanager
-    def noticing(self) -> Iterator[None]:
-        """An exchange that fails tells that a rank is lost.
+    def noticing(self, among_others: bool = False) -> Iterator[None]:
+        """An exchange that fails tells that a rank is lost: torch tells a broken connection as a plain error.
+
+        Args:
+            among_others: the block does more than exchange; only errors that speak of an exchange are taken for one.
 
         Raises:
             PeerLost: a peer is.
@@ -65,7 +68,8 @@ class World:
         try:
             yield
         except RuntimeError as error:
-            # torch tells a broken connection and a late peer as plain errors.
+            if self.size == 1 or (among_others and not _of_an_exchange(error)):
+                raise
             raise self._lost(error) from error
 
     def _lost(self, error: Exception) -> PeerLost:
@@ -176,6 +180,10 @@ class World:
         if state == FAILED:
             raise self._lost(RuntimeError("another rank failed"))
         return result
+
+
+def _of_an_exchange(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in ("gloo", "nccl"))
 
 
 class _Pulse:
