@@ -1,10 +1,13 @@
-"""Small packs of shards, and a host that serves them."""
+"""Small packs of shards, a host that serves them, and, run as a script, a process that trains on them."""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -75,3 +78,27 @@ def serving(folder: Path) -> Iterator[Host]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def digest(root: str, cache_dir: str, cache_gib: float, workers: int) -> str:
+    """Of twenty batches, as a loader with so many workers makes them."""
+    import torch
+
+    from ganforge.builtin.datasets import UnpairedShards
+    from ganforge.engine.device import Precision
+    from ganforge.engine.division import Division
+    from ganforge.engine.loader import Loader
+
+    dataset = UnpairedShards(root, 14, 12, mix_shards=2, cache_dir=cache_dir, cache_gib=cache_gib)
+    dataset.prepare()
+    told = hashlib.sha256()
+    loader = Loader(dataset.train(), Division(2), workers, 5, Precision("fp32", torch.device("cpu")))
+    with closing(loader.batches(0)) as batches:
+        for batch in itertools.islice(batches, 20):
+            for name in sorted(batch):
+                told.update(batch[name].numpy().tobytes())
+    return told.hexdigest()
+
+
+if __name__ == "__main__":
+    print(digest(sys.argv[1], sys.argv[2], float(sys.argv[3]), workers=2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import random
 import subprocess
@@ -12,10 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sharded
 import torch
 from filelock import FileLock
 from sharded import Host, pack_small, serving
@@ -27,8 +26,6 @@ from ganforge.builtin.datasets.shards import transfer
 from ganforge.builtin.datasets.shards.cache import Cache
 from ganforge.builtin.datasets.shards.index import Index
 from ganforge.engine.device import Precision
-from ganforge.engine.division import Division
-from ganforge.engine.loader import Loader
 
 Make = Callable[..., None]
 CPU = Precision("fp32", torch.device("cpu"))
@@ -115,19 +112,15 @@ def test_many_workers_share_a_cache(packed: Path, host: Host, tmp_path: Path) ->
             peaks.append(used(folder))
             time.sleep(0.002)
 
-    def taken(dataset: UnpairedShards, workers: int) -> list[dict[str, torch.Tensor]]:
-        with closing(Loader(dataset.train(), Division(2), workers, 5, CPU).batches(0)) as batches:
-            return list(itertools.islice(batches, 20))
-
-    expected = taken(UnpairedShards(str(packed), **SIZES, mix_shards=2), 0)
     watching = threading.Thread(target=watch)
     watching.start()
-    with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda _: taken(remote(host, folder), 2), range(3)))
+    command = [sys.executable, sharded.__file__, f"{host.url}/", str(folder), str(ROOM / 2**30)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    trainings = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [training.communicate(timeout=120)[0].strip() for training in trainings]
     stop.set()
     watching.join()
-    for batches in found:
-        assert all(equal(a, b) for a, b in zip(batches, expected, strict=True))
+    assert told == 3 * [sharded.digest(str(packed), str(folder), 1.0, workers=0)]
     assert 0 < max(peaks) <= ROOM
     assert not list(folder.glob("*.part"))
 

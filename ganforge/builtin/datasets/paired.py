@@ -19,7 +19,23 @@ from ganforge.builtin.datasets.folders import Channels, Pixels, cure_by_download
 from ganforge.builtin.datasets.framing import Framing
 
 
-class PairedFolders(Dataset):
+class Pairs(Dataset):
+    """What batches of pairs hold, wherever the pictures lie."""
+
+    resizer = images.RESIZER
+    framing: Framing
+    channels: tuple[int, int]
+    """Of `real_a` and of `real_b`."""
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        side = self.framing.crop_px
+        return {field: (c, side, side) for field, c in zip(("real_a", "real_b"), self.channels, strict=True)}
+
+    def truths(self) -> Mapping[str, str]:
+        return {"real_a": "real_b", "real_b": "real_a"}
+
+
+class PairedFolders(Pairs):
     """Pairs of pictures that correspond pixel by pixel: both get the same random crop and the same mirroring.
 
     `side_by_side`: one file a pair, in the folders train and, for validation, val or test. `two_folders`: files of
@@ -44,8 +60,6 @@ class PairedFolders(Dataset):
         ValueError: `load_px` is smaller than `crop_px`; there is no such benchmark.
     """
 
-    resizer = images.RESIZER
-
     def __init__(
         self,
         root: Path,
@@ -65,13 +79,6 @@ class PairedFolders(Dataset):
         self.channels = (channels_a, channels_b)
         self.cache = cache
         self.archive = archive(download, PAIRED) if download else None
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        side = self.framing.crop_px
-        return {field: (c, side, side) for field, c in zip(("real_a", "real_b"), self.channels, strict=True)}
-
-    def truths(self) -> Mapping[str, str]:
-        return {"real_a": "real_b", "real_b": "real_a"}
 
     def prepare(self) -> None:
         if self.archive:

@@ -15,7 +15,20 @@ from ganforge.builtin.datasets.folders import Channels, Pixels, cure_by_download
 from ganforge.builtin.datasets.framing import Framing
 
 
-class UnpairedFolders(Dataset):
+class Domains(Dataset):
+    """What batches of two domains hold, wherever the pictures lie."""
+
+    resizer = images.RESIZER
+    framing: Framing
+    channels: dict[str, int]
+    """By domain, A and B."""
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        side = self.framing.crop_px
+        return {"real_a": (self.channels["A"], side, side), "real_b": (self.channels["B"], side, side)}
+
+
+class UnpairedFolders(Domains):
     """Pictures of two domains that do not correspond, in the folders trainA, trainB and, if there are, testA, testB.
 
     Training: picture i of A with a random one of B, each resized to `load_px`, cropped to `crop_px` at random and
@@ -38,8 +51,6 @@ class UnpairedFolders(Dataset):
         ValueError: `load_px` is smaller than `crop_px`; there is no such benchmark.
     """
 
-    resizer = images.RESIZER
-
     def __init__(
         self,
         root: Path,
@@ -56,10 +67,6 @@ class UnpairedFolders(Dataset):
         self.channels = {"A": channels_a, "B": channels_b}
         self.cache = cache
         self.archive = archive(download, UNPAIRED) if download else None
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        side = self.framing.crop_px
-        return {"real_a": (self.channels["A"], side, side), "real_b": (self.channels["B"], side, side)}
 
     def prepare(self) -> None:
         if self.archive:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganforge import Dataset, EnvironmentFault, Samples, images
+from ganforge import EnvironmentFault, Samples, images
 from ganforge.builtin.datasets import paired
 from ganforge.builtin.datasets.caching import Files
 from ganforge.builtin.datasets.folders import Channels, Pixels
@@ -22,7 +22,7 @@ from ganforge.builtin.datasets.shards.split import MixShards, Split
 from ganforge.builtin.datasets.shards.store import open_store
 
 
-class PairedShards(Dataset):
+class PairedShards(paired.Pairs):
     """Pairs of pictures that correspond pixel by pixel, in tar shards that `ganforge data pack` made.
 
     As `paired_folders`, for data larger than memory, a disk or a file system's patience; the shards know whether a
@@ -46,8 +46,6 @@ class PairedShards(Dataset):
         ValueError: `load_px` is smaller than `crop_px`; `root` is a URL of another kind.
     """
 
-    resizer = images.RESIZER
-
     def __init__(
         self,
         root: str,
@@ -66,13 +64,6 @@ class PairedShards(Dataset):
         self.framing = Framing(load_px or crop_px, crop_px, flip)
         self.channels = (channels_a, channels_b)
         self.mix_shards = mix_shards
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        side = self.framing.crop_px
-        return {field: (c, side, side) for field, c in zip(("real_a", "real_b"), self.channels, strict=True)}
-
-    def truths(self) -> Mapping[str, str]:
-        return {"real_a": "real_b", "real_b": "real_a"}
 
     def prepare(self) -> None:
         _check(self.store.prepare(self.mix_shards + 1))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
+from ganforge import EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Files
 from ganforge.builtin.datasets.folders import Channels, Pixels
 from ganforge.builtin.datasets.framing import Framing
@@ -18,10 +18,10 @@ from ganforge.builtin.datasets.shards.cache import FOLDER, Gibibytes
 from ganforge.builtin.datasets.shards.index import Index
 from ganforge.builtin.datasets.shards.split import MixShards, Split
 from ganforge.builtin.datasets.shards.store import open_store
-from ganforge.builtin.datasets.unpaired import Validation
+from ganforge.builtin.datasets.unpaired import Domains, Validation
 
 
-class UnpairedShards(Dataset):
+class UnpairedShards(Domains):
     """Pictures of two domains that do not correspond, in tar shards that `ganforge data pack` made.
 
     As `unpaired_folders`, for data larger than memory, a disk or a file system's patience. An epoch shows each picture
@@ -44,8 +44,6 @@ class UnpairedShards(Dataset):
         ValueError: `load_px` is smaller than `crop_px`; `root` is a URL of another kind.
     """
 
-    resizer = images.RESIZER
-
     def __init__(
         self,
         root: str,
@@ -62,10 +60,6 @@ class UnpairedShards(Dataset):
         self.framing = Framing(load_px or crop_px, crop_px, flip)
         self.channels = {"A": channels_a, "B": channels_b}
         self.mix_shards = mix_shards
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        side = self.framing.crop_px
-        return {"real_a": (self.channels["A"], side, side), "real_b": (self.channels["B"], side, side)}
 
     def prepare(self) -> None:
         _check(self.store.prepare(self.mix_shards + 1))
