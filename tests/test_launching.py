@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 TOY = [ranked.ROOT / "tests/engine/toy_cyclegan.yaml", "-p", ranked.TOYS, "callbacks.diary=null"]
-STEPS, EVERY = 200, 20
+STEPS, EVERY = 120, 20
 LENGTH = [f"run.steps={STEPS}", f"run.checkpoint_every={EVERY}", "run.keep_last=3", "run.timeout_s=20"]
 PATIENCE_S = 120
 
@@ -75,13 +75,15 @@ def assert_same_end(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def straight(once: Callable[..., Path]) -> Path:
     """Two ranks that nothing happens to."""
-    out = tmp_path_factory.mktemp("straight")
-    run = launch(out)
-    told, _ = run.communicate(timeout=PATIENCE_S)
-    assert run.returncode == 0, told
-    return out
+
+    def train(out: Path) -> None:
+        run = launch(out)
+        told, _ = run.communicate(timeout=PATIENCE_S)
+        assert run.returncode == 0, told
+
+    return once("straight", train)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

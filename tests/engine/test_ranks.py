@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,21 +34,16 @@ def jobs(one: bool) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+def trained(once: Callable[..., Path]) -> Callable[[int], Path]:
     """What so many ranks leave behind."""
-    done: dict[int, Path] = {}
 
-    def left(size: int) -> Path:
-        if size not in done:
-            done[size] = tmp_path_factory.mktemp("ranks") / str(size)
-            if size == 1:
-                done[size].mkdir()
-                ranked.train(jobs(one=True), done[size])
-            else:
-                ranked.train_on_ranks(size, jobs(one=False), done[size])
-        return done[size]
+    def train(size: int, folder: Path) -> None:
+        if size == 1:
+            ranked.train(jobs(one=True), folder)
+        else:
+            ranked.train_on_ranks(size, jobs(one=False), folder)
 
-    return left
+    return lambda size: once(f"ranks-{size}", partial(train, size))
 
 
 @pytest.fixture(scope="module")

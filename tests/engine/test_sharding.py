@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,12 @@ def shorter(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(once: Callable[..., Path]) -> Path:
     """What one rank reaches in `one`, and two that keep parts in `two`; `half` is interrupted there, and goes on."""
-    folder = tmp_path_factory.mktemp("sharding")
+    return once("sharding", _fill)
+
+
+def _fill(folder: Path) -> None:
     (folder / "one").mkdir()
     whole = {"cyclegan": cyclegan(MORE), "cut": CUT, "both": BOTH}
     whole |= {name: ranked.recipe(name, MORE) for name in ("wgan_gp", "inside", "lazy")}
@@ -88,7 +92,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ranked.train_on_ranks(2, {"half": jobs["cyclegan"]}, folder / "two")
     (folder / "two/alone").rename(folder / "one/alone")
     ranked.train({"alone": jobs["cyclegan"]}, folder / "one")
-    return folder
 
 
 def furthest(one: Weights, other: Weights) -> float:
