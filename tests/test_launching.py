@@ -196,14 +196,23 @@ def test_a_bad_loss_of_one_rank_is_skipped_by_all(tmp_path: Path) -> None:
 
 
 def test_a_fault_of_the_recipe_is_told_once(tmp_path: Path) -> None:
-    """Even one that shows only when its shapes are checked, by each rank."""
-    wrong = "signals.rec_a=G_ba(D_b(fake_b))"
+    """Even one that shows only when its shapes are checked, by each rank, and by the one that tells it last."""
+    late, wrong = "networks.D_a={type: toys.uneven, late_s: 2}", "signals.rec_a=G_ba(D_b(fake_b))"
     told = subprocess.run(
-        ganforge_run("--out", tmp_path, "--nproc", 2, wrong), capture_output=True, text=True, check=False
+        ganforge_run("--out", tmp_path, "--nproc", 2, late, wrong), capture_output=True, text=True, check=False
     )
     assert told.returncode == 2
     assert told.stderr.count("error: ") == 1, told.stderr
     assert "'G_ba(D_b(fake_b))' cannot be computed" in told.stderr
+
+
+def test_a_fault_that_only_one_rank_finds_is_told_by_it(tmp_path: Path) -> None:
+    broken = "networks.D_a={type: toys.uneven, broken: true}"
+    command = ganforge_run("--out", tmp_path, broken, "run.timeout_s=4")
+    (first, lost), (second, told) = ended(*two_ranks(command, command))
+    assert (first, second) == (75, 2)
+    assert "cannot be computed" in told
+    assert "Traceback" not in told + lost
 
 
 def test_more_ranks_than_shares_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -100,6 +101,18 @@ class Critic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(F.leaky_relu(self.first(x), 0.2))
+
+
+class Uneven(Critic):
+    """Built late on rank 0, or broken on rank 1."""
+
+    def __init__(self, late_s: float = 0.0, broken: bool = False) -> None:
+        super().__init__()
+        rank = os.environ.get("RANK")
+        if rank == "0":
+            time.sleep(late_s)
+        if broken and rank == "1":
+            self.last = nn.Conv2d(5, 1, 4, 2, 1)
 
 
 class Spectral(Critic):
@@ -401,6 +414,7 @@ def register_networks(register: Callable[..., None]) -> None:
         "self_frozen": SelfFrozen,
         "labelled": Labelled,
         "spectral": Spectral,
+        "uneven": Uneven,
         "scaled": Scaled,
         "fickle": Fickle,
         "drifting": Drifting,

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from ganforge.engine.world.world import ALONE, PeerLost, World
-from ganforge.errors import EnvironmentFault
+from ganforge.errors import EnvironmentFault, GanforgeError
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PARENT_S = 1.0
@@ -73,12 +73,14 @@ def joined(timeout_s: float) -> Iterator[World]:
     world = World(rank, size, local, local_size, timeout)
     try:
         yield world
-    except PeerLost:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes by itself, when it has told why
-        time.sleep(LAST_S)
-        raise
     except (Exception, KeyboardInterrupt) as error:
-        world.tell_failure(error)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes by itself, when it has told why
+        if isinstance(error, PeerLost):
+            time.sleep(LAST_S)
+        else:
+            world.tell_failure(error)
+            if isinstance(error, GanforgeError) and error.everywhere:
+                world.await_teller(error)
         raise
     finally:
         with suppress(Exception):

@@ -17,13 +17,15 @@ import torch
 import torch.distributed as dist
 
 from ganforge.engine.world import messages
-from ganforge.errors import EnvironmentFault
+from ganforge.errors import EnvironmentFault, GanforgeError
 
 T = TypeVar("T")
 
 PULSE_S = 0.5
 DONE, BUSY, FAILED = range(3)
-FAILURE = "ganforge/failure"
+FAILURE, TELLING = "ganforge/failure", "ganforge/telling"
+TELLER_S = 30.0
+"""How long a rank waits for rank 0 to find the same error."""
 
 
 class PeerLost(EnvironmentFault):
@@ -101,6 +103,25 @@ class World:
                 "traceback": "".join(traceback.format_exception(error)),
             }
             dist.distributed_c10d._get_default_store().set(FAILURE, json.dumps(told))
+
+    def await_teller(self, error: GanforgeError) -> None:
+        """Hold an error with which all ranks end until rank 0, which tells it, has it too.
+
+        A launcher stops the others as soon as one has ended: nobody would have told. Where rank 0 does not come to the
+        same error, this rank tells.
+        """
+        if self.size == 1:
+            return
+        store = dist.distributed_c10d._get_default_store()
+        try:
+            if self.leads:
+                store.set(TELLING, "")
+            else:
+                store.wait([TELLING], min(self.timeout, timedelta(seconds=TELLER_S)))
+        except dist.DistStoreError:
+            error.everywhere = False
+        except RuntimeError:  # rank 0, which keeps the store, has told, and gone
+            pass
 
     def add_up(self, tensor: torch.Tensor) -> None:
         """Sum a tensor over all ranks, in place."""
