@@ -27,6 +27,7 @@ from ganforge.engine.checkpoints import (
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.directions import directions
 from ganforge.engine.division import divide, divided
+from ganforge.engine.drifting import drifted
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.failures import explained
 from ganforge.engine.folder import RunFolder, machine, now, versions
@@ -382,6 +383,8 @@ class Run:
         if self._saved == self.step:
             return
         checkpoint = capture(self.trainer)
+        if apart := drifted(self.trainer):
+            self.diagnose(apart)
         write_parts(self.trainer, self._record.checkpoints)
         self.world.first_alone(lambda: self._write(checkpoint))
         self._saved = self.step

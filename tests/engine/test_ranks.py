@@ -18,6 +18,8 @@ ACCUMULATED = "accumulated"
 """CycleGAN in batches of 1 a lane."""
 PANELS = "panels"
 """CycleGAN with pictures drawn."""
+ERRING = "erring"
+"""CycleGAN whose discriminators learn otherwise on rank 1."""
 
 Weights = dict[str, Tensor]
 
@@ -30,6 +32,9 @@ def jobs(one: bool) -> dict[str, str]:
     texts[ACCUMULATED] = ranked.recipe("cyclegan", "global_batch: 4" + ("" if one else ", batch_per_device: 1"))
     texts[PANELS] = ranked.recipe("cyclegan", "global_batch: 4").replace("panels: null, ", "")
     texts[PANELS] = texts[PANELS].replace("images: []", "images: [real_a, fake_b]")
+    texts[ERRING] = ranked.recipe("cyclegan", "global_batch: 4").replace(
+        "optimizer: *adam", "optimizer: {type: toys.erring}"
+    )
     return texts
 
 
@@ -78,6 +83,16 @@ def test_panels_are_the_same_at_any_number_of_ranks(trained: Callable[[int], Pat
     assert [path.name for path in one] == [path.name for path in several]
     assert len(one) == 2
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in several]
+
+
+def test_ranks_that_drift_apart_are_told(trained: Callable[[int], Path]) -> None:
+    records = {path.parent.name: json.loads(path.read_text()) for path in trained(2).glob("*/run.json")}
+    (told,) = records.pop(ERRING)["diagnoses"]
+    assert (told["name"], told["step"]) == ("ranks_drift_apart", 10)
+    assert "rank 1 no longer has the weights of rank 0: the norm of network 'D_" in told["message"]
+    assert "differs by 0.1%" in told["message"]
+    assert len(records) > 5
+    assert not [name for name, record in records.items() if "diagnoses" in record]
 
 
 def test_the_trainings_do_something(weights: Callable[[int, str], Weights]) -> None:

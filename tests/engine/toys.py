@@ -454,6 +454,20 @@ def register_losses(register: Callable[..., None]) -> None:
         register(loss.__name__, loss)
 
 
+class Erring(torch.optim.SGD):
+    """Moves weights on rank 1 as on no other."""
+
+    def step(self, closure: None = None) -> None:
+        super().step(closure)
+        if os.environ.get("RANK") == "1":
+            torch._foreach_mul_([p.detach() for group in self.param_groups for p in group["params"]], 1 + 1e-4)
+
+
+@hookimpl
+def register_optimizers(register: Callable[..., None]) -> None:
+    register("erring", Erring)
+
+
 @hookimpl
 def register_datasets(register: Callable[..., None]) -> None:
     register("fields", fields)
