@@ -36,6 +36,8 @@ FREE = (
     "run.shard",
     "data.workers",
     "data.cache",
+    "data.cache_dir",
+    "data.cache_gib",
     "data.root",
     "data.download",
     "metrics",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from ganforge.errors import UsageError
 from ganforge.parts import Dataset
 from ganforge.recipe.flat import flat
 
-OWN = ("data.root", "data.cache", "data.cache_dir", "data.workers")
+OWN = ("data.root", "data.cache", "data.cache_dir", "data.cache_gib", "data.workers")
 """Settings that each host may have its own of."""
 SHOWN = 5
 
@@ -50,25 +51,27 @@ def agree_on_data(world: World, dataset: Dataset, samples: int) -> None:
     """
     if world.size == 1:
         return
-    files = sorted(_described(dataset.files()))
+    files = dict(sorted(_described(dataset.files())))
     digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
-    alike = len(set(world.gather(digest))) == 1
-    first = {} if alike else dict(world.from_first(files if world.leads else None))
-    agree(world, {"data": {"samples": samples, "files": len(files), **dict(_changed(first, dict(files)))}})
+    named: list[str] = []
+    if len(set(world.gather(digest))) > 1:
+        first = world.from_first(files if world.leads else None)
+        named = sorted(set().union(*world.gather(_changed(first, files))))
+    sizes = {name: f"{files[name]} bytes" if name in files else "absent" for name in named}
+    agree(world, {"data": {"samples": samples, "files": len(files), **sizes}})
 
 
 def _described(paths: Sequence[Path]) -> Iterator[tuple[str, int]]:
-    """Each file by its name and folder, wherever that lies, and its size in bytes."""
-    for path in paths:
-        yield "/".join(path.parts[-2:]), path.stat().st_size
+    """Each file by its name below the folder of all of them, wherever that lies, and its size in bytes."""
+    if paths:
+        together = os.path.commonpath([path.absolute().parent for path in paths])
+        for path in paths:
+            yield path.absolute().relative_to(together).as_posix(), path.stat().st_size
 
 
-def _changed(first: Mapping[str, int], here: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+def _changed(first: Mapping[str, int], here: Mapping[str, int]) -> list[str]:
     """The first files that are not as rank 0 has them."""
-    if first:
-        names = (name for name in sorted(first.keys() | here.keys()) if first.get(name) != here.get(name))
-        for name, _ in zip(names, range(SHOWN), strict=False):
-            yield name, f"{here[name]} bytes" if name in here else "absent"
+    return sorted(name for name in first.keys() | here.keys() if first.get(name) != here.get(name))[:SHOWN]
 
 
 def _differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
