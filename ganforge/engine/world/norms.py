@@ -49,10 +49,12 @@ class SyncBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C, ...]`, as it came.
 
-        In evaluation no other rank is asked: panels are drawn by one alone.
+        In evaluation no other rank is asked: panels are drawn by one alone. Where no statistics run, as in torch's own
+        norm, those of the batch stand in.
         """
         if not self.training:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+            own = self.running_mean is None
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, own, eps=self.eps)
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         axes = [axis for axis in range(x.ndim) if axis != 1]
         mean, variance, count = self._statistics(wide, axes)
