@@ -86,7 +86,7 @@ def count_steps(samples: Samples, division: Division) -> int:
         raise EnvironmentFault(
             f"the dataset has {len(samples)} training samples, fewer than a step takes: {division}\n"
             f"  lower {division.dials}"
-        ).of_all_ranks()
+        )
     return len(samples) // division.global_batch
 
 
@@ -128,7 +128,8 @@ class _Seeded(Dataset[Sample | GanforgeError]):
 def _places(samples: Samples, division: Division, seed: int, step: int) -> Iterator[Place]:
     """Each epoch's own order, in batches, from a step on. What does not fill a step waits for another epoch.
 
-    However a step's samples are divided, together they are the same.
+    However a step's samples are divided, together they are the same; but where each lane has a stretch of its own,
+    another number of lanes takes them in another order.
     """
     steps_per_epoch = len(samples) // division.global_batch
     epoch, first = divmod(step, steps_per_epoch)
