@@ -90,9 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code: Any = cli.main(arguments, prog_name="ganforge", standalone_mode=False)
     except GanforgeError as error:
-        if not error.everywhere or os.environ.get("RANK", "0") == "0":  # of several ranks, the first tells
-            click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-            click.echo(str(error), err=True)
+        _tell_error(str(error) if error.instead is None else error.instead)
         code = error.exit_code
     except click.ClickException as error:
         error.show()
@@ -107,8 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("GANFORGE_DEBUG"):
             raise
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        _tell_error(f"{type(error).__name__}: {error}")
         click.echo(
             "  this should have been told better: GANFORGE_DEBUG=1 shows where it happened; please report it", err=True
         )
@@ -121,6 +118,12 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _tell_error(message: str) -> None:
+    if message:
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(message, err=True)
 
 
 def _show_warning(message: Warning | str, *_where: object, **_more: object) -> None:

@@ -5,20 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
 
 
 class GanforgeError(Exception):
     """An error that a user can act on: printed without a traceback, ends the command with `exit_code`."""
 
     exit_code = 2
-    everywhere = False
-    """Whether all ranks of a training end with it: then one of them tells."""
-
-    def of_all_ranks(self) -> Self:
-        """The same error, with which all ranks end."""
-        self.everywhere = True
-        return self
+    instead: str | None = None
+    """What to print instead, if anything, where another rank of the training tells the same."""
 
 
 class UsageError(GanforgeError):
@@ -90,8 +84,6 @@ class Problem:
 
 class RecipeError(GanforgeError):
     """All the faults that were found in a recipe, in the order of its lines."""
-
-    everywhere = True  # ranks have agreed on the recipe before they look into it
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         unique = list(dict.fromkeys(problems))  # an aliased block is read once per alias

@@ -52,15 +52,14 @@ def run_as_rank(recipe: str, overrides: Sequence[str], resume: bool, out: Path, 
 
 
 def _agree_that_it_opens(world: World, fault: GanforgeError | None) -> None:
-    """Where a rank could not read the recipe, all end; what all found wrong is told once."""
+    """Where a rank could not read the recipe, all end."""
     faults = world.gather(str(fault) if fault else None)
     if not any(faults):
         return
     if fault is not None:
-        fault.everywhere = len(set(faults)) == 1
         raise fault
     rank = next(rank for rank, told in enumerate(faults) if told)
-    raise UsageError(f"rank {rank} cannot read the recipe: see its own error").of_all_ranks()
+    raise UsageError(f"rank {rank} cannot read the recipe: see its own error")
 
 
 def _about(recipe: Recipe, plugins: Plugins) -> dict[str, Any]:
@@ -95,13 +94,13 @@ def _begun_by(launch: str, recipe: Recipe, out: Path) -> RunFolder | None:
     from ganforge.engine.resuming import check_unchanged
 
     folder = latest_run_folder(out, recipe.name)
-    if folder is None or folder.record.get("launch") != launch or folder.record.get("status") == "finished":
+    if folder is None or folder.record.get("launch") != launch:
         return None
     check_unchanged(recipe, folder)
     return folder
 
 
 def _this_launch() -> str:
-    """What tells this launch from others: the job's id, or the launcher's process."""
-    job = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return job if job != "none" else f"{platform.node()} {os.getppid()} {os.environ.get('MASTER_PORT')}"
+    """What tells this launch from others. A job's id alone does not: people give the same one again."""
+    job = os.environ.get("TORCHELASTIC_RUN_ID") or os.environ.get("MASTER_PORT")
+    return f"{job} {platform.node()} {os.getppid()}"

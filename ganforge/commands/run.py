@@ -179,7 +179,5 @@ def started(recipe: Recipe, place: RunFolder, goes_on: bool, plugins: Plugins, w
 
 def train(run: Run | None) -> None:
     """Train to the end, or until a signal asks to stop, which the exit code then tells."""
-    if run is not None:
-        run.train()
-        if run.stop_signal is not None:
-            sys.exit(128 + run.stop_signal)
+    if run is not None and run.train() == "interrupted" and run.stop_signal is not None:
+        sys.exit(128 + run.stop_signal)

@@ -75,7 +75,7 @@ class BadLosses:
         told = self.world.gather([str(fault) for fault in mine if fault])
         for rank, faults in enumerate(told):
             for fault in faults:
-                raise TrainingFailed(fault if self.world.size == 1 else f"rank {rank}: {fault}").of_all_ranks()
+                raise TrainingFailed(fault if self.world.size == 1 else f"rank {rank}: {fault}")
 
 
 def _not_finite(player: str, loss: str, what: str, step: int) -> TrainingFailed:

@@ -44,6 +44,11 @@ class Cast:
         return getattr(self.ops[call.name], call.method or "")
 
     @property
+    def modules(self) -> list[nn.Module]:
+        """What has weights and buffers: the networks, and those losses that are modules."""
+        return [part for part in (*self.networks.values(), *self.losses.values()) if isinstance(part, nn.Module)]
+
+    @property
     def stateful_ops(self) -> dict[str, Any]:
         return {name: op for name, op in self.ops.items() if hasattr(op, "state_dict")}
 

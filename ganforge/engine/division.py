@@ -86,12 +86,12 @@ def divide(recipe: Recipe, ranks: int = 1, rank: int = 0, begun: int | None = No
         raise UsageError(
             f"{whose} {lanes} lane{'s' if lanes > 1 else ''}, which cannot be spread over {ranks} ranks: a lane's "
             f"replay buffers and random numbers belong together\n  take at most {lanes} ranks{cure}"
-        ).of_all_ranks()
+        )
     if settings.sync_batch_norm and lanes > ranks:
         raise UsageError(
             f"run.sync_batch_norm takes statistics over ranks, but {ranks} cannot know those of {lanes} lanes "
             f"at once\n  take {lanes} ranks, or start a new run with fewer"
-        ).of_all_ranks()
+        )
     batch = settings.batch_per_device or recipe.loader.batch_size
     if settings.global_batch is None:
         dials = "run.batch_per_device" if settings.batch_per_device else "data.batch_size"

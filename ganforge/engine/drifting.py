@@ -20,8 +20,8 @@ def drifted(trainer: Trainer) -> Diagnosis | None:
     networks = {name: net for name, net in trainer.cast.networks.items() if name not in trainer.sharding.networks}
     if trainer.world.size == 1 or not networks:
         return None
-    norms = [nn.utils.get_total_norm([p.detach() for p in net.parameters()]).double() for net in networks.values()]
-    told = torch.tensor(trainer.world.gather(torch.stack(norms).tolist()), dtype=torch.float64)  # [ranks, networks]
+    norms = [float(nn.utils.get_total_norm([p.detach() for p in net.parameters()])) for net in networks.values()]
+    told = torch.tensor(trainer.world.gather(norms), dtype=torch.float64)  # [ranks, networks]
     apart = (told - told[0]).abs() / told.abs().clamp_min(torch.finfo(torch.float64).tiny)
     if not bool((apart > LIMIT).any()):
         return None

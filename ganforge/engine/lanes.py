@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganforge.engine.cast import Cast, build_ops, derive_seed
 from ganforge.engine.device import Precision
@@ -118,8 +118,7 @@ class Lanes:
 
     def _buffers(self) -> list[Tensor]:
         """Of the networks that learn, and of losses."""
-        modules = [*self.cast.networks.values(), *self.cast.losses.values()]
-        return [buffer for module in modules if isinstance(module, nn.Module) for buffer in module.buffers()]
+        return [buffer for module in self.cast.modules for buffer in module.buffers()]
 
     # Checkpoints
 

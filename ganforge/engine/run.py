@@ -43,7 +43,7 @@ from ganforge.engine.stopping import Stopping
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
 from ganforge.engine.world import ALONE, PeerLost, World
-from ganforge.engine.world.agreeing import agree_on_data
+from ganforge.engine.world.agreeing import agree, agree_on_data
 from ganforge.engine.world.norms import synchronise
 from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Diagnosis, Progress
@@ -78,6 +78,7 @@ class Run:
         """Shapes, forwards and costs of one step, from fake tensors."""
         self.device = choose_device(recipe.run.device, world)
         """Where it computes."""
+        agree(world, {"device": {"type": self.device.type}})
         world.in_turn(recipe.dataset.prepare)
         samples = recipe.dataset.train()
         agree_on_data(world, recipe.dataset, len(samples))
@@ -95,6 +96,8 @@ class Run:
                 synchronise(network)
         if self.plan.lazy:
             create_lazy_parameters(recipe, cast, precision)
+        for module in cast.modules:  # some draw without the seed, or round otherwise on another host
+            world.copy_first([*module.parameters(), *module.buffers()])
         self.trainer = Trainer(recipe, cast, precision, beginning, self.levers, self.division, world)
         if self.levers.graphs:
             self.trainer.record(CudaGraphs())
@@ -250,7 +253,9 @@ class Run:
             for entry in self.record.get("diagnoses", [])
         }
         # Sums over another number of threads would differ in their last bits.
-        torch.set_num_threads(self.record.get("machine", {}).get("threads", torch.get_num_threads()))
+        before = self.record.get("machine", {})
+        if before.get("ranks", 1) == self.world.size:  # others share the cores in another way
+            torch.set_num_threads(before.get("threads", torch.get_num_threads()))
         self._record.write_recipe(dump(self.recipe.node))  # a new length holds for the next resume too
         self._record.note(
             samples=len(self.loader.samples),
@@ -273,23 +278,23 @@ class Run:
         Raises:
             TrainingFailed: a loss went wrong, or a part raised.
         """
-        try:
-            with self._stopping.listening():
+        with self._stopping.listening():
+            try:
                 self._check_states()
                 self._emit("run_started")
                 self._steps()
-            self.status = "finished" if self.step >= self.total_steps else "interrupted"
-        except BaseException as error:
-            self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            with suppress(OSError):  # a full disk must not hide the error
-                told = error.traceback if isinstance(error, PeerLost) and error.traceback else traceback.format_exc()
-                self._record.note(status=self.status, step=self.step, error=str(error), traceback=told)
+                self.status = "finished" if self.step >= self.total_steps else "interrupted"
+            except BaseException as error:
+                self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+                with suppress(OSError):  # a full disk must not hide the error
+                    told = (isinstance(error, PeerLost) and error.traceback) or traceback.format_exc()
+                    self._record.note(status=self.status, step=self.step, error=str(error), traceback=told)
+                self._emit("run_ended", self.status)
+                if isinstance(error, GanforgeError) or not isinstance(error, Exception):
+                    raise
+                raise explained(error, self.step, self.folder / "run.json") from error
+            self._record.note(status=self.status, step=self.step, ended=now(), metrics=self.figures)
             self._emit("run_ended", self.status)
-            if isinstance(error, GanforgeError) or not isinstance(error, Exception):
-                raise
-            raise explained(error, self.step, self.folder / "run.json") from error
-        self._record.note(status=self.status, step=self.step, ended=now(), metrics=self.figures)
-        self._emit("run_ended", self.status)
         return self.status
 
     def _check_states(self) -> None:
@@ -307,7 +312,7 @@ class Run:
     def _steps(self) -> None:
         with closing(self.loader.batches(self.step)) as batches:
             self._take(batches)
-        if self.stop_signal:
+        if self.step < self.total_steps:  # all ranks were asked to stop
             self._save()
 
     def _take(self, batches: Iterator[Batch]) -> None:

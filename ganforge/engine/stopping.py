@@ -24,7 +24,11 @@ class Stopping:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Note signals instead of dying of them; a second Ctrl-C interrupts at once."""
+        """Note signals instead of dying of them; a second Ctrl-C interrupts at once.
+
+        One of several ranks is deaf to SIGTERM from then on: a launcher sends it as soon as another rank has ended, and
+        this one has yet to tell why it ends.
+        """
 
         def note(number: int, _frame: object) -> None:
             if self.signal is not None and number == signal.SIGINT:
@@ -36,4 +40,5 @@ class Stopping:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                deaf = number == signal.SIGTERM and self.world.size > 1
+                signal.signal(number, signal.SIG_IGN if deaf else handler)

@@ -104,15 +104,17 @@ class Critic(nn.Module):
 
 
 class Uneven(Critic):
-    """Built late on rank 0, or broken on rank 1."""
+    """Built late on rank 0; begins with other weights on rank 1, or is broken there."""
 
     def __init__(self, late_s: float = 0.0, broken: bool = False) -> None:
         super().__init__()
         rank = os.environ.get("RANK")
         if rank == "0":
             time.sleep(late_s)
-        if broken and rank == "1":
-            self.last = nn.Conv2d(5, 1, 4, 2, 1)
+        if rank == "1":
+            self.first.weight.data.add_(0.1)
+            if broken:
+                self.last = nn.Conv2d(5, 1, 4, 2, 1)
 
 
 class Spectral(Critic):
@@ -338,9 +340,9 @@ def number(input: Tensor) -> float:
     return 1.0
 
 
-def trouble(input: Tensor, kind: str) -> Tensor:
-    """On rank 1 not a number, or an error."""
-    if os.environ.get("RANK") == "1":
+def trouble(input: Tensor, kind: str, ranks: Sequence[int] = (1,)) -> Tensor:
+    """On these ranks not a number, or an error."""
+    if int(os.environ.get("RANK", -1)) in ranks:
         input.sum().item()  # nothing that a dry run could see
         if kind == "error":
             raise ZeroDivisionError("by design")

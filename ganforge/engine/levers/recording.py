@@ -278,8 +278,7 @@ def _no_trace_on_host(trainer: Trainer) -> Iterator[None]:
     Raises:
         NotRecordable: random numbers were drawn, or a buffer was put in place of another.
     """
-    losses = (loss for loss in trainer.cast.losses.values() if isinstance(loss, nn.Module))
-    parts = [part for module in (*trainer.cast.networks.values(), *losses) for part in module.modules()]
+    parts = [part for module in trainer.cast.modules for part in module.modules()]
     buffers = [(part, dict(part._buffers)) for part in parts]
     on_host = trainer.precision.device.type == "cpu"  # where torch's generator is the device's
     before = host_generators(), torch.get_rng_state()

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from ganforge.engine.world.world import ALONE, PeerLost, World
-from ganforge.errors import EnvironmentFault, GanforgeError
+from ganforge.errors import EnvironmentFault
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PARENT_S = 1.0
@@ -76,15 +76,13 @@ def joined(timeout_s: float) -> Iterator[World]:
     except (Exception, KeyboardInterrupt) as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes by itself, when it has told why
         if isinstance(error, PeerLost):
+            world.await_word()
             time.sleep(LAST_S)
-        else:
-            world.tell_failure(error)
-            if isinstance(error, GanforgeError) and error.everywhere:
-                world.await_teller(error)
+        world.leave_word(error)
+        # Connections are left to the end of the process: closing those of NCCL would wait for those who are gone.
         raise
-    finally:
-        with suppress(Exception):
-            dist.destroy_process_group()
+    with suppress(Exception):
+        dist.destroy_process_group()
 
 
 def _give_up(rank: int, timeout_s: float) -> None:

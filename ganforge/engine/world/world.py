@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import Store
 
 from ganforge.engine.world import messages
 from ganforge.errors import EnvironmentFault, GanforgeError
@@ -23,16 +25,15 @@ T = TypeVar("T")
 
 PULSE_S = 0.5
 DONE, BUSY, FAILED = range(3)
-FAILURE, TELLING = "ganforge/failure", "ganforge/telling"
-TELLER_S = 30.0
-"""How long a rank waits for rank 0 to find the same error."""
+FAILURE, TOLD, WRITTEN = "ganforge/failure", "ganforge/told", "ganforge/written"
+WRITING_S = 20.0
+"""How long a rank that failed may take to write it down."""
 
 
 class PeerLost(EnvironmentFault):
     """Another rank is gone, or cannot be reached: this one can only end, and go on from the last checkpoint."""
 
     exit_code = 75
-    everywhere = True
 
     def __init__(self, message: str, traceback: str = "") -> None:
         super().__init__(message)
@@ -75,53 +76,70 @@ class World:
             raise self._lost(error) from error
 
     def _lost(self, error: Exception) -> PeerLost:
-        late = "timed out" in str(error).lower()
-        if not late and (failure := self._failure()):
+        if failure := self._failure():
             told = f"rank {failure['rank']} on {failure['host']} failed: {failure['message']}"
             return PeerLost(told, failure["traceback"])
+        late = "timed out" in str(error).lower()
         why = f"no rank was heard for {self.timeout}" if late else "a rank is gone without a word: killed, or its host"
         detail = next(iter(str(error).strip().splitlines()), "")
         return PeerLost(f"{why}\n  {detail}\n  go on from the last checkpoint with --resume")
 
     def _failure(self) -> dict[str, Any] | None:
         try:
-            store = dist.distributed_c10d._get_default_store()
+            store = _store()
             store.set_timeout(timedelta(seconds=1))
             return json.loads(store.get(FAILURE)) if store.check([FAILURE]) else None
         except Exception:  # the host that keeps it may be the one that is lost
             return None
 
     def tell_failure(self, error: BaseException) -> None:
-        """Leave word of why this rank ends, for those that will miss it; the others do nothing."""
-        if self.size == 1 or isinstance(error, PeerLost) or self._failure():
+        """Leave word of why this rank ends, for those that will miss it; nothing where another one did."""
+        if self.size == 1 or isinstance(error, PeerLost):
             return
         with suppress(Exception):  # the store may be gone
-            told = {
+            word = {
                 "rank": self.rank,
                 "host": socket.gethostname(),
                 "message": str(error) or type(error).__name__,
                 "traceback": "".join(traceback.format_exception(error)),
             }
-            dist.distributed_c10d._get_default_store().set(FAILURE, json.dumps(told))
+            _store().compare_set(FAILURE, "", json.dumps(word))
 
-    def await_teller(self, error: GanforgeError) -> None:
-        """Hold an error with which all ranks end until rank 0, which tells it, has it too.
+    def leave_word(self, error: BaseException) -> None:
+        """This rank ends with an error.
 
-        A launcher stops the others as soon as one has ended: nobody would have told. Where rank 0 does not come to the
-        same error, this rank tells.
+        What several ranks end with is told by one of them: the others print nothing, or on another host who told it.
         """
         if self.size == 1:
             return
-        store = dist.distributed_c10d._get_default_store()
-        try:
-            if self.leads:
-                store.set(TELLING, "")
-            else:
-                store.wait([TELLING], min(self.timeout, timedelta(seconds=TELLER_S)))
-        except dist.DistStoreError:
-            error.everywhere = False
-        except RuntimeError:  # rank 0, which keeps the store, has told, and gone
-            pass
+        lost, host = isinstance(error, PeerLost), socket.gethostname()
+        self.tell_failure(error)
+        with suppress(Exception):  # without the store each tells
+            if isinstance(error, GanforgeError):
+                same = "lost" if lost else hashlib.sha256(str(error).encode()).hexdigest()
+                mine = json.dumps([self.rank, host])
+                rank, where = json.loads(_store().compare_set(f"{TOLD}/{same}", "", mine))
+                if rank != self.rank:
+                    short = f"{str(error).splitlines()[0]}\n  rank {rank} on {where} tells more"
+                    error.instead = short if where != host and self.local_rank == 0 else ""
+            if not lost:
+                _store().set(WRITTEN, "")
+
+    def await_word(self) -> None:
+        """Where a rank failed, wait until it has written down why: a launcher ends it soon after this one has gone."""
+        if self.size > 1 and self._failure():
+            with suppress(Exception):
+                _store().wait([WRITTEN], timedelta(seconds=WRITING_S))
+
+    def copy_first(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give all ranks the values of rank 0's, in place."""
+        if self.size == 1:
+            return
+        with self.noticing(), torch.no_grad():
+            for tensor in tensors:
+                flat = tensor.contiguous().flatten().view(torch.uint8)
+                dist.broadcast(flat, 0)
+                tensor.copy_(flat.view(tensor.dtype).view(tensor.shape))
 
     def add_up(self, tensor: torch.Tensor) -> None:
         """Sum a tensor over all ranks, in place."""
@@ -201,6 +219,10 @@ class World:
         if state == FAILED:
             raise self._lost(RuntimeError("another rank failed"))
         return result
+
+
+def _store() -> Store:
+    return dist.distributed_c10d._get_default_store()
 
 
 def _of_an_exchange(error: RuntimeError) -> bool:
