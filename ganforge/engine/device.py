@@ -40,9 +40,7 @@ def choose_device(name: str, world: World = ALONE) -> torch.device:
 
 def _of_rank(name: str, world: World) -> torch.device:
     if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(
-            f"run.device is {name}, but there are {world.size} ranks; give auto, cpu or cuda"
-        )
+        raise UsageError(f"run.device is {name}, but there are {world.size} ranks; give auto, cpu or cuda")
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if torch.cuda.device_count() < world.local_size:

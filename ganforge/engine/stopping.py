@@ -31,7 +31,8 @@ class Stopping:
         """
 
         def note(number: int, _frame: object) -> None:
-            if self.signal is not None and number == signal.SIGINT:
+            # Of a second Ctrl-C torch's launcher makes a SIGTERM.
+            if self.signal is not None and signal.SIGINT in (number, self.signal):
                 raise KeyboardInterrupt
             self.signal = signal.Signals(number)
 

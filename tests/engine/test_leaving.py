@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -32,20 +34,32 @@ if os.environ.get("RANK") == "1" and not once.exists():
     atexit.register(lambda: (once.touch(), os.kill(os.getpid(), signal.SIGKILL)))
 """
 
+ASLEEP = """
+import pathlib
+from ganforge.engine.training import Trainer
+def step(self, *_, **__):
+    pathlib.Path(__file__).with_name(f"asleep{os.environ['RANK']}").touch()
+    time.sleep(60)
+Trainer.step = step
+"""
 
-def two_ranks(folder: Path, more: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+
+def two_ranks(folder: Path, more: str, *arguments: str) -> list[str]:
     """A short run of two ranks; `more` is done where plugins are loaded."""
     plugin = folder / "toys.py"
     plugin.write_text(ranked.TOYS.read_text() + more)
     settings = ["callbacks.diary=null", "run.steps=2", "run.images=[]", "--nproc", "2", "--out", str(folder)]
     recipe = ranked.ROOT / "tests/engine/toy_cyclegan.yaml"
-    command = [sys.executable, "-m", "ganforge", "run", str(recipe), "-p", str(plugin), *settings, *arguments]
+    return [sys.executable, "-m", "ganforge", "run", str(recipe), "-p", str(plugin), *settings, *arguments]
+
+
+def ended(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.parametrize("which", [[0], [0, 1]])
 def test_an_error_is_told_once_and_written_down_however_long_that_takes(which: Sequence[int], tmp_path: Path) -> None:
-    done = two_ranks(tmp_path, SLOW, TROUBLE.replace("RANKS", str(list(which))))
+    done = ended(two_ranks(tmp_path, SLOW, TROUBLE.replace("RANKS", str(list(which)))))
     assert done.returncode == 4, done.stderr
     assert done.stderr.count("ZeroDivisionError: by design") == (1 if len(which) == 2 else 2), done.stderr
     assert "Traceback" not in done.stderr
@@ -56,12 +70,29 @@ def test_an_error_is_told_once_and_written_down_however_long_that_takes(which: S
 
 
 def test_a_rank_that_dies_after_the_end_trains_nothing_anew(tmp_path: Path) -> None:
-    done = two_ranks(tmp_path, KILLED)
+    done = ended(two_ranks(tmp_path, KILLED))
     assert (tmp_path / "killed").exists()
     assert done.returncode == 0, done.stderr
     assert "restart 1 of 3" in done.stderr
     assert "is finished: 2 of 2 steps" in done.stdout
     assert not (tmp_path / "toy_cyclegan/0002").exists()
+
+
+def test_a_second_ctrl_c_ends_ranks_at_once(tmp_path: Path) -> None:
+    asleep = [tmp_path / f"asleep{rank}" for rank in range(2)]
+    with subprocess.Popen(two_ranks(tmp_path, ASLEEP), stderr=subprocess.PIPE, text=True) as run:
+        try:
+            limit = time.monotonic() + 60
+            while not all(path.exists() for path in asleep) and time.monotonic() < limit:
+                time.sleep(0.05)
+            for _ in range(2):
+                run.send_signal(signal.SIGINT)
+                time.sleep(1)
+            _, told = run.communicate(timeout=20)
+        finally:
+            run.kill()
+    assert run.returncode == 130
+    assert told.split() == ["interrupted"]
 
 
 def test_a_launch_is_more_than_the_name_of_its_job(monkeypatch: pytest.MonkeyPatch) -> None:

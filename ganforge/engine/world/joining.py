@@ -78,7 +78,8 @@ def joined(timeout_s: float) -> Iterator[World]:
         if isinstance(error, PeerLost):
             world.await_word()
             time.sleep(LAST_S)
-        world.leave_word(error)
+        if world.leave_word(error) and isinstance(error, KeyboardInterrupt):
+            sys.exit(128 + signal.SIGINT)
         # Connections are left to the end of the process: closing those of NCCL would wait for those who are gone.
         raise
     with suppress(Exception):

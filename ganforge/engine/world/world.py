@@ -105,25 +105,24 @@ class World:
             }
             _store().compare_set(FAILURE, "", json.dumps(word))
 
-    def leave_word(self, error: BaseException) -> None:
-        """This rank ends with an error.
+    def leave_word(self, error: BaseException) -> bool:
+        """This rank ends with an error; whether another one tells it.
 
         What several ranks end with is told by one of them: the others print nothing, or on another host who told it.
         """
         if self.size == 1:
-            return
-        lost, host = isinstance(error, PeerLost), socket.gethostname()
+            return False
+        rank, lost, host = self.rank, isinstance(error, PeerLost), socket.gethostname()
         self.tell_failure(error)
         with suppress(Exception):  # without the store each tells
-            if isinstance(error, GanforgeError):
-                same = "lost" if lost else hashlib.sha256(str(error).encode()).hexdigest()
-                mine = json.dumps([self.rank, host])
-                rank, where = json.loads(_store().compare_set(f"{TOLD}/{same}", "", mine))
-                if rank != self.rank:
-                    short = f"{str(error).splitlines()[0]}\n  rank {rank} on {where} tells more"
-                    error.instead = short if where != host and self.local_rank == 0 else ""
+            same = "lost" if lost else hashlib.sha256(repr(error).encode()).hexdigest()
+            rank, where = json.loads(_store().compare_set(f"{TOLD}/{same}", "", json.dumps([self.rank, host])))
+            if rank != self.rank and isinstance(error, GanforgeError):
+                short = f"{str(error).splitlines()[0]}\n  rank {rank} on {where} tells more"
+                error.instead = short if where != host and self.local_rank == 0 else ""
             if not lost:
                 _store().set(WRITTEN, "")
+        return rank != self.rank
 
     def await_word(self) -> None:
         """Where a rank failed, wait until it has written down why: a launcher ends it soon after this one has gone."""
