@@ -72,12 +72,12 @@ def check_samples(folder: RunFolder, samples: int, division: Division) -> None:
         raise UsageError(
             f"{folder.path} was started with {before} training samples, now there are {samples}: every later batch "
             "would differ\n  bring the data back, or start a new run: leave out --resume"
-        ).of_all_ranks()
+        )
     if (before := folder.record.get("global_batch", division.global_batch)) != division.global_batch:
         raise UsageError(
             f"{folder.path} was started with {before} samples a step, now there are {division}: every later step would "
             f"differ\n  set run.global_batch={before}, or start a new run: leave out --resume"
-        ).of_all_ranks()
+        )
 
 
 def changes(before: Any, now: Any) -> dict[str, tuple[Any, Any]]:

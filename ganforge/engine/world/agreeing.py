@@ -39,8 +39,8 @@ def agree(world: World, about: Mapping[str, Any]) -> None:
         raise UsageError(
             "the ranks would not compute the same; this is how they differ from rank 0 "
             f"on {told[0]['host']}:\n" + "\n".join(f"  {line}" for line in (*differing[:SHOWN], *more)) + "\n"
-            "  install the same versions, give the same recipe, and bring the same data to every host"
-        ).of_all_ranks()
+            "  every host needs the same versions, recipe and data, and the same kind of device"
+        )
 
 
 def agree_on_data(world: World, dataset: Dataset, samples: int) -> None:
