@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[1]
 TOYS = ROOT / "tests/engine/toys.py"
@@ -118,12 +119,20 @@ def start(size: int, command: Sequence[str | Path], **options: object) -> list[s
     ]
 
 
-def train_on_ranks(size: int, jobs: Mapping[str, str], folder: Path) -> None:
-    """Train recipes, by name, on so many ranks; the weights of each go into `<name>.safetensors`."""
+def train_on_ranks(size: int, jobs: Mapping[str, str], folder: Path, bucket_bytes: int | None = None) -> None:
+    """Train recipes, by name, on so many ranks; the weights of each go into `<name>.safetensors`.
+
+    Gradients travel in buckets of so many bytes; how many of them did before the backward pass of their phase was over
+    is in `early.json`.
+    """
     folder.mkdir(exist_ok=True)
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    ranks = start(size, [Path(__file__), folder])
-    ended = [(*rank.communicate(timeout=120), rank.returncode) for rank in ranks]
+    ranks = start(size, [Path(__file__), folder, *([str(bucket_bytes)] if bucket_bytes else [])])
+    try:
+        ended = [(*rank.communicate(timeout=120), rank.returncode) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
     assert [code for _, _, code in ended] == [0] * size, ended
 
 
@@ -131,9 +140,12 @@ def train(jobs: Mapping[str, str], folder: Path) -> None:
     """The same in this process, which may be one of several ranks."""
     import torch
     from safetensors.torch import save_file
+    from torch import Tensor
 
+    from ganforge.engine.averaging import Averaging
     from ganforge.engine.folder import RunFolder, open_run_folder
     from ganforge.engine.run import Run
+    from ganforge.engine.scene import Turn
     from ganforge.engine.world import joined
     from ganforge.errors import Source
     from ganforge.plugins import load_plugins
@@ -142,7 +154,14 @@ def train(jobs: Mapping[str, str], folder: Path) -> None:
 
     torch.set_num_threads(1)
     registry = load_plugins([TOYS]).registry
-    with joined(60) as world:
+    exchange, early = Averaging.exchange, dict.fromkeys(jobs, 0)
+
+    def counted(self: Averaging, turn: Turn, bad: int) -> Tensor:
+        launched = [bucket for bucket in self.layouts[turn].buckets if bucket.work] if turn in self.layouts else []
+        early[name] += len(launched)
+        return exchange(self, turn, bad)
+
+    with joined(60) as world, patch.object(Averaging, "exchange", counted):
         for name, text in jobs.items():
             begun = (folder / name / "run.json").exists()
             record = open_run_folder(folder / name).record if begun else {}
@@ -160,9 +179,14 @@ def train(jobs: Mapping[str, str], folder: Path) -> None:
                     save_file(weights, folder / f"{name}.safetensors")
                     scalars = run.callbacks[-1].scalars  # type: ignore[attr-defined]
                     (folder / f"{name}.json").write_text(json.dumps(scalars))
+                    (folder / "early.json").write_text(json.dumps(early))
 
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
+    if bucket_bytes := sys.argv[2:]:
+        from ganforge.engine import averaging
+
+        averaging.BUCKET_BYTES = int(*bucket_bytes)
     train(json.loads((place / "jobs.json").read_text()), place)
     os._exit(0)  # as the command does

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -349,18 +348,18 @@ def test_verify_wants_a_pack(tmp_path: Path, ganforge: Run) -> None:
 
 
 def test_ctrl_c_in_a_terminal(folders: Path, tmp_path: Path) -> None:
-    """The whole command, as a user stops it."""
-    many = folders / "trainA"
-    first = (many / "0.png").read_bytes()
-    for number in range(3000):
-        (many / f"more{number}.png").write_bytes(first)
-    command = [sys.executable, "-m", "ganforge", "data", "pack", str(folders), "-o", str(tmp_path / "packed")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    staged = tmp_path / ".packed.part"
-    deadline = time.monotonic() + 60
-    while not list(staged.glob("*.part")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted")
+    """The whole command, as a user stops it: here it does so itself, amid a shard."""
+    code = (
+        "import signal; from ganforge.builtin.datasets.shards import packing; from ganforge.cli import main\n"
+        "loaded = packing._loaded\n"
+        "def stopped(items):\n"
+        "    for number, files in enumerate(loaded(items)):\n"
+        "        if number == 10: signal.raise_signal(signal.SIGINT)\n"
+        "        yield files\n"
+        "packing._loaded = stopped; main()"
+    )
+    command = [sys.executable, "-c", code, "data", "pack", str(folders), "-o", str(tmp_path / "packed")]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (process.returncode, process.stderr.splitlines()[-1]) == (130, "interrupted")
+    assert len(list((tmp_path / ".packed.part").glob("*.part"))) == 1
     assert not (tmp_path / "packed").exists()
