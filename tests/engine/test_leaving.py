@@ -69,6 +69,13 @@ def test_an_error_is_told_once_and_written_down_however_long_that_takes(which: S
     assert not (tmp_path / "toy_cyclegan/0002").exists()
 
 
+def test_a_fault_is_told_once_where_the_rank_that_keeps_the_store_is_first(tmp_path: Path) -> None:
+    late, wrong = "networks.D_a={type: toys.uneven, late_s: 1, late: 1}", "signals.rec_a=G_ba(D_b(fake_b))"
+    command = [word for word in two_ranks(tmp_path, "", late, wrong) if word not in ("--nproc", "2")]
+    told = [rank.communicate(timeout=60)[1] for rank in ranked.start(2, command[1:])]
+    assert [text.count("error: ") for text in told] == [1, 0], told
+
+
 def test_a_rank_that_dies_after_the_end_trains_nothing_anew(tmp_path: Path) -> None:
     done = ended(two_ranks(tmp_path, KILLED))
     assert (tmp_path / "killed").exists()

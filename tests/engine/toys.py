@@ -104,12 +104,12 @@ class Critic(nn.Module):
 
 
 class Uneven(Critic):
-    """Built late on rank 0; begins with other weights on rank 1, or is broken there."""
+    """Built late on one rank; begins with other weights on rank 1, or is broken there."""
 
-    def __init__(self, late_s: float = 0.0, broken: bool = False) -> None:
+    def __init__(self, late_s: float = 0.0, late: int = 0, broken: bool = False) -> None:
         super().__init__()
         rank = os.environ.get("RANK")
-        if rank == "0":
+        if rank == str(late):
             time.sleep(late_s)
         if rank == "1":
             self.first.weight.data.add_(0.1)

@@ -78,7 +78,10 @@ def joined(timeout_s: float) -> Iterator[World]:
         if isinstance(error, PeerLost):
             world.await_word()
             time.sleep(LAST_S)
-        if world.leave_word(error) and isinstance(error, KeyboardInterrupt):
+        told_elsewhere = world.leave_word(error)
+        if _keeps_the_store(rank):
+            world.await_all_words()
+        if told_elsewhere and isinstance(error, KeyboardInterrupt):
             sys.exit(128 + signal.SIGINT)
         # Connections are left to the end of the process: closing those of NCCL would wait for those who are gone.
         raise
@@ -104,8 +107,7 @@ def _meet(rank: int, size: int, timeout: timedelta) -> Store:
     of the dead. So each rank says hello with a word that nobody has said before, and rank 0 answers it with the name.
     """
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    hosts = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    store = TCPStore(address, port, is_master=hosts, timeout=timeout, wait_for_workers=False)
+    store = TCPStore(address, port, is_master=_keeps_the_store(rank), timeout=timeout, wait_for_workers=False)
     if rank:
         word = uuid.uuid4().hex
         store.set(f"ganforge/hello/{rank}", word)
@@ -129,6 +131,11 @@ def _meet(rank: int, size: int, timeout: timedelta) -> Store:
             raise RuntimeError(f"{who} within {timeout}")
         time.sleep(MEETING_S)
     return PrefixStore(name, store)
+
+
+def _keeps_the_store(rank: int) -> bool:
+    """Whether the store ends with this process, and not with a launcher."""
+    return rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
 
 
 def _follow_parent() -> None:

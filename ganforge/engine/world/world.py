@@ -6,6 +6,7 @@ import hashlib
 import json
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,9 +26,11 @@ T = TypeVar("T")
 
 PULSE_S = 0.5
 DONE, BUSY, FAILED = range(3)
-FAILURE, TOLD, WRITTEN = "ganforge/failure", "ganforge/told", "ganforge/written"
+FAILURE, TOLD, WRITTEN, LEFT = (f"ganforge/{name}" for name in ("failure", "told", "written", "left"))
 WRITING_S = 20.0
 """How long a rank that failed may take to write it down."""
+FOLLOWING_S = 3.0
+"""How much later others may come to the same error."""
 
 
 class PeerLost(EnvironmentFault):
@@ -122,6 +125,7 @@ class World:
                 error.instead = short if where != host and self.local_rank == 0 else ""
             if not lost:
                 _store().set(WRITTEN, "")
+            _store().add(LEFT, 1)
         return rank != self.rank
 
     def await_word(self) -> None:
@@ -129,6 +133,13 @@ class World:
         if self.size > 1 and self._failure():
             with suppress(Exception):
                 _store().wait([WRITTEN], timedelta(seconds=WRITING_S))
+
+    def await_all_words(self) -> None:
+        """Give others, who may be about to find the same error, the time to see that this rank tells it."""
+        limit = time.monotonic() + FOLLOWING_S
+        with suppress(Exception):
+            while _store().add(LEFT, 0) < self.size and time.monotonic() < limit:
+                time.sleep(0.02)
 
     def copy_first(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give all ranks the values of rank 0's, in place."""
