@@ -25,7 +25,7 @@ networks:
   G_ab: &G {type: toys.translator}
   G_ba: *G
   D_a: &D {type: toys.critic}
-  D_b: *D
+  D_b: {type: toys.uneven}
 ops: {past_a: &P {type: cyclegan.replay_buffer, size: 50}, past_b: *P}
 signals: {fake_b: G_ab(real_a), fake_a: G_ba(real_b), rec_a: G_ba(fake_b), rec_b: G_ab(fake_a)}
 players:

@@ -16,7 +16,8 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
-from ganforge.engine.world.world import ALONE, PeerLost, World
+from ganforge.engine.world.last_words import PeerLost
+from ganforge.engine.world.world import ALONE, World
 from ganforge.errors import EnvironmentFault
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -76,11 +77,11 @@ def joined(timeout_s: float) -> Iterator[World]:
     except (Exception, KeyboardInterrupt) as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes by itself, when it has told why
         if isinstance(error, PeerLost):
-            world.await_word()
+            world.last_words.await_written()
             time.sleep(LAST_S)
-        told_elsewhere = world.leave_word(error)
+        told_elsewhere = world.last_words.leave(error)
         if _keeps_the_store(rank):
-            world.await_all_words()
+            world.last_words.await_all()
         if told_elsewhere and isinstance(error, KeyboardInterrupt):
             sys.exit(128 + signal.SIGINT)
         # Connections are left to the end of the process: closing those of NCCL would wait for those who are gone.

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import socket
 import threading
-import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from types import TracebackType
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import Store
 
 from ganforge.engine.world import messages
-from ganforge.errors import EnvironmentFault, GanforgeError
+from ganforge.engine.world.last_words import LastWords, PeerLost
 
 T = TypeVar("T")
 
 PULSE_S = 0.5
 DONE, BUSY, FAILED = range(3)
-FAILURE, TOLD, WRITTEN, LEFT = (f"ganforge/{name}" for name in ("failure", "told", "written", "left"))
-WRITING_S = 20.0
-"""How long a rank that failed may take to write it down."""
-FOLLOWING_S = 3.0
-"""How much later others may come to the same error."""
-
-
-class PeerLost(EnvironmentFault):
-    """Another rank is gone, or cannot be reached: this one can only end, and go on from the last checkpoint."""
-
-    exit_code = 75
-
-    def __init__(self, message: str, traceback: str = "") -> None:
-        super().__init__(message)
-        self.traceback = traceback
-        """Of the error that ended the other rank, where it left word."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +58,7 @@ class World:
             raise self._lost(error) from error
 
     def _lost(self, error: Exception) -> PeerLost:
-        if failure := self._failure():
+        if failure := self.last_words.failure():
             told = f"rank {failure['rank']} on {failure['host']} failed: {failure['message']}"
             return PeerLost(told, failure["traceback"])
         late = "timed out" in str(error).lower()
@@ -87,59 +66,10 @@ class World:
         detail = next(iter(str(error).strip().splitlines()), "")
         return PeerLost(f"{why}\n  {detail}\n  go on from the last checkpoint with --resume")
 
-    def _failure(self) -> dict[str, Any] | None:
-        try:
-            store = _store()
-            store.set_timeout(timedelta(seconds=1))
-            return json.loads(store.get(FAILURE)) if store.check([FAILURE]) else None
-        except Exception:  # the host that keeps it may be the one that is lost
-            return None
-
-    def tell_failure(self, error: BaseException) -> None:
-        """Leave word of why this rank ends, for those that will miss it; nothing where another one did."""
-        if self.size == 1 or isinstance(error, PeerLost):
-            return
-        with suppress(Exception):  # the store may be gone
-            word = {
-                "rank": self.rank,
-                "host": socket.gethostname(),
-                "message": str(error) or type(error).__name__,
-                "traceback": "".join(traceback.format_exception(error)),
-            }
-            _store().compare_set(FAILURE, "", json.dumps(word))
-
-    def leave_word(self, error: BaseException) -> bool:
-        """This rank ends with an error; whether another one tells it.
-
-        What several ranks end with is told by one of them: the others print nothing, or on another host who told it.
-        """
-        if self.size == 1:
-            return False
-        rank, lost, host = self.rank, isinstance(error, PeerLost), socket.gethostname()
-        self.tell_failure(error)
-        with suppress(Exception):  # without the store each tells
-            same = "lost" if lost else hashlib.sha256(repr(error).encode()).hexdigest()
-            rank, where = json.loads(_store().compare_set(f"{TOLD}/{same}", "", json.dumps([self.rank, host])))
-            if rank != self.rank and isinstance(error, GanforgeError):
-                short = f"{str(error).splitlines()[0]}\n  rank {rank} on {where} tells more"
-                error.instead = short if where != host and self.local_rank == 0 else ""
-            if not lost:
-                _store().set(WRITTEN, "")
-            _store().add(LEFT, 1)
-        return rank != self.rank
-
-    def await_word(self) -> None:
-        """Where a rank failed, wait until it has written down why: a launcher ends it soon after this one has gone."""
-        if self.size > 1 and self._failure():
-            with suppress(Exception):
-                _store().wait([WRITTEN], timedelta(seconds=WRITING_S))
-
-    def await_all_words(self) -> None:
-        """Give others, who may be about to find the same error, the time to see that this rank tells it."""
-        limit = time.monotonic() + FOLLOWING_S
-        with suppress(Exception):
-            while _store().add(LEFT, 0) < self.size and time.monotonic() < limit:
-                time.sleep(0.02)
+    @cached_property
+    def last_words(self) -> LastWords:
+        """What ranks say when they end."""
+        return LastWords(self.rank, self.size, self.local_rank)
 
     def copy_first(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give all ranks the values of rank 0's, in place."""
@@ -231,10 +161,6 @@ class World:
         return result
 
 
-def _store() -> Store:
-    return dist.distributed_c10d._get_default_store()
-
-
 def _of_an_exchange(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in ("gloo", "nccl"))
 
@@ -270,7 +196,7 @@ class _Pulse:
             raise self.world._lost(RuntimeError("another rank failed"))
         if error is not None:
             with suppress(PeerLost):  # its own error is the one to tell
-                self.world.tell_failure(error)
+                self.world.last_words.fail(error)
                 self.world.largest(FAILED)
 
 
