@@ -351,6 +351,7 @@ def test_ctrl_c_in_a_terminal(folders: Path, tmp_path: Path) -> None:
     """The whole command, as a user stops it: here it does so itself, amid a shard."""
     code = (
         "import signal; from ganforge.builtin.datasets.shards import packing; from ganforge.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a background job has not
         "loaded = packing._loaded\n"
         "def stopped(items):\n"
         "    for number, files in enumerate(loaded(items)):\n"
