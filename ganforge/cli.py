@@ -95,6 +95,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         code = 2
+    except SystemExit as leaving:
+        code = leaving.code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = 130

@@ -254,6 +254,18 @@ def test_a_process_ends_with_the_same_codes(
     assert "Traceback" not in outcome.err
 
 
+def test_a_rank_that_was_asked_to_stop_only_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would wait for threads, and take those of torch apart, which now and then aborts."""
+    monkeypatch.setenv("RANK", "1")
+    code = (
+        "import sys, threading, time; from ganforge import cli\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "cli.cli.main = lambda *_, **__: sys.exit(143)\n"
+        "cli.main()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 143
+
+
 def test_board_shows_runs_by_recipe_and_number_and_pins_their_panels(tmp_path: Path) -> None:
     from ganforge.commands.board import _arrange, link
 

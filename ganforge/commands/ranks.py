@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,19 +89,27 @@ def _place(recipe: Recipe, given: str, resume: bool, out: Path, plugins: Plugins
     return place, folder is not None
 
 
-def _begun_by(launch: str, recipe: Recipe, out: Path) -> RunFolder | None:
-    """The run that this launch began before it restarted its processes."""
+def _begun_by(launch: str | None, recipe: Recipe, out: Path) -> RunFolder | None:
+    """The run that this launch began before its launcher restarted the processes."""
     from ganforge.engine.folder import latest_run_folder
     from ganforge.engine.resuming import check_unchanged
 
     folder = latest_run_folder(out, recipe.name)
-    if folder is None or folder.record.get("launch") != launch:
+    if folder is None or launch is None or folder.record.get("launch") != launch:
         return None
     check_unchanged(recipe, folder)
     return folder
 
 
-def _this_launch() -> str:
-    """What tells this launch from others. A job's id alone does not: people give the same one again."""
-    job = os.environ.get("TORCHELASTIC_RUN_ID") or os.environ.get("MASTER_PORT")
-    return f"{job} {platform.node()} {os.getppid()}"
+def _this_launch() -> str | None:
+    """What tells this launch from others, if there is a launcher that restarts processes.
+
+    The job's id alone does not: people give the same one again, and so do containers with the launcher's process.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    launcher = os.getppid()
+    since = ""
+    with suppress(OSError):  # other systems have no /proc
+        since = Path(f"/proc/{launcher}/stat").read_text().rpartition(")")[2].split()[19]
+    return " ".join([os.environ["TORCHELASTIC_RUN_ID"], platform.node(), str(launcher), since])

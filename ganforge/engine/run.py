@@ -252,6 +252,10 @@ class Run:
             entry["name"]: Diagnosis(*(entry[key] for key in ("name", "message", "cure", "link")))
             for entry in self.record.get("diagnoses", [])
         }
+        if self.step >= self.total_steps:
+            self.status = "finished"
+            self._record.note(status=self.status, step=self.step)  # it may have been killed before it said so
+            return True
         # Sums over another number of threads would differ in their last bits.
         before = self.record.get("machine", {})
         if before.get("ranks", 1) == self.world.size:  # others share the cores in another way
@@ -278,23 +282,23 @@ class Run:
         Raises:
             TrainingFailed: a loss went wrong, or a part raised.
         """
-        with self._stopping.listening():
-            try:
+        try:
+            with self._stopping.listening():
                 self._check_states()
                 self._emit("run_started")
                 self._steps()
-                self.status = "finished" if self.step >= self.total_steps else "interrupted"
-            except BaseException as error:
-                self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-                with suppress(OSError):  # a full disk must not hide the error
-                    told = (isinstance(error, PeerLost) and error.traceback) or traceback.format_exc()
-                    self._record.note(status=self.status, step=self.step, error=str(error), traceback=told)
-                self._emit("run_ended", self.status)
-                if isinstance(error, GanforgeError) or not isinstance(error, Exception):
-                    raise
-                raise explained(error, self.step, self.folder / "run.json") from error
-            self._record.note(status=self.status, step=self.step, ended=now(), metrics=self.figures)
+            self.status = "finished" if self.step >= self.total_steps else "interrupted"
+        except BaseException as error:
+            self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            with suppress(OSError):  # a full disk must not hide the error
+                told = error.traceback if isinstance(error, PeerLost) and error.traceback else traceback.format_exc()
+                self._record.note(status=self.status, step=self.step, error=str(error), traceback=told)
             self._emit("run_ended", self.status)
+            if isinstance(error, GanforgeError) or not isinstance(error, Exception):
+                raise
+            raise explained(error, self.step, self.folder / "run.json") from error
+        self._record.note(status=self.status, step=self.step, ended=now(), metrics=self.figures)
+        self._emit("run_ended", self.status)
         return self.status
 
     def _check_states(self) -> None:

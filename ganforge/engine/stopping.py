@@ -29,11 +29,14 @@ class Stopping:
         One of several ranks is deaf to SIGTERM from then on: a launcher sends it as soon as another rank has ended, and
         this one has yet to tell why it ends.
         """
+        heard: list[int] = []
 
         def note(number: int, _frame: object) -> None:
             # Of a second Ctrl-C torch's launcher makes a SIGTERM.
-            if self.signal is not None and signal.SIGINT in (number, self.signal):
+            again = number == signal.SIGINT or (self.world.size > 1 and signal.SIGINT in heard)
+            if heard and again:
                 raise KeyboardInterrupt
+            heard.append(number)
             self.signal = signal.Signals(number)
 
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

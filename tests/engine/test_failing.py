@@ -195,6 +195,14 @@ def test_asked_twice_it_stops_at_once(start: Callable[..., Run]) -> None:
     assert start().resumed_at == 4
 
 
+def test_a_scheduler_s_signal_after_ctrl_c_does_not_hurry_it(start: Callable[..., Run]) -> None:
+    asked = (f"callbacks.{name}={{type: toys.stop_at, step: 7, number: {n}}}" for name, n in (("one", 2), ("two", 15)))
+    run = start(*asked)
+    assert run.train() == "interrupted"
+    assert run.stop_signal == 15
+    assert start().resumed_at == 7
+
+
 def test_asked_in_the_last_step_it_has_finished(start: Callable[..., Run]) -> None:
     run = start("callbacks.stop={type: toys.stop_at, step: 12}")
     train(run)  # and the exit code does not say otherwise

@@ -34,6 +34,12 @@ if os.environ.get("RANK") == "1" and not once.exists():
     atexit.register(lambda: (once.touch(), os.kill(os.getpid(), signal.SIGKILL)))
 """
 
+UNFORESEEN = """
+from ganforge.engine.run import Run
+def start(self, *_):
+    raise LookupError("by design")
+Run.start = start
+"""
 ASLEEP = """
 import pathlib
 from ganforge.engine.training import Trainer
@@ -57,6 +63,17 @@ def ended(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+def unlaunched(command: list[str]) -> list[tuple[int, str]]:
+    """The same ranks without a launcher: how each ended, and what it told."""
+    ranks = ranked.start(2, [word for word in command[1:] if word not in ("--nproc", "2")])
+    try:
+        told = [rank.communicate(timeout=100)[1] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    return [(rank.returncode, text) for rank, text in zip(ranks, told, strict=True)]
+
+
 @pytest.mark.parametrize("which", [[0], [0, 1]])
 def test_an_error_is_told_once_and_written_down_however_long_that_takes(which: Sequence[int], tmp_path: Path) -> None:
     done = ended(two_ranks(tmp_path, SLOW, TROUBLE.replace("RANKS", str(list(which)))))
@@ -71,9 +88,25 @@ def test_an_error_is_told_once_and_written_down_however_long_that_takes(which: S
 
 def test_a_fault_is_told_once_where_the_rank_that_keeps_the_store_is_first(tmp_path: Path) -> None:
     late, wrong = "networks.D_a={type: toys.uneven, late_s: 1, late: 1}", "signals.rec_a=G_ba(D_b(fake_b))"
-    command = [word for word in two_ranks(tmp_path, "", late, wrong) if word not in ("--nproc", "2")]
-    told = [rank.communicate(timeout=60)[1] for rank in ranked.start(2, command[1:])]
-    assert [text.count("error: ") for text in told] == [1, 0], told
+    (first, told), (second, silent) = unlaunched(two_ranks(tmp_path, "", late, wrong))
+    assert (first, second) == (2, 2)
+    assert told.count("error: ") == 1
+    assert not silent
+
+
+def test_the_rank_that_keeps_the_store_takes_its_word_along_where_it_fails_alone(tmp_path: Path) -> None:
+    (first, told), (second, missed) = unlaunched(two_ranks(tmp_path, "", TROUBLE.replace("RANKS", "[0]")))
+    assert (first, second) == (4, 75)
+    assert told.count("error: ") == missed.count("error: ") == 1
+    assert "ZeroDivisionError: by design" in told
+    assert "error: rank 0 is gone, and its word with it: see what it said" in missed
+
+
+def test_an_error_that_nobody_foresaw_is_told_once(tmp_path: Path) -> None:
+    (first, told), (second, silent) = sorted(unlaunched(two_ranks(tmp_path, UNFORESEEN)), key=lambda end: -len(end[1]))
+    assert (first, second) == (1, 1)
+    assert "error: LookupError: by design" in told
+    assert not silent
 
 
 def test_a_rank_that_dies_after_the_end_trains_nothing_anew(tmp_path: Path) -> None:
@@ -82,6 +115,7 @@ def test_a_rank_that_dies_after_the_end_trains_nothing_anew(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     assert "restart 1 of 3" in done.stderr
     assert "is finished: 2 of 2 steps" in done.stdout
+    assert json.loads((tmp_path / "toy_cyclegan/0001/run.json").read_text())["status"] == "finished"
     assert not (tmp_path / "toy_cyclegan/0002").exists()
 
 
@@ -109,6 +143,8 @@ def test_a_launch_is_more_than_the_name_of_its_job(monkeypatch: pytest.MonkeyPat
     assert ranks._this_launch() == first
     monkeypatch.setattr("os.getppid", lambda: 2)
     assert ranks._this_launch() != first
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")  # nothing would restart them
+    assert ranks._this_launch() is None
 
 
 def test_threads_are_those_of_as_many_ranks(start: Callable[..., Run]) -> None:

@@ -16,9 +16,9 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
-from ganforge.engine.world.last_words import PeerLost
+from ganforge.engine.world.last_words import LastWords, PeerLost
 from ganforge.engine.world.world import ALONE, World
-from ganforge.errors import EnvironmentFault
+from ganforge.errors import EnvironmentFault, GanforgeError
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PARENT_S = 1.0
@@ -71,23 +71,31 @@ def joined(timeout_s: float) -> Iterator[World]:
         ) from error
     finally:
         patience.cancel()
-    world = World(rank, size, local, local_size, timeout)
+    world = World(rank, size, local, local_size, timeout, LastWords(rank, size, local, store))
+    failed = False
     try:
         yield world
     except (Exception, KeyboardInterrupt) as error:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes by itself, when it has told why
-        if isinstance(error, PeerLost):
-            world.last_words.await_written()
-            time.sleep(LAST_S)
-        told_elsewhere = world.last_words.leave(error)
-        if _keeps_the_store(rank):
-            world.last_words.await_all()
-        if told_elsewhere and isinstance(error, KeyboardInterrupt):
-            sys.exit(128 + signal.SIGINT)
-        # Connections are left to the end of the process: closing those of NCCL would wait for those who are gone.
+        failed = True
+        _leave(world, error)
         raise
-    with suppress(Exception):
-        dist.destroy_process_group()
+    finally:
+        if not failed:  # else connections end with the process: those of NCCL may wait for those who are gone
+            with suppress(Exception):
+                dist.destroy_process_group()
+
+
+def _leave(world: World, error: BaseException) -> None:
+    """End with an error: tell the others, and let it be told once."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes by itself, when it has told why
+    if isinstance(error, PeerLost):
+        world.last_words.await_written()
+        time.sleep(LAST_S)
+    told_elsewhere = world.last_words.leave(error)
+    if _keeps_the_store(world.rank):
+        world.last_words.await_all()
+    if told_elsewhere and not isinstance(error, GanforgeError):
+        sys.exit(128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1)
 
 
 def _give_up(rank: int, timeout_s: float) -> None:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
-import torch.distributed as dist
 from torch._C._distributed_c10d import Store
 
 from ganforge.errors import EnvironmentFault, GanforgeError
@@ -43,11 +42,11 @@ class PeerLost(EnvironmentFault):
 class LastWords:
     """What a rank says when it ends, and what it finds of others."""
 
-    def __init__(self, rank: int, size: int, local_rank: int) -> None:
+    def __init__(self, rank: int = 0, size: int = 1, local_rank: int = 0, store: Store | None = None) -> None:
         self.rank, self.size, self.local_rank = rank, size, local_rank
+        self.store = store
+        """None where it does not answer, or nobody else is there."""
         self.host = socket.gethostname()
-        self.mute = size == 1
-        """Whether the store cannot be asked."""
 
     def failure(self) -> dict[str, Any] | None:
         """What the first rank that failed said: its `rank`, `host`, `message` and `traceback`."""
@@ -77,7 +76,8 @@ class LastWords:
         mine = json.dumps([self.rank, self.host])
         rank, host = json.loads(self._ask(lambda store: store.compare_set(f"{TOLD}/{same}", "", mine)) or mine)
         if rank != self.rank and isinstance(error, GanforgeError):
-            short = f"{str(error).splitlines()[0]}\n  rank {rank} on {host} tells more"
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            short = f"{first}\n  rank {rank} on {host} tells more"
             error.instead = short if host != self.host and self.local_rank == 0 else ""
         if not lost:
             self._ask(lambda store: store.set(WRITTEN, ""))
@@ -98,16 +98,19 @@ class LastWords:
     def _ask(self, question: Callable[[Store], T], limit_s: float = ANSWER_S) -> T | None:
         """What the store answers; None where it does not: its host may be gone, and behind a cut link torch would wait
         for ever."""
-        if self.mute:
+        store = self.store
+        if store is None:
             return None
         answers: list[T] = []
 
         def ask() -> None:
             with suppress(Exception):
-                answers.append(question(dist.distributed_c10d._get_default_store()))
+                answers.append(question(store))
 
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         asking.join(limit_s)
-        self.mute = not answers
-        return answers[0] if answers else None
+        if not answers:
+            self.store = None
+            return None
+        return answers[0]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -34,6 +33,8 @@ class World:
     local_size: int = 1
     timeout: timedelta = timedelta(minutes=10)
     """How long a rank waits for another one."""
+    last_words: LastWords = field(default_factory=LastWords, compare=False, repr=False)
+    """What ranks say when they end."""
 
     @property
     def leads(self) -> bool:
@@ -61,25 +62,26 @@ class World:
         if failure := self.last_words.failure():
             told = f"rank {failure['rank']} on {failure['host']} failed: {failure['message']}"
             return PeerLost(told, failure["traceback"])
-        late = "timed out" in str(error).lower()
-        why = f"no rank was heard for {self.timeout}" if late else "a rank is gone without a word: killed, or its host"
+        if "timed out" in str(error).lower():
+            why = f"no rank was heard for {self.timeout}"
+        elif self.last_words.store:
+            why = "a rank is gone without a word: killed, or its host"
+        else:
+            why = "rank 0 is gone, and its word with it: see what it said, or whether its host is up"
         detail = next(iter(str(error).strip().splitlines()), "")
         return PeerLost(f"{why}\n  {detail}\n  go on from the last checkpoint with --resume")
-
-    @cached_property
-    def last_words(self) -> LastWords:
-        """What ranks say when they end."""
-        return LastWords(self.rank, self.size, self.local_rank)
 
     def copy_first(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give all ranks the values of rank 0's, in place."""
         if self.size == 1:
             return
-        with self.noticing(), torch.no_grad():
-            for tensor in tensors:
-                flat = tensor.contiguous().flatten().view(torch.uint8)
-                dist.broadcast(flat, 0)
-                tensor.copy_(flat.view(tensor.dtype).view(tensor.shape))
+        with torch.no_grad():
+            for tensor in filter(_writable, tensors):
+                flat = tensor.resolve_conj().resolve_neg().contiguous().flatten().view(torch.uint8)
+                with self.noticing():
+                    dist.broadcast(flat, 0)
+                if not self.leads:
+                    tensor.copy_(flat.view(tensor.dtype).view(tensor.shape))
 
     def add_up(self, tensor: torch.Tensor) -> None:
         """Sum a tensor over all ranks, in place."""
@@ -159,6 +161,11 @@ class World:
         if state == FAILED:
             raise self._lost(RuntimeError("another rank failed"))
         return result
+
+
+def _writable(tensor: torch.Tensor) -> bool:
+    """Whether each value has a place of its own: a tensor that was expanded has not, and is a constant."""
+    return all(stride or size == 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
 
 
 def _of_an_exchange(error: RuntimeError) -> bool:
