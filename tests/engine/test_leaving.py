@@ -100,6 +100,8 @@ def test_the_rank_that_keeps_the_store_takes_its_word_along_where_it_fails_alone
     assert told.count("error: ") == missed.count("error: ") == 1
     assert "ZeroDivisionError: by design" in told
     assert "error: rank 0 is gone, and its word with it: see what it said" in missed
+    assert "pytorch" not in missed  # places in its code, and its advice
+    assert "GLHF" not in missed
 
 
 def test_an_error_that_nobody_foresaw_is_told_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -68,7 +69,8 @@ class World:
             why = "a rank is gone without a word: killed, or its host"
         else:
             why = "rank 0 is gone, and its word with it: see what it said, or whether its host is up"
-        detail = next(iter(str(error).strip().splitlines()), "")
+        # Without the place in torch's code before it, and its advice behind it.
+        detail = re.sub(r"^\[[^\]]*:\d+\] ", "", next(iter(str(error).strip().splitlines()), "")).partition(". ")[0]
         return PeerLost(f"{why}\n  {detail}\n  go on from the last checkpoint with --resume")
 
     def copy_first(self, tensors: Iterable[torch.Tensor]) -> None:
