@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import socket
 import statistics
+import sys
 import tempfile
 from contextlib import redirect_stdout
 from io import StringIO
@@ -70,6 +71,8 @@ def work(rank: int, recipe: str, overrides: tuple[str, ...], rounds: int, steps:
                     values.append(took / alone)
         if world.leads:
             show(f"{recipe}, {world.size} ranks, {ours.run.division.batch} samples each", ratios, ours.run)
+    sys.stdout.flush()
+    os._exit(0)  # as the command does: Python would take torch's threads apart, which now and then aborts
 
 
 class Steps:

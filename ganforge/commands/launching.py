@@ -32,11 +32,14 @@ def launch(arguments: Sequence[str], nproc: int, restarts: int) -> None:
         if not codes:
             return
         definite = DEFINITE & set(codes.values())
-        if definite or attempt == restarts:
-            sys.exit(min(definite) if definite else _exit_code(next(iter(codes.values()))))
+        if definite:
+            sys.exit(min(definite))
         rank, code = next(iter(codes.items()))
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        warn(f"rank {rank} {how}: going on from the last checkpoint, restart {attempt + 1} of {restarts}")
+        how = f"rank {rank} was killed by signal {-code}" if code < 0 else f"rank {rank} ended with exit code {code}"
+        if attempt == restarts:
+            warn(f"{how}: after {restarts} restarts, no more" if restarts else how)
+            sys.exit(_exit_code(code))
+        warn(f"{how}: going on from the last checkpoint, restart {attempt + 1} of {restarts}")
 
 
 def _attempt(arguments: Sequence[str], nproc: int, job: str) -> Mapping[int, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,10 +105,9 @@ def _this_launch() -> str | None:
 
     The job's id alone does not: people give the same one again, and so do containers with the launcher's process.
     """
+    from ganforge.sharing.process import began
+
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return None
     launcher = os.getppid()
-    since = ""
-    with suppress(OSError):  # other systems have no /proc
-        since = Path(f"/proc/{launcher}/stat").read_text().rpartition(")")[2].split()[19]
-    return " ".join([os.environ["TORCHELASTIC_RUN_ID"], platform.node(), str(launcher), since])
+    return f"{os.environ['TORCHELASTIC_RUN_ID']} {platform.node()} {launcher} {began(launcher)}"

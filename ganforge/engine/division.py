@@ -88,9 +88,10 @@ def divide(recipe: Recipe, ranks: int = 1, rank: int = 0, begun: int | None = No
             f"replay buffers and random numbers belong together\n  take at most {lanes} ranks{cure}"
         )
     if settings.sync_batch_norm and lanes > ranks:
+        cure = f"start a new run of {ranks}" if begun else f"set run.lanes={ranks}"
         raise UsageError(
             f"run.sync_batch_norm takes statistics over ranks, but {ranks} cannot know those of {lanes} lanes "
-            f"at once\n  take {lanes} ranks, or start a new run with fewer"
+            f"at once\n  take {lanes} ranks, or {cure}"
         )
     batch = settings.batch_per_device or recipe.loader.batch_size
     if settings.global_batch is None:

@@ -272,7 +272,8 @@ class Run:
     def _circumstances(self, distributions: Sequence[str]) -> dict[str, Any]:
         found = versions(list(distributions))
         ranks = {"ranks": self.world.size} if self.world.size > 1 else {}
-        return {"status": "running", "machine": machine(self.device) | ranks, "versions": found, "error": None}
+        well = {"status": "running", "error": None, "traceback": None}
+        return {**well, "machine": machine(self.device) | ranks, "versions": found}
 
     def train(self) -> str:
         """Take all the steps that are left. Returns `finished` or `interrupted`.

@@ -11,7 +11,7 @@ from typing import Any
 
 def this_process() -> dict[str, Any]:
     """What finds this process again: the host, its number there, and, on Linux, when it began."""
-    return {"host": platform.node(), "pid": os.getpid(), "began": _began(os.getpid())}
+    return {"host": platform.node(), "pid": os.getpid(), "began": began(os.getpid())}
 
 
 def is_gone(process: Mapping[str, Any]) -> bool:
@@ -25,11 +25,11 @@ def is_gone(process: Mapping[str, Any]) -> bool:
         return True
     except (OverflowError, PermissionError):  # no number of a process; somebody else's
         return False
-    return process.get("began") != _began(pid)  # numbers are given out again
+    return process.get("began") != began(pid)  # numbers are given out again
 
 
-def _began(pid: int) -> str | None:
-    """The boot, and the clock ticks from it to the process's start; None where there is no /proc."""
+def began(pid: int) -> str | None:
+    """When a process did: the boot, and the clock ticks from it to then; None where there is no /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         # The process's name, which may hold anything, ends at the last bracket; the start is the 22nd field (proc(5)).

@@ -136,11 +136,24 @@ def test_the_end_says_which_figures_were_better_before(run, capsys):
 
 @pytest.mark.parametrize("status", ["interrupted", "failed"])
 def test_an_early_end_says_how_to_go_on(run, capsys, status):
-    run.step = 12
+    run.step, run.record["checkpoint"] = 12, "step_0000012"
     Progress().run_ended(run, status)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{status} at step 12 of 4000"
     assert lines[-1] == f"  to go on      ganforge run {run.folder} --resume"
+    assert "saved" not in lines[-2]
+
+
+def test_an_early_end_says_what_is_lost(run, capsys):
+    run.step = 12
+    Progress().run_ended(run, "interrupted")
+    assert capsys.readouterr().out.splitlines()[-1] == "  saved         nothing yet"
+    run.record |= {"checkpoint": "step_0000010", "code": {"ganforge": {"version": "1"}, "mine": {"file": "mine.py"}}}
+    Progress().run_ended(run, "interrupted")
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "  saved         step 10; what came after it is lost",
+        f"  to go on      ganforge run {run.folder} --resume -p mine.py",
+    ]
 
 
 ILL = Diagnosis("mode_collapse", "all pictures are [one]", "Raise the batch size.", "docs/doctor.md#mode-collapse")

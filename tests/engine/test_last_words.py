@@ -66,8 +66,9 @@ def test_other_errors_are_each_told() -> None:
 def test_of_those_who_miss_a_rank_one_tells() -> None:
     one, other, third = ranks("h0", "h0", "h0")
     one.leave(ZeroDivisionError("by design"))
-    assert not other.leave(PeerLost("gone: 10.0.0.1"))
-    assert third.leave(PeerLost("gone: 10.0.0.2"))
+    errors = [PeerLost("rank 0 on h0 failed: by design"), PeerLost("rank 0 on h0 failed: by design")]
+    assert [rank.leave(error) for rank, error in zip((other, third), errors, strict=True)] == [False, True]
+    assert [error.instead for error in errors] == ["rank 0 failed, as it says itself", ""]
 
 
 def test_without_a_store_each_tells() -> None:

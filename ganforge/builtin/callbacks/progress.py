@@ -161,7 +161,20 @@ def _whereabouts(run: Run, status: str) -> Iterator[tuple[str, str]]:
         yield "panels", str(run.folder / "images")
     yield "TensorBoard", f"ganforge board {run.folder}"
     if status != "finished":
-        yield "to go on", f"ganforge run {run.folder} --resume"
+        yield from _going_on(run)
+
+
+def _going_on(run: Run) -> Iterator[tuple[str, str]]:
+    """The command, and from where it goes on if steps are lost."""
+    saved = run.record.get("checkpoint")
+    if saved is None:
+        yield "saved", "nothing yet"
+        return
+    step = int(saved.rpartition("_")[2])
+    if step != run.step:
+        yield "saved", f"step {step}; what came after it is lost"
+    plugins = "".join(f" -p {code['file']}" for code in run.record.get("code", {}).values() if "file" in code)
+    yield "to go on", f"ganforge run {run.folder} --resume{plugins}"
 
 
 def _figures_of_step(scalars: Mapping[str, float]) -> list[str]:

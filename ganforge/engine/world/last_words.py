@@ -75,6 +75,9 @@ class LastWords:
         same = "lost" if lost else hashlib.sha256(repr(error).encode()).hexdigest()
         mine = json.dumps([self.rank, self.host])
         rank, host = json.loads(self._ask(lambda store: store.compare_set(f"{TOLD}/{same}", "", mine)) or mine)
+        failure = self.failure() if lost else None
+        if failure and failure["host"] == self.host and isinstance(error, GanforgeError):
+            error.instead = f"rank {failure['rank']} failed, as it says itself"
         if rank != self.rank and isinstance(error, GanforgeError):
             first = next(iter(str(error).splitlines()), type(error).__name__)
             short = f"{first}\n  rank {rank} on {host} tells more"
