@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from ganforge.cli import COMMANDS
+from ganforge.sharing.process import began, is_at_work, this_process
 
 TINY = Path(__file__).resolve().parents[1] / "recipes" / "tiny" / "cyclegan_shapes.yaml"
 
@@ -229,6 +231,22 @@ def test_resume_refuses_another_recipe(ganforge: Callable, trained: Path) -> Non
     outcome = ganforge("run", TINY, "--resume", "networks.G_ab.channels=5")
     assert outcome.code == 2
     assert "networks.G_ab.channels: 4 -> 5" in outcome.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
+def test_a_run_is_not_resumed_beside_the_process_that_trains_it(ganforge: Callable, trained: Path) -> None:
+    record = json.loads((trained / "run.json").read_text())
+    with subprocess.Popen(["sleep", "60"]) as other:
+        process = {**this_process(), "pid": other.pid, "began": began(other.pid)}
+        (trained / "run.json").write_text(json.dumps(record | {"status": "running", "process": process}))
+        refused = ganforge("run", TINY, "--resume", "run.steps=6")
+        assert refused.code == 2
+        assert f"is being trained by process {other.pid}: two would write over each other" in refused.err
+        other.kill()
+        limit = time.monotonic() + 20
+        while is_at_work(process) and time.monotonic() < limit:  # it is dead, though nobody has asked for its end
+            time.sleep(0.01)
+        assert ganforge("run", TINY, "--resume", "run.steps=6").code == 0
 
 
 def test_resume_of_a_finished_run_takes_a_new_length(ganforge: Callable, trained: Path) -> None:

@@ -122,6 +122,7 @@ def to_resume(recipe: Recipe, given: str, out: Path) -> RunFolder | None:
     """The folder of the run to go on with; None to start one."""
     from ganforge.engine.folder import latest_run_folder, open_run_folder
     from ganforge.engine.resuming import check_unchanged
+    from ganforge.sharing.process import is_at_work
 
     is_run = (Path(given) / "run.json").is_file()
     folder = open_run_folder(Path(given)) if is_run else latest_run_folder(out, recipe.name)
@@ -129,6 +130,12 @@ def to_resume(recipe: Recipe, given: str, out: Path) -> RunFolder | None:
         click.echo(f"no run of {recipe.name} under {out} yet: starting one")
     else:
         check_unchanged(recipe, folder)
+        process = folder.record.get("process", {})
+        if folder.record.get("status") == "running" and is_at_work(process):
+            raise UsageError(
+                f"{folder.path} is being trained by process {process['pid']}: two would write over each other\n"
+                f"  wait for its end, or stop it: kill -INT {process['pid']}"
+            )
     return folder
 
 

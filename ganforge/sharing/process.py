@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,17 @@ def is_gone(process: Mapping[str, Any]) -> bool:
     except (OverflowError, PermissionError):  # no number of a process; somebody else's
         return False
     return process.get("began") != began(pid)  # numbers are given out again
+
+
+def is_at_work(process: Mapping[str, Any]) -> bool:
+    """Whether the process is known to run, here: of another host's, and without /proc, nothing is known."""
+    pid = process.get("pid")
+    if process.get("host") != platform.node() or not isinstance(pid, int) or process.get("began") is None:
+        return False
+    with suppress(OSError, IndexError):
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+        return state not in "ZX" and pid != os.getpid() and began(pid) == process["began"]
+    return False
 
 
 def began(pid: int) -> str | None:

@@ -139,6 +139,12 @@ def test_a_second_ctrl_c_ends_ranks_at_once(tmp_path: Path) -> None:
     assert told.split() == ["interrupted"]
 
 
+def test_a_killed_rank_is_named_where_nothing_restarts_it(tmp_path: Path) -> None:
+    done = ended(two_ranks(tmp_path, KILLED, "--restarts", "0"))
+    assert done.returncode == 128 + signal.SIGKILL
+    assert "warning: rank 1 was killed by signal 9\n" in done.stderr
+
+
 def test_a_launch_is_more_than_the_name_of_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "100")
     monkeypatch.setattr("os.getppid", lambda: 1)
