@@ -96,6 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         code = 2
     except SystemExit as leaving:
+        if isinstance(leaving.code, str):
+            raise  # Python prints it
         code = leaving.code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganforge.cli import COMMANDS
+from ganforge.cli import COMMANDS, main
 from ganforge.sharing.process import began, is_at_work, this_process
 
 TINY = Path(__file__).resolve().parents[1] / "recipes" / "tiny" / "cyclegan_shapes.yaml"
@@ -282,6 +282,12 @@ def test_a_rank_that_was_asked_to_stop_only_goes(monkeypatch: pytest.MonkeyPatch
         "cli.main()"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 143
+
+
+def test_a_command_may_leave_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganforge.cli.cli.main", lambda *_, **__: sys.exit("enough"))
+    with pytest.raises(SystemExit, match="enough"):
+        main([])
 
 
 def test_board_shows_runs_by_recipe_and_number_and_pins_their_panels(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +29,20 @@ def is_gone(process: Mapping[str, Any]) -> bool:
 
 
 def is_at_work(process: Mapping[str, Any]) -> bool:
-    """Whether the process is known to run, here: of another host's, and without /proc, nothing is known."""
-    pid = process.get("pid")
-    if process.get("host") != platform.node() or not isinstance(pid, int) or process.get("began") is None:
+    """Whether it is another process that is known to run, here: without /proc, nothing is known."""
+    pid, since = process.get("pid"), process.get("began")
+    if process.get("host") != platform.node() or not isinstance(pid, int) or since is None:
         return False
-    with suppress(OSError, IndexError):
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
-        return state not in "ZX" and pid != os.getpid() and began(pid) == process["began"]
-    return False
+    return pid != os.getpid() and began(pid) == since
 
 
 def began(pid: int) -> str | None:
-    """When a process did: the boot, and the clock ticks from it to then; None where there is no /proc."""
+    """When a process did: the boot, and the clock ticks from it to then; None if it has ended, or there is no /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         # The process's name, which may hold anything, ends at the last bracket; the start is the 22nd field (proc(5)).
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return f"{boot} {fields[19]}"
+    ended = fields[0] in "ZX"  # and nobody has asked how
+    return None if ended else f"{boot} {fields[19]}"

@@ -75,17 +75,23 @@ class LastWords:
         same = "lost" if lost else hashlib.sha256(repr(error).encode()).hexdigest()
         mine = json.dumps([self.rank, self.host])
         rank, host = json.loads(self._ask(lambda store: store.compare_set(f"{TOLD}/{same}", "", mine)) or mine)
-        failure = self.failure() if lost else None
-        if failure and failure["host"] == self.host and isinstance(error, GanforgeError):
-            error.instead = f"rank {failure['rank']} failed, as it says itself"
-        if rank != self.rank and isinstance(error, GanforgeError):
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            short = f"{first}\n  rank {rank} on {host} tells more"
-            error.instead = short if host != self.host and self.local_rank == 0 else ""
+        if isinstance(error, GanforgeError):
+            error.instead = self._instead(error, rank, host)
         if not lost:
             self._ask(lambda store: store.set(WRITTEN, ""))
         self._ask(lambda store: store.add(LEFT, 1))
         return bool(rank != self.rank)
+
+    def _instead(self, error: GanforgeError, teller: int, host: str) -> str | None:
+        """What this rank prints instead of an error that is told by a rank on a host."""
+        if teller == self.rank:
+            failure = self.failure() if isinstance(error, PeerLost) else None
+            near = failure and failure["host"] == self.host
+            return f"rank {failure['rank']} failed, as it says itself" if failure and near else None
+        if host == self.host or self.local_rank:
+            return ""
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        return f"{first}\n  rank {teller} on {host} tells more"
 
     def await_written(self) -> None:
         """Where a rank failed, wait until it has written down why: a launcher ends it soon after this one has gone."""
