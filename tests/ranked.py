@@ -44,6 +44,14 @@ phases:
       judge_b: {type: lsgan_d, real: D_b(real_b), fake: D_b(past_b(fake_b)), weight: 0.5}
 """
 )
+PENALISED = (
+    CYCLEGAN
+    + """
+      slope_a: {type: classics.r1, logits: D_a(real_a), images: real_a, weight: WEIGHT}
+      slope_b: {type: classics.r1, logits: D_b(real_b), images: real_b, weight: WEIGHT, every: 2}
+"""
+)
+"""Its fakes are made of what the penalties differentiate with respect to."""
 CRITIC = (
     DATA
     + """
@@ -69,6 +77,8 @@ REMEMBERING = NORMED.replace("size: 50", "size: 3").replace("D_a(real_a)", "D_a(
 """Draws random numbers, shows earlier fakes, keeps running statistics: all that belongs to lanes."""
 RECIPES = {
     "cyclegan": CYCLEGAN,
+    "penalised": PENALISED.replace("WEIGHT", "5"),
+    "watched": PENALISED.replace("WEIGHT", "0"),
     "batch_norm": NORMED,
     "sync_batch_norm": NORMED,
     "wgan_gp": CRITIC.replace("PENALTY", "").replace("EVERY", ""),

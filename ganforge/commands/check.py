@@ -35,7 +35,6 @@ def report(recipe: Recipe) -> None:
     """Run one step on fake tensors and say what it would do."""
     from ganforge.engine.division import divide, divided
     from ganforge.engine.dryrun import dry_run
-    from ganforge.recipe.scope import values_from_before
 
     recipe = divided(recipe, divide(recipe))
     plan = dry_run(recipe)
@@ -43,7 +42,7 @@ def report(recipe: Recipe) -> None:
     for phase in recipe.phases:
         forwards = ", ".join(f"{name} {count}" for name, count in sorted(plan.forwards[phase.name].items()))
         click.echo(f"  phase {phase.name}: {len(phase.losses)} losses, forwards per step: {forwards or 'none'}")
-    for phase_name, signal, player in values_from_before(recipe):
+    for phase_name, signal, player in plan.from_before:
         click.echo(f"  note: phase {phase_name} sees '{signal}' as it was before {player} stepped")
     for text in plan.unchecked:
         click.echo(f"  note: '{text}' looks at values, so its shapes, and what depends on it, show only when it runs")

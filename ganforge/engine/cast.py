@@ -96,7 +96,11 @@ def build_cast(recipe: Recipe, place: Place = lambda module: module) -> Cast:
     ops, rngs = build_ops(recipe, place, seed)
     factories = {name: part.factory for name, part in recipe.functions.items()}
     factories |= {name: use.part.factory for name, use in recipe.ops.items()}
-    losses = {(phase.name, loss.name): _build_loss(loss.use, place) for phase in recipe.phases for loss in phase.losses}
+    losses = {}
+    for phase in recipe.phases:
+        for loss in phase.losses:
+            seed_all(derive_seed(seed, "loss", phase.name, loss.name))
+            losses[phase.name, loss.name] = _build_loss(loss.use, place)
     schedules = {name: bind_schedule(use) for name, use in recipe.schedules.items()}
     return Cast(networks, ops, losses, schedules, rngs, _contexts(factories))
 

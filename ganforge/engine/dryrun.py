@@ -51,6 +51,8 @@ class DryRun:
     """How many numbers each network learns."""
     lazy: bool
     """Whether a network creates parameters in its first forward."""
+    from_before: tuple[tuple[str, str, str], ...] = ()
+    """Where rule 3 matters: a phase, a signal that it sees as it was before a player stepped, and that player."""
     unchecked: tuple[str, ...] = ()
     """Expressions and losses that look at values, which fake tensors have not."""
     quiet: frozenset[str] = frozenset()
@@ -118,6 +120,22 @@ class _WatchedScene(Scene):
         self.called: set[str] = set()
         self.drawing: set[str] = set()
         self.changing: set[str] = set()
+        self.computed: dict[str, int] = {}
+        """The phase that computed what is held of a signal."""
+        self.from_before: dict[tuple[str, str, str], None] = {}
+
+    def _named(self, name: str, signal: Expression) -> Any:
+        if not self.has(name):
+            self.computed[name] = self.position
+        elif name in self.computed and self.plan:
+            self._note_before(name, signal)
+        return super()._named(name, signal)
+
+    def _note_before(self, name: str, signal: Expression) -> None:
+        for turn in self.plan[self.computed[name] : self.position]:
+            if turn.learnt and self.program.trained[turn.phase.name] & self.program.path(signal):
+                self.from_before[self.turn.phase.name, name, turn.phase.train] = None
+                return
 
     def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         with self._noting(call):
@@ -169,7 +187,7 @@ class _Rehearsal:
     def run(self) -> DryRun:
         recipe = self.recipe
         batch, watch = blank_batch(recipe, CPU), _Watch()
-        plan = tuple(Turn(phase, phase.losses) for phase in recipe.phases)
+        plan = tuple(Turn.at(phase, 0) for phase in recipe.phases)
         scene = _WatchedScene(self.program, batch, plan, watch)
         forwards, flops = {}, {}
         for position, phase in enumerate(recipe.phases):
@@ -179,6 +197,7 @@ class _Rehearsal:
                 self._phase(scene, position)
             forwards[phase.name] = Counter(self.program.calls.forwards)
             flops[phase.name] = watch.flops
+        from_before = tuple(scene.from_before)
         with watch:
             signals = {name: self._shape(scene, name) for name in recipe.signals}
         self._validation()
@@ -191,6 +210,7 @@ class _Rehearsal:
             flops=flops,
             parameters={name: sum(p.numel() for p in net.parameters()) for name, net in self.cast.networks.items()},
             lazy=self.lazy,
+            from_before=from_before,
             unchecked=tuple(self.unchecked),
             quiet=frozenset(scene.called - scene.drawing),
             repeatable=frozenset(name.partition(".")[0] for name in scene.called) - scene.changing,
@@ -218,9 +238,10 @@ class _Rehearsal:
         phase = self.recipe.phases[position]
         scene.begin(position)
         total: Any = 0
-        for loss in phase.losses:
+        for loss in scene.turn.losses:
             try:
-                total = total + self._loss(scene, phase.name, loss)
+                with scene.computing(loss):
+                    total = total + self._loss(scene, phase.name, loss)
             except _Failed:
                 continue
         parameters = [

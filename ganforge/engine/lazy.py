@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 
@@ -12,16 +13,24 @@ from ganforge.engine.loader import blank_batch
 from ganforge.engine.scene import Program, Scene
 from ganforge.engine.state import seed_all
 from ganforge.parts import Progress
+from ganforge.recipe.expressions import Call
 from ganforge.recipe.model import Recipe, written
+
+
+class _Creating(Scene):
+    """A scene in which what a network creates depends on no other network, loss or op that draws before it."""
+
+    def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
+        seed_all(derive_seed(self.program.recipe.run.seed, "lazy", call.name))
+        return super()._forward(call, arguments, keywords, count)
 
 
 def create_lazy_parameters(recipe: Recipe, cast: Cast, precision: Precision) -> None:
     """Run every loss's inputs once on an empty batch, with copies of the ops, so that nothing else changes."""
     rehearsal = dataclasses.replace(cast, ops=cast.copied_ops(cast.rngs))
     batch = blank_batch(recipe, precision)
-    seed_all(derive_seed(recipe.run.seed, "lazy"))
     with evaluating(cast.networks), torch.no_grad():
-        scene = Scene(Program(recipe, rehearsal), batch, (), Progress(0, 1, 1))
+        scene = _Creating(Program(recipe, rehearsal), batch, (), Progress(0, 1, 1))
         for phase in recipe.phases:
             for loss in phase.losses:
                 for item in written(loss.inputs):

@@ -4,7 +4,9 @@
 2. A signal carries a graph only for the next player of the step that trains a network on its path; all other players
    get its value. Networks that nobody trains through have `requires_grad` off.
 3. When a player has stepped, graphs through its networks become values: what was computed before the update.
-4. What a loss differentiates with respect to (`wrt`) becomes differentiable before anything is computed from it.
+4. What a loss differentiates with respect to (`wrt`) becomes differentiable before its inputs are computed from it;
+   other losses share what has the same value, and see nothing else of it.
+A loss of weight 0 only watches: it is computed after the others, and what only it asks for is not held.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ganforge.engine.cast import Cast
+from ganforge.engine.leaves import NONE, NOTHING, Shared, shared
 from ganforge.engine.levers.calls import Calls
 from ganforge.engine.levers.merging import Companion, Merging, merged
 from ganforge.engine.nested import detach, map_tensors, split
@@ -31,10 +34,21 @@ from ganforge.recipe.scope import dependencies
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """A phase of a step, and those of its losses that are due."""
+    """A phase of a step, and those of its losses that are due: those that only watch come last."""
 
     phase: PhaseUse
     losses: tuple[LossUse, ...]
+
+    @classmethod
+    def at(cls, phase: PhaseUse, step: int) -> Turn:
+        """What is due at a step; the `every` of a loss counts the times that its phase runs."""
+        due = (loss for loss in phase.losses if step // phase.every % loss.every == 0)
+        return cls(phase, tuple(sorted(due, key=lambda loss: loss.watches)))
+
+    @functools.cached_property
+    def learnt(self) -> tuple[LossUse, ...]:
+        """Those that have a weight; without any, the player takes no step."""
+        return tuple(loss for loss in self.losses if not loss.watches)
 
     @functools.cached_property
     def leaves(self) -> frozenset[str]:
@@ -55,6 +69,7 @@ class Program:
         self.merging = Merging(self, self.calls.levers)
         self.trained = {phase.name: frozenset(recipe.players[phase.train].networks) for phase in recipe.phases}
         self._paths: dict[str, frozenset[str]] = {}
+        self._shared: dict[tuple[Plan, int], Shared] = {}
         self.gradients = Gradients(cast.networks)
 
     def path(self, expression: Expression) -> frozenset[str]:
@@ -65,6 +80,13 @@ class Program:
             roots = [expression, *(signals[name].expression for name in names if name in signals)]
             self._paths[expression.text] = frozenset(names | {piece.text for root in roots for piece in root.walk()})
         return self._paths[expression.text]
+
+    def shared(self, scene: Scene) -> Shared:
+        """What the losses of a phase share of what is computed from leaves."""
+        place = scene.plan, scene.position
+        if place not in self._shared:
+            self._shared[place] = shared(scene)
+        return self._shared[place]
 
 
 class Gradients:
@@ -104,6 +126,10 @@ class Gradients:
         self.only(frozenset(self.parameters))
 
 
+Key = tuple[str, frozenset[str]]
+"""An expression's text, and the leaves that its value is computed from."""
+
+
 @dataclass
 class Held:
     """A named signal's value, and the networks through which its graph is alive."""
@@ -125,10 +151,16 @@ class Scene:
         self.program, self.batch, self.plan, self.progress = program, batch, plan, progress
         self.context = _context(batch)
         self.held: dict[str, Held] = {}
-        self.local: dict[str, Any] = {}
+        self.unwatched: dict[str, Held] | None = None
+        """What is held without the losses that only watch, once the first of them is computed."""
+        self.local: dict[Key, Any] = {}
         self.of_phase = self.local
         """The inline values of the phase; in a signal's own room, `local` is another."""
-        self.leaves: frozenset[str] = frozenset()
+        self.differentiable: dict[Key, Any] = {}
+        """The leaves of the phase."""
+        self.leaves = NONE
+        """The texts of the leaves that are seen by what is being computed."""
+        self.shared = NOTHING
         self.audience: frozenset[str] = frozenset()
         """The networks whose training the values are computed for."""
         self.position = 0
@@ -137,10 +169,11 @@ class Scene:
 
     def begin(self, position: int) -> None:
         """Enter a phase."""
-        self.position, self.leaves = position, self.plan[position].leaves
-        self.local = self.of_phase = {}
-        self.audience = self.program.trained[self.plan[position].phase.name]
+        self.position = position
+        self._forget()
+        self.audience = self.program.trained[self.turn.phase.name]
         self.program.gradients.only(self.audience)
+        self.shared = self.program.shared(self)
 
     @property
     def turn(self) -> Turn:
@@ -152,12 +185,33 @@ class Scene:
         """Whether what is computed belongs to the phase, and not to a signal in a room of its own."""
         return self.local is self.of_phase
 
+    @contextlib.contextmanager
+    def computing(self, loss: LossUse) -> Iterator[None]:
+        """Let the values of a loss's inputs be computed."""
+        if loss.watches and self.unwatched is None:
+            self.unwatched = dict(self.held)
+        with self.seeing(loss.leaves):
+            yield
+
     def end(self) -> None:
         """Leave the phase, whose player has stepped: its graphs are stale (rule 3)."""
+        if self.unwatched is not None:
+            self.held, self.unwatched = self.unwatched, None
         for name, held in self.held.items():
-            if held.live & self.audience:
+            if held.live & self.audience or name in self.shared.signals:
                 self.held[name] = Held(detach(held.value), frozenset())
+        self.shared = NOTHING
+        self._forget()
+
+    def restart(self, held: dict[str, Held], local: dict[Key, Any]) -> None:
+        """Go back to where the phase had these values."""
+        self._forget()
+        self.held, self.unwatched = held, None
+        self.local = self.of_phase = local
+
+    def _forget(self) -> None:
         self.local = self.of_phase = {}
+        self.differentiable = {}
 
     # Values
 
@@ -173,18 +227,47 @@ class Scene:
                 return cast.networks[name]
             case Name(name=name) if name in cast.schedules:
                 return cast.schedules[name](self.progress)
-        key = expression.text
+        below = self.below(expression, self.leaves) if self.inline else self._own(expression, self.leaves)
+        key = expression.text, below
         if key not in self.local:
-            value = self._evaluate(expression)
-            self.local[key] = self._leaf(value) if key in self.leaves else value
-        return self.local[key]
+            with self.seeing(below):
+                value = self._evaluate(expression)
+            self.local[key] = value
+        if expression.text not in self.leaves:
+            return self.local[key]
+        if key not in self.differentiable:
+            self.differentiable[key] = self._leaf(self.local[key])
+        return self.differentiable[key]
+
+    @contextlib.contextmanager
+    def seeing(self, leaves: frozenset[str]) -> Iterator[None]:
+        """Let these leaves be seen by what is computed for a while."""
+        outside, self.leaves = self.leaves, leaves
+        try:
+            yield
+        finally:
+            self.leaves = outside
+
+    def below(self, expression: Expression, leaves: frozenset[str]) -> frozenset[str]:
+        """The leaves that an inline expression is computed from, for a loss that sees these."""
+        own = self._own(expression, leaves)
+        common = self.shared.inline.get(expression.text, NONE)
+        return common if own <= common else own
+
+    def _own(self, expression: Expression, leaves: frozenset[str]) -> frozenset[str]:
+        return (leaves & self.program.path(expression)) - {expression.text} if leaves else NONE
+
+    def private(self, name: str, leaves: frozenset[str]) -> bool:
+        """Whether a signal is another value where these leaves are seen than what is, or will be, held."""
+        return not leaves <= self.shared.signals.get(name, NONE)
 
     def _evaluate(self, expression: Expression) -> Any:
         match expression:
             case Name(name=name) if name in self.program.recipe.signals:
                 signal = self.program.recipe.signals[name].expression
-                # What is computed from a leaf belongs to this phase, like the leaf itself (rule 4).
-                return self.value(signal) if self.leaves & self.program.path(signal) else self._named(name, signal)
+                leaves = self._own(signal, self.leaves)
+                # What is computed from a leaf belongs to this phase, like the leaf itself.
+                return self.value(signal) if self.private(name, leaves) else self._named(name, signal)
             case Name(name=name):
                 return self.batch[name]
             case Attribute(value=inner, attribute=attribute):
@@ -196,9 +279,9 @@ class Scene:
     def _named(self, name: str, signal: Expression) -> Any:
         """A named signal, computed once a step (rule 1) unless a graph is wanted that is stale (rule 3)."""
         if not self.has(name):
-            self.held[name] = self._compute(signal)
+            self.held[name] = self._compute(name, signal)
         held = self.held[name].value
-        return held if self.audience & self.program.path(signal) else detach(held)
+        return held if (self.audience | self.leaves) & self.program.path(signal) else detach(held)
 
     def has(self, name: str, of_phase: bool = False) -> bool:
         """Whether a named signal has been computed, with the graph that is wanted here, or in the phase itself."""
@@ -213,16 +296,17 @@ class Scene:
         players = (self.program.trained[turn.phase.name] for turn in self.plan[self.position :])
         return next((networks for networks in players if networks & path), frozenset())
 
-    def _compute(self, signal: Expression) -> Held:
-        audience = self.audience_of(signal)
-        with self._room(audience):
+    def _compute(self, name: str, signal: Expression) -> Held:
+        leaves = self.shared.signals.get(name, NONE)
+        audience = self.program.trained[self.turn.phase.name] if leaves else self.audience_of(signal)
+        with self._room(audience, leaves):
             return Held(self.value(signal), audience & self.program.path(signal))
 
     @contextlib.contextmanager
-    def _room(self, audience: frozenset[str]) -> Iterator[None]:
+    def _room(self, audience: frozenset[str], leaves: frozenset[str] = NONE) -> Iterator[None]:
         """A room of its own for a value that may be meant for another player than this phase's."""
         outside = self.audience, self.local, self.leaves
-        self.audience, self.local, self.leaves = audience, {}, frozenset()
+        self.audience, self.local, self.leaves = audience, {}, leaves
         try:
             with self.program.gradients.through(audience):
                 yield
@@ -236,6 +320,8 @@ class Scene:
         """
 
         def leaf(tensor: Tensor) -> Tensor:
+            if not tensor.is_floating_point():
+                raise TypeError(f"nothing can be differentiated with respect to {str(tensor.dtype)[6:]}, only to floats")
             tensor = tensor.to(self.context.dtype)
             return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
 
@@ -264,7 +350,7 @@ class Scene:
 
     def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
         # What a loss differentiates with respect to is differentiated twice.
-        twice = bool(self.plan) and bool(self.turn.leaves & self.program.path(call))
+        twice = bool(self.leaves & self.program.path(call))
         return self.program.calls(call, arguments, keywords, learning=bool(self.plan), twice=twice, count=count)
 
     def _together(self, call: Call, arguments: list[Any], companions: Sequence[Companion]) -> list[Any] | None:
@@ -282,14 +368,12 @@ class Scene:
             return None
 
     def _given_to(self, companion: Companion) -> list[Any]:
-        if companion.signal is None:
-            return self._given(companion.call)[0]
-        with self._room(self.audience):
+        with self.seeing(NONE) if companion.signal is None else self._room(self.audience):
             return self._given(companion.call)[0]
 
     def _keep(self, companion: Companion, value: Any) -> None:
         if companion.signal is None:
-            self.of_phase[companion.call.text] = value
+            self.of_phase[companion.call.text, NONE] = value
         else:
             live = self.audience & self.program.path(companion.call)
             self.held[companion.signal] = Held(value, live)

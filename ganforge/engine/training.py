@@ -163,7 +163,7 @@ class Trainer:
 
     def _plan(self, step: int) -> Plan:
         """The phases of a step whose turn it is; the same object for every step with the same ones."""
-        turns = (Turn(phase, _due(phase, step)) for phase in self.recipe.phases if step % phase.every == 0)
+        turns = (Turn.at(phase, step) for phase in self.recipe.phases if step % phase.every == 0)
         plan = tuple(turn for turn in turns if turn.losses)
         return self._plans.setdefault(tuple((t.phase.name, *(loss.name for loss in t.losses)) for t in plan), plan)
 
@@ -182,14 +182,15 @@ class Trainer:
         if not bad:
             for verdict in verdicts:
                 self.statistics.add_all(verdict.tags, verdict.figures)
-            norm = player.gradient_norm() if log else None
-            if norm is not None:
-                self.statistics.add(f"gradients/{turn.phase.name}", norm)
-            player.step(norm)
+            if turn.learnt:
+                norm = player.gradient_norm() if log else None
+                if norm is not None:
+                    self.statistics.add(f"gradients/{turn.phase.name}", norm)
+                player.step(norm)
         else:
             self.bad_losses.leave_out()
         player.clear()
-        return not bad
+        return not bad and bool(turn.learnt)
 
     def arm(self, turn: Turn) -> None:
         """The last backward pass of a phase begins; of one that is examined, in parts, more follow."""
@@ -208,13 +209,15 @@ class Trainer:
         values = [self._loss(turn.phase, loss, scene, scores) for loss in turn.losses]
         # A loss that runs every n-th time stands for n times (lazy regularisation, Karras et al. 2020, appendix B).
         weighted = [
-            self._weight(turn.phase, loss) * loss.every * value for loss, value in zip(turn.losses, values, strict=True)
+            self._weight(turn.phase, loss) * loss.every * value
+            for loss, value in zip(turn.learnt, values, strict=False)  # those that only watch come last
         ]
         if self.examining and len(weighted) > 1:
             self._note_shares(turn, weighted)
-        total = sum(weighted[1:], weighted[0])
-        with _noting(f"the gradients of player '{turn.phase.train}' cannot be computed"):
-            self.players[turn.phase.train].backward(total * share, inputs_only=bool(turn.leaves))
+        if weighted:
+            total = sum(weighted[1:], weighted[0])
+            with _noting(f"the gradients of player '{turn.phase.train}' cannot be computed"):
+                self.players[turn.phase.train].backward(total * share, inputs_only=bool(turn.leaves))
         figures = torch.stack([value.detach() for value in (*values, *(score for _, score in scores))])
         tags = [*(f"losses/{loss.name}" for loss in turn.losses), *(tag for tag, _ in scores)]
         return Verdict(tuple(tags), figures, figures[: len(values)])
@@ -225,7 +228,8 @@ class Trainer:
 
     def _loss(self, phase: PhaseUse, loss: LossUse, scene: Scene, scores: list[tuple[str, Tensor]]) -> Tensor:
         with _noting(f"the loss '{loss.name}' of player '{phase.train}' cannot be computed"):
-            inputs = {name: self._input(scene, bound) for name, bound in loss.inputs.items()}
+            with scene.computing(loss):
+                inputs = {name: self._input(scene, bound) for name, bound in loss.inputs.items()}
             value = self.cast.losses[phase.name, loss.name](**inputs)
         _check_loss(value, phase, loss, self.progress.step)
         scores += [(tag, figure.to(value.dtype)) for tag, figure in self.verdicts.figures(loss, inputs)]
@@ -238,7 +242,7 @@ class Trainer:
         player = self.players[turn.phase.train]
         norms = torch.stack([player.norm_of(value) for value in weighted])
         shares = norms / norms.sum().clamp_min(torch.finfo(norms.dtype).tiny)
-        self.statistics.add_all(tuple(f"shares/{turn.phase.name}/{loss.name}" for loss in turn.losses), shares)
+        self.statistics.add_all(tuple(f"shares/{turn.phase.name}/{loss.name}" for loss in turn.learnt), shares)
 
     def _input(self, scene: Scene, bound: Bound) -> Any:
         if isinstance(bound, tuple):
@@ -296,11 +300,6 @@ def _differentiates_twice(turn: Turn, cast: Cast) -> bool:
     """Whether losses differentiate with respect to something, or are given a network and may."""
     given = {item.expression.text for loss in turn.losses for item in written(loss.inputs)}
     return bool(turn.leaves) or any(name in cast.networks for name in given)
-
-
-def _due(phase: PhaseUse, step: int) -> tuple[LossUse, ...]:
-    """The losses whose turn it is; their `every` counts the times that the phase runs."""
-    return tuple(loss for loss in phase.losses if step // phase.every % loss.every == 0)
 
 
 @contextmanager

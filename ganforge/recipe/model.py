@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -189,6 +190,11 @@ class LossUse:
         yield from written(self.inputs)
 
     @property
+    def watches(self) -> bool:
+        """Whether its weight is 0: it is computed and logged, and trains nothing."""
+        return not isinstance(self.weight, PartUse) and self.weight == 0
+
+    @functools.cached_property
     def leaves(self) -> frozenset[str]:
         """The texts of what it differentiates with respect to."""
         named = {name: self.inputs[name] for name in self.use.part.trait("wrt") if name in self.inputs}

@@ -45,23 +45,6 @@ def dependencies(recipe: Recipe, expression: Expression) -> set[str]:
     return found
 
 
-def values_from_before(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
-    """Where rule 3 matters: (phase, signal, player) if the phase sees the signal as it was before the player's step."""
-    for position, phase in enumerate(recipe.phases):
-        used = {
-            name for loss in phase.losses for w in loss.expressions() for name in dependencies(recipe, w.expression)
-        }
-        own = set(recipe.players[phase.train].networks)
-        for signal in recipe.signals:
-            path = dependencies(recipe, recipe.signals[signal].expression)
-            if signal not in used or path & own:
-                continue
-            earlier = recipe.phases[:position]
-            player = next((p.train for p in earlier if path & set(recipe.players[p.train].networks)), None)
-            if player:
-                yield phase.name, signal, player
-
-
 @dataclass
 class _Scope:
     recipe: Recipe

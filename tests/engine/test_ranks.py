@@ -76,6 +76,14 @@ def test_ranks_equal_one_rank(size: int, name: str, weights: Callable[[int, str]
     assert max(float((one[key] - several[key]).double().abs().max()) for key in one) < 1e-12
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_penalty_of_weight_0_changes_no_bit(size: int, weights: Callable[[int, str], Weights]) -> None:
+    without, watched = weights(size, "cyclegan"), weights(size, "watched")
+    assert without.keys() == watched.keys()
+    assert all(torch.equal(without[key], watched[key]) for key in without)
+    assert not torch.equal(without["D_a.first.weight"], weights(size, "penalised")["D_a.first.weight"])
+
+
 def test_gradients_travel_while_the_backward_pass_goes_on(trained: Callable[[int], Path]) -> None:
     early = json.loads((trained(2) / "early.json").read_text())
     assert all(early[name] > 0 for name in (*NAMES, ACCUMULATED)), early

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganforge import Callback, Context, Dataset, Run, Samples, hookimpl, traits
+from ganforge.engine.nested import tensors
 
 
 def fields(shapes: dict[str, tuple[int, ...]], integers: list[str] | None = None) -> Dataset:
@@ -283,6 +284,14 @@ def r1(logits: Tensor, images: Tensor) -> Tensor:
     return gradient.square().sum((1, 2, 3)).mean()
 
 
+@traits(wrt=("images",))
+def steepness(verdict: Tensor, images: Tensor) -> Tensor:
+    """As r1, of whatever a network returns."""
+    total = sum(value.double().sum() for value in tensors(verdict) if value.requires_grad)
+    (g,) = torch.autograd.grad(total, images, create_graph=True)
+    return g.square().mean()
+
+
 def middle(first: Tensor, second: Tensor) -> Tensor:
     """Halfway: where a penalty looks without drawing anything."""
     return (first + second) / 2
@@ -293,6 +302,11 @@ def slope(judge: nn.Module, images: Tensor) -> Tensor:
     leaf = images.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(judge(leaf).sum(), leaf, create_graph=True)
     return (gradient.flatten(1).norm(2, 1) - 1).square().mean()
+
+
+def beside(input: Sequence[Tensor]) -> Tensor:
+    """A loss of whatever networks return."""
+    return sum(value.double().square().mean() for value in tensors(input) if value.is_floating_point())  # type: ignore[return-value]
 
 
 def undeclared(images: Tensor, latents: Tensor) -> Tensor:
@@ -450,6 +464,8 @@ def register_losses(register: Callable[..., None]) -> None:
         feature_matching,
         mean_of,
         detached,
+        steepness,
+        beside,
     ):
         register(loss.__name__, loss)
     for loss in (no_scalar, number, refusing, bad_at, trouble):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ganforge.engine.leaves import NONE
 from ganforge.engine.levers import Levers
 from ganforge.engine.nested import tensors
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
@@ -39,8 +40,10 @@ class Merging:
 
     def companions(self, scene: Scene, call: Call) -> tuple[Companion, ...]:
         """What can run along with a call that is about to run. What is ready when depends on the plan alone."""
-        if call.function not in self.merged or not scene.plan:
+        if call.function not in self.merged or not scene.plan or scene.unwatched is not None:
             return ()
+        if call.keywords or scene.leaves & self.program.path(call):
+            return ()  # what is differentiated twice would be so for the whole batch
         key = (scene.plan, scene.position, scene.audience, scene.inline, call.text)
         if key not in self._found:
             self._found[key] = tuple(self._search(scene, call))
@@ -52,26 +55,19 @@ class Merging:
         self._found.clear()
 
     def _search(self, scene: Scene, call: Call) -> Iterator[Companion]:
-        if not self._simple(scene, call):
-            return
         waiting = list(pending(scene))
         readiness = _Readiness(scene, self.quiet, waiting)
-        for signal, expression in waiting:
-            if not isinstance(expression, Call) or expression.text == call.text:
+        for signal, expression, leaves in waiting:
+            if not isinstance(expression, Call) or expression.text == call.text or leaves:
                 continue
             fits = expression.function == call.function and self._alike(scene, call, expression)
             if fits and self._same_audience(scene, signal, expression) and readiness(expression, signal):
                 yield Companion(expression, signal)
 
-    def _simple(self, scene: Scene, call: Call) -> bool:
-        """Whether it has nothing but arguments, and nothing is differentiated twice: a batch would do so for all."""
-        leaves = scene.turn.leaves
-        return not call.keywords and not leaves & self.program.path(call)
-
     def _alike(self, scene: Scene, one: Call, other: Call) -> bool:
         """Whether both want a graph, or neither: what wants none would be differentiated for nothing."""
         graphs = {bool(scene.audience & self.program.path(each)) for each in (one, other)}
-        return len(graphs) == 1 and self._simple(scene, other) and len(one.arguments) == len(other.arguments)
+        return len(graphs) == 1 and not other.keywords and len(one.arguments) == len(other.arguments)
 
     def _same_audience(self, scene: Scene, signal: str | None, expression: Call) -> bool:
         if signal is None:  # an inline expression lives in its phase, not in the room of a signal
@@ -79,41 +75,53 @@ class Merging:
         return scene.audience_of(expression) == scene.audience
 
 
-def pending(scene: Scene) -> Iterator[tuple[str | None, Expression]]:
-    """What this phase has yet to compute: named signals with their names, and inline expressions."""
-    seen: set[str] = set()
+Pending = tuple[str | None, Expression, frozenset[str]]
+"""An expression that is still to be computed, the signal whose whole expression it is, and the leaves that it sees."""
 
-    def visit(expression: Expression, inline: bool) -> Iterator[tuple[str | None, Expression]]:
-        if (inline and expression.text in scene.of_phase) or expression.text in seen:
-            return
+
+def pending(scene: Scene, watching: bool = False) -> Iterator[Pending]:
+    """What this phase has yet to compute, named signals and inline expressions; also for losses that only watch?"""
+    seen: set[tuple[str, frozenset[str]]] = set()
+
+    def visit(expression: Expression, inline: bool, leaves: frozenset[str]) -> Iterator[Pending]:
         signals = scene.program.recipe.signals
+        signal = signals.get(expression.name) if isinstance(expression, Name) else None
+        below = scene.below(expression, leaves) if inline or signal else NONE
+        if (inline and (expression.text, below) in scene.of_phase) or (expression.text, below) in seen:
+            return
+        if signal and not scene.private(expression.text, below):
+            if not scene.has(expression.text, of_phase=True):
+                seen.add((expression.text, below))
+                common = scene.shared.signals.get(expression.text, NONE)
+                yield expression.text, signal.expression, common
+                for child in signal.expression.children:
+                    yield from visit(child, False, common)
+            return
+        if signal:  # computed from leaves, like what stands in the phase itself
+            yield from visit(signal.expression, True, below)
+            return
         if isinstance(expression, Name):
-            if expression.name in signals and not scene.has(expression.name, of_phase=True):
-                seen.add(expression.text)
-                yield expression.name, signals[expression.name].expression
-                for child in signals[expression.name].expression.children:
-                    yield from visit(child, inline=False)
             return
         if inline:
-            seen.add(expression.text)
-            yield None, expression
+            seen.add((expression.text, below))
+            yield None, expression, below
         for child in expression.children:
-            yield from visit(child, inline)
+            yield from visit(child, inline, below if inline else leaves)
 
-    for loss in scene.turn.losses:
+    for loss in scene.turn.losses if watching else scene.turn.learnt:
         for written in loss.expressions():
-            yield from visit(written.expression, inline=True)
+            yield from visit(written.expression, True, loss.leaves)
 
 
 class _Readiness:
     """Whether a call can be made now: without running another network, and no random number changes."""
 
-    def __init__(self, scene: Scene, quiet: frozenset[str], waiting: Sequence[tuple[str | None, Expression]]) -> None:
+    def __init__(self, scene: Scene, quiet: frozenset[str], waiting: Sequence[Pending]) -> None:
         self.scene, self.quiet = scene, quiet
         # The same text is one call within the phase, and another in each signal.
         calls = {
             (signal, piece.text): piece.name
-            for signal, each in waiting
+            for signal, each, _ in waiting
             for piece in each.walk()
             if isinstance(piece, Call)
         }
@@ -124,7 +132,7 @@ class _Readiness:
 
     def _ready(self, expression: Expression, inline: bool) -> bool:
         scene, recipe = self.scene, self.scene.program.recipe
-        if inline and expression.text in scene.local:
+        if inline and (expression.text, NONE) in scene.local:
             return True
         children = (self._ready(child, inline) for child in expression.children)
         match expression:

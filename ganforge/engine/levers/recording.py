@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ganforge.engine.levers.merging import pending
 from ganforge.engine.nested import made_of_tensors, map_tensors, tensors
-from ganforge.engine.scene import Plan, Scene
+from ganforge.engine.scene import Held, Key, Plan, Scene
 from ganforge.engine.state import host_generators, restore_host_generators
 from ganforge.errors import TrainingFailed
 from ganforge.recipe.expressions import Call, Expression, Name, Negative
@@ -146,9 +146,10 @@ class RecordedScene(Scene):
         """Compute all that ops with a state contribute to this phase."""
         calls = self.host_calls = []
         try:
-            for signal, expression in list(pending(self)):
+            for signal, expression, leaves in list(pending(self, watching=True)):
                 if signal is None and self._has_state(expression):
-                    self.value(expression)
+                    with self.seeing(leaves):
+                        self.value(expression)
                 elif signal is not None and any(map(self._has_state, expression.walk())):
                     self.value(Name(signal, 0, len(signal), signal))
         finally:
@@ -167,7 +168,7 @@ class RecordedScene(Scene):
             if self._has_state(call):
                 raise NotRecordable(f"'{call.text}' has a state, and needs what its own phase computes")
             return super()._operate(call, arguments, keywords)
-        if any(tensor.requires_grad for tensor in tensors([arguments, keywords])) or call.text in self.leaves:
+        if any(tensor.requires_grad for tensor in tensors([arguments, keywords])):
             raise NotRecordable(f"'{call.text}' passes gradients on")
         given = map_tensors(Tensor.clone, arguments)  # an op may keep what it is given
         value = map_tensors(Tensor.clone, super()._operate(call, given, keywords))
@@ -240,7 +241,7 @@ class RecordedPasses:
             scene.begin(position)
         if self.plan in self.recorder.refused:  # in an earlier phase of this step
             return self._learn()
-        held: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        held: list[tuple[dict[str, Held], dict[Key, Any]]] = []
         try:
             calls = [call for scene in self.scenes for call in scene.compute_host_values()]
             held = [(dict(scene.held), dict(scene.local)) for scene in self.scenes]
@@ -252,8 +253,7 @@ class RecordedPasses:
             cause = error.__context__ or error  # what went wrong within a recording is told better than its end
             self.recorder.refuse(self.plan, str(cause).strip().partition("\n")[0])
             for scene, (named, inline) in zip(self.scenes, held, strict=False):
-                scene.held, scene.local = named, inline
-                scene.of_phase = scene.local
+                scene.restart(named, inline)
             for scene in self.scenes:
                 scene.recorded = False
             self.trainer.players[self.plan[position].phase.train].clear()

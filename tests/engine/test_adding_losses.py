@@ -1,0 +1,236 @@
+"""A loss that is added to a recipe changes what is learnt by its own gradient, and by nothing else."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import replaying
+import torch
+from tiny import RECIPES, TINY
+from torch import Tensor
+
+from ganforge.engine.dryrun import DryRun, dry_run
+from ganforge.engine.levers.recording import WARM_UP
+from ganforge.plugins import load_plugins
+from ganforge.recipe import open_recipe
+from ganforge.recipe.expressions import Call, Constant, Expression, Name
+from ganforge.recipe.model import LossUse, Recipe
+from ganforge.recipe.scope import dependencies
+from ganforge.testing import Parity
+
+TOYS = Path(__file__).parent / "toys.py"
+STEPS = 3
+LOST = "1e-300"
+"""A weight with which a gradient is lost in the last bit of any other, though it is in the sum."""
+ROUNDING = 1e-6  # Adam amplifies that of gradients which a norm cancels
+
+
+@dataclass
+class Trained:
+    """What a few steps of a recipe came to."""
+
+    losses: list[dict[str, float]]
+    """Of each step, by name."""
+    state: dict[str, Tensor]
+    forwards: Counter[str]
+    called: Counter[str]
+    """How often each network really ran."""
+
+
+def opened(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    exact = ("run.precision=fp64", "run.device=cpu")
+    return open_recipe(str(TINY / f"{name}.yaml"), (*overrides, *exact), load_plugins([TOYS]).registry)
+
+
+def trained(recipe: Recipe, record: bool = False) -> Trained:
+    parity = Parity(recipe)
+    if record:
+        modules = torch.nn.ModuleList(parity.trainer.cast.modules)
+        parity.trainer.record(replaying.recorder(modules))
+    losses, forwards = [], Counter[str]()
+    for number in range(STEPS + WARM_UP * record):
+        parity.train(parity.batches(parity.recipe.run.accumulate, seed=number), seed=number)
+        read = parity.trainer.statistics.read()
+        losses.append({tag: value for tag, value in read.items() if tag.startswith("losses/")})
+        forwards.update(parity.trainer.program.calls.forwards)
+    assert not record or parity.trainer.recorder.recordings
+    return Trained(losses, parity.trainer.cast.networks.state_dict(), forwards, parity.forwards)
+
+
+plain = functools.cache(lambda name: trained(opened(name)))
+
+
+@dataclass
+class Added:
+    """Losses of weight 0, as overrides, and what they need that was not there."""
+
+    overrides: list[str] = field(default_factory=list)
+
+    def add(self, phase: int, text: str, weight: str = "0") -> None:
+        self.overrides.append(f"phases.{phase}.losses.added_{len(self.overrides)}={{{text}, weight: {weight}}}")
+
+
+def quoted(expression: Expression | str) -> str:
+    return '"' + str(expression if isinstance(expression, str) else expression.text) + '"'
+
+
+class Places:
+    """Where a penalty fits into a recipe: every forward of a network, and what it is a function of."""
+
+    def __init__(self, name: str) -> None:
+        self.recipe = opened(name)
+        self.plan: DryRun = dry_run(self.recipe)
+        self.integers = set(self.recipe.dataset.dtypes()) | {"wanted"}
+        """Labels, which nothing can be differentiated with respect to."""
+
+    def calls(self) -> Iterator[tuple[int, Call]]:
+        """The forwards that stand in the losses of each phase, and in which its player has a part."""
+        for number, phase in enumerate(self.recipe.phases):
+            own, seen = set(self.recipe.players[phase.train].networks), set[str]()
+            expressions = [w.expression for loss in phase.losses for w in loss.expressions()]
+            for piece in (piece for expression in expressions for piece in expression.walk()):
+                forward = isinstance(piece, Call) and piece.name in self.recipe.networks
+                if forward and piece.text not in seen and own & dependencies(self.recipe, piece):
+                    seen.add(piece.text)
+                    yield number, piece
+
+    def arguments(self, call: Call) -> Iterator[Expression]:
+        """What a forward is given: floats of any shape."""
+        for argument in call.arguments:
+            if not isinstance(argument, Constant) and argument.text not in self.integers:
+                yield argument
+
+    def sources(self, call: Call) -> Iterator[str]:
+        """Batch fields that lie deeper: the way to them leads through named signals, which may be held."""
+        names = dependencies(self.recipe, call) & set(self.recipe.dataset.shapes())
+        direct = {argument.text for argument in call.arguments}
+        yield from sorted(names - direct - self.integers)
+
+    def silent(self, expression: Expression) -> bool:
+        """Whether it can be computed once more without a trace: nothing is drawn, kept or counted."""
+        pieces = [expression]
+        signals = self.recipe.signals
+        pieces += [signals[n].expression for n in dependencies(self.recipe, expression) if n in signals]
+        calls = [piece for root in pieces for piece in root.walk() if isinstance(piece, Call)]
+        return all(
+            call.function in self.plan.quiet
+            and (call.name not in self.recipe.networks or call.name in self.plan.repeatable)
+            and call.name not in self.recipe.ops
+            for call in calls
+        )
+
+
+def same(base: Trained, more: Trained) -> None:
+    for before, now in zip(base.losses, more.losses, strict=True):
+        assert {tag: now[tag] for tag in before} == before
+    assert base.state.keys() == more.state.keys()
+    different = [key for key, value in base.state.items() if not torch.equal(value, more.state[key])]
+    assert not different
+
+
+def penalties(places: Places, weight: str = "0") -> list[str]:
+    """One at each place: what they penalise is computed for other losses already."""
+    added = Added()
+    for phase, call in places.calls():
+        for argument in places.arguments(call):
+            added.add(phase, f"type: toys.steepness, verdict: {quoted(call)}, images: {quoted(argument)}", weight)
+    return added.overrides
+
+
+def deeper(places: Places) -> list[str]:
+    """Penalties through whole chains of signals, and losses of signals where nobody else has asked for them yet."""
+    added = Added()
+    for phase, call in places.calls():
+        for source in places.sources(call) if places.silent(call) else ():
+            added.add(phase, f"type: toys.steepness, verdict: {quoted(call)}, images: {source}")
+    first = dict(reversed(list(places.calls())))
+    for phase, call in first.items():
+        for signal in places.recipe.signals:
+            if places.silent(Name(signal, 0, 0, signal)):
+                added.add(phase, f"type: toys.beside, input: [{quoted(call)}, {signal}]")
+    return added.overrides
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_penalties_of_weight_0_change_no_bit_and_add_no_forward(name: str) -> None:
+    base, more = plain(name), trained(opened(name, penalties(Places(name))))
+    same(base, more)
+    assert more.forwards == base.forwards
+    assert more.called == base.called
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_losses_of_weight_0_on_whatever_there_is_change_no_bit(name: str) -> None:
+    if overrides := deeper(Places(name)):
+        same(plain(name), trained(opened(name, overrides)))
+
+
+FEW = ("cyclegan_shapes", "munit_shapes", "r3gan_shapes", "stargan_folders")
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_so_it_is_where_passes_are_recorded(name: str) -> None:
+    same(trained(opened(name), record=True), trained(opened(name, penalties(Places(name))), record=True))
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_penalties_that_are_learnt_see_the_same_values_as_other_losses(name: str) -> None:
+    base, more = plain(name), trained(opened(name, penalties(Places(name), LOST)))
+    alike(base, more)
+    assert more.forwards == base.forwards
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_merged_forwards_are_as_many_and_differ_by_rounding(name: str) -> None:
+    merge = "run.merge=true"
+    base, more = (trained(opened(name, [merge, *added])) for added in ((), penalties(Places(name))))
+    assert more.forwards == base.forwards
+    alike(base, more)
+
+
+def alike(base: Trained, more: Trained) -> None:
+    """Equal but for the order in which gradients are summed."""
+    first, again = base.losses[0], more.losses[0]
+    assert {tag: pytest.approx(first[tag], rel=1e-9, abs=1e-12) for tag in first} == {tag: again[tag] for tag in first}
+    assert max(float((more.state[key] - value).abs().max()) for key, value in base.state.items()) < ROUNDING
+
+
+def in_any_order(places: Places) -> bool:
+    """Whether forwards may be made in any order: nothing is drawn from generators that others use, nothing counts."""
+    recipe, plan = places.recipe, places.plan
+    for phase in recipe.phases:
+        names = [dependencies(recipe, w.expression) for loss in phase.losses for w in loss.expressions()]
+        written = [w.expression for loss in phase.losses for w in loss.expressions()]
+        written += [recipe.signals[name].expression for name in set().union(*names) if name in recipe.signals]
+        calls = {piece.text: piece for each in written for piece in each.walk() if isinstance(piece, Call)}.values()
+        forwards = [call for call in calls if call.name in recipe.networks]
+        ops = Counter(call.name for call in calls if call.name in recipe.ops)
+        if max(ops.values(), default=0) > 1 or not {call.function for call in calls} <= plan.quiet | set(ops):
+            return False
+        if not {call.name for call in forwards} <= plan.repeatable:
+            return False
+    return True
+
+
+def halves(loss: LossUse) -> list[LossUse]:
+    assert isinstance(loss.weight, float | int)
+    return [replace(loss, name=loss.name + half, weight=loss.weight / 2) for half in ("", "_again")]
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if in_any_order(Places(name))])
+def test_the_order_of_losses_and_halves_of_them_change_nothing_but_rounding(name: str) -> None:
+    base, recipe = plain(name), opened(name)
+    for change in (lambda loss: [loss], halves):
+        phases = [
+            replace(phase, losses=tuple(each for loss in reversed(phase.losses) for each in change(loss)))
+            for phase in recipe.phases
+        ]
+        more = trained(replace(recipe, phases=tuple(phases)))
+        assert more.forwards == base.forwards
+        assert {tag: more.losses[0][tag] for tag in base.losses[0]} == base.losses[0]
+        alike(base, more)
