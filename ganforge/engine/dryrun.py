@@ -27,7 +27,7 @@ from ganforge.engine.device import Precision
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.loader import blank_batch
 from ganforge.engine.nested import map_tensors
-from ganforge.engine.scene import Plan, Program, Scene, Turn
+from ganforge.engine.scene import NotDifferentiable, Plan, Program, Scene, Turn
 from ganforge.engine.state import host_generators, random_state, restore_random_state
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
@@ -300,7 +300,8 @@ class _Rehearsal:
             self.unchecked[written.text] = None
             raise _Failed from error
         except Exception as error:
-            self._explain(scene, written, error)
+            if scene.leaves or not isinstance(error, NotDifferentiable):  # which the loss that wants it tells
+                self._explain(scene, written, error)
             raise _Failed from error
 
     def _explain(self, scene: Scene, written: Written, error: Exception) -> None:

@@ -130,6 +130,10 @@ Key = tuple[str, frozenset[str]]
 """An expression's text, and the leaves that its value is computed from."""
 
 
+class NotDifferentiable(TypeError):
+    """A loss differentiates with respect to something that is no float."""
+
+
 @dataclass
 class Held:
     """A named signal's value, and the networks through which its graph is alive."""
@@ -321,7 +325,9 @@ class Scene:
 
         def leaf(tensor: Tensor) -> Tensor:
             if not tensor.is_floating_point():
-                raise TypeError(f"nothing can be differentiated with respect to {str(tensor.dtype)[6:]}, only to floats")
+                raise TypeError(
+                    f"nothing can be differentiated with respect to {str(tensor.dtype)[6:]}, only to floats"
+                )
             tensor = tensor.to(self.context.dtype)
             return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -280,25 +280,28 @@ class _Scope:
                 continue
             for phase in phases:
                 self.check_reach(phase, player)
-            reached = {
-                name
-                for phase in phases
-                for loss in phase.losses
-                for written in loss.expressions()
-                for name in dependencies(recipe, written.expression)
-            }
+            losses = [loss for phase in phases for loss in phase.losses]
+            reached = self.reached(losses)
+            learning = self.reached([loss for loss in losses if not loss.watches])
             for network, mark in player.marks.items():
                 if network not in reached:
                     message = f"no loss of the player '{player.name}' depends on its network '{network}'"
                     self.problems.append(
                         Problem(message, mark, "it would never learn; add a loss, or drop it from the player")
                     )
+                elif network not in learning:
+                    message = f"all losses of the player '{player.name}' that depend on '{network}' have weight 0"
+                    self.warnings.append(Problem(message, mark, "it does not learn; give one of them a weight"))
+
+    def reached(self, losses: Sequence[LossUse]) -> set[str]:
+        """All that losses depend on."""
+        expressions = (written.expression for loss in losses for written in loss.expressions())
+        return set[str]().union(*(dependencies(self.recipe, expression) for expression in expressions))
 
     def check_reach(self, phase: PhaseUse, player: PlayerUse) -> None:
         """A loss from which its player cannot learn would only fail when it runs."""
         for loss in phase.losses:
-            found = {name for written in loss.expressions() for name in dependencies(self.recipe, written.expression)}
-            if not found & set(player.networks):
+            if not self.reached([loss]) & set(player.networks):
                 message = f"the loss '{loss.name}' depends on no network of the player '{player.name}'"
                 cure = f"the player has: {', '.join(player.networks)}"
                 self.problems.append(Problem(message, loss.use.mark, cure))

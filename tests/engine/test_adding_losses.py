@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import replaying
 import torch
+from safetensors.torch import load_file
 from tiny import RECIPES, TINY
 from torch import Tensor
 
@@ -168,6 +170,48 @@ def test_penalties_of_weight_0_change_no_bit_and_add_no_forward(name: str) -> No
 def test_losses_of_weight_0_on_whatever_there_is_change_no_bit(name: str) -> None:
     if overrides := deeper(Places(name)):
         same(plain(name), trained(opened(name, overrides)))
+
+
+def test_a_penalty_of_weight_0_leaves_a_run_as_it_is(ganforge: Callable[..., Any], tmp_path: Path) -> None:
+    small = ("data.size_px=32", "data.count=20", "run.steps=3", "run.log_every=1", "run.precision=fp32")
+    penalty = "{type: classics.r1, logits: D_b(real_b), images: real_b, weight: 0}"
+    for out, more in (("without", ()), ("with", (f"phases.1.losses.gp={penalty}",))):
+        ended = ganforge("run", "cyclegan_shapes", *small, *more, "--out", tmp_path / out)
+        assert ended.code == 0, ended.err
+    checkpoint = "cyclegan_shapes/0001/checkpoints/step_0000003/networks.safetensors"
+    without, watched = (load_file(tmp_path / out / checkpoint) for out in ("without", "with"))
+    assert without.keys() == watched.keys()
+    assert all(torch.equal(without[key], watched[key]) for key in without)
+
+
+def test_a_player_whose_losses_all_have_weight_0_stays_as_it_is_and_is_told(
+    ganforge: Callable[..., Any], tmp_path: Path
+) -> None:
+    small = ("data.size_px=32", "data.count=20", "run.steps=3", "run.checkpoint_every=1", "run.device=cpu")
+    idle = [f"phases.0.losses.{name}.weight=0" for name in places_of_generators()]
+    ended = ganforge("run", "cyclegan_shapes", *small, *idle, "--out", tmp_path)
+    assert ended.code == 0, ended.err
+    assert "all losses of the player 'generators' that depend on 'G_ab' have weight 0" in ended.err
+    first, last = (
+        load_file(tmp_path / f"cyclegan_shapes/0001/checkpoints/step_000000{step}/networks.safetensors")
+        for step in (1, 3)
+    )
+    moved = {key.partition(".")[0] for key in first if not torch.equal(first[key], last[key])}
+    assert moved == {"D_a", "D_b"}
+
+
+def places_of_generators() -> list[str]:
+    return [loss.name for loss in opened("cyclegan_shapes").phases[0].losses]
+
+
+def test_labels_are_nothing_to_differentiate_with_respect_to(ganforge: Callable[..., Any]) -> None:
+    labels = "{type: classics.r1, logits: 'D(real, label)', images: label}"
+    ended = ganforge("check", TINY / "projection_spots.yaml", f"phases.0.losses.slope={labels}")
+    assert ended.code == 2
+    assert (
+        "'label' cannot be computed: nothing can be differentiated with respect to int64, only to floats" in ended.err
+    )
+    assert ended.err.count("cannot be computed") == 1
 
 
 FEW = ("cyclegan_shapes", "munit_shapes", "r3gan_shapes", "stargan_folders")
