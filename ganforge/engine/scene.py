@@ -325,9 +325,8 @@ class Scene:
 
         def leaf(tensor: Tensor) -> Tensor:
             if not tensor.is_floating_point():
-                raise TypeError(
-                    f"nothing can be differentiated with respect to {str(tensor.dtype)[6:]}, only to floats"
-                )
+                kind = str(tensor.dtype).removeprefix("torch.")
+                raise NotDifferentiable(f"nothing can be differentiated with respect to {kind}, only to floats")
             tensor = tensor.to(self.context.dtype)
             return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
 
