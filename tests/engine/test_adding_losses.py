@@ -262,7 +262,8 @@ def in_any_order(places: Places) -> bool:
 
 
 def halves(loss: LossUse) -> list[LossUse]:
-    assert isinstance(loss.weight, float | int)
+    if not isinstance(loss.weight, float | int):
+        return [loss]
     return [replace(loss, name=loss.name + half, weight=loss.weight / 2) for half in ("", "_again")]
 
 
