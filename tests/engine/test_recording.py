@@ -104,13 +104,21 @@ def test_phases_and_losses_that_come_seldom_moving_weights_and_accumulation(benc
     with pytest.warns(UserWarning, match="are not replayed from CUDA graphs"):
         launched, recorded = trajectories(lambda: bench(SEVERAL), steps=40)
     assert same(launched, recorded)
-    assert len(recorded.trainer.recorder.recordings) == 2
+    # What R1 differentiates with respect to, it sees alone: the buffer is shown plain images.
+    assert len(recorded.trainer.recorder.recordings) == 3
+    # Where the generator's turn has not come, the buffer is shown what the discriminator's phase makes for it.
     assert set(recorded.trainer.recorder.refused.values()) == {
-        # Where the generator's turn has not come, the buffer is shown what the discriminator's phase makes for it;
-        "an op with a state needs 'G(x)' in the phase that computes it",
-        # and where R1's has, it is shown what R1 differentiates with respect to.
-        "'concat(fake, y)' passes gradients on",
+        "an op with a state needs 'G(x)' in the phase that computes it"
     }
+
+
+def test_a_loss_that_differentiates_through_an_op_with_a_state_is_launched_as_ever(bench: Callable[..., Any]) -> None:
+    through = SEVERAL.replace("logits: D(y), images: y, every: 3", "logits: D(o.watch(y)), images: y")
+    through = through.replace("size: 3}}", "size: 3}, o: {type: toys.tally}}")
+    with pytest.warns(UserWarning, match="are not replayed from CUDA graphs"):
+        launched, recorded = trajectories(lambda: bench(through))
+    assert same(launched, recorded)
+    assert "'o.watch(y)' passes gradients on" in recorded.trainer.recorder.refused.values()
 
 
 REFUSED = {
