@@ -174,7 +174,7 @@ def started(recipe: Recipe, place: RunFolder, goes_on: bool, plugins: Plugins, w
         raise
     if not goes_on or not run.resume(distributions):
         run.start(distributions)
-    elif run.step >= run.total_steps:
+    elif run.status == "finished":
         if world.leads:
             click.echo(
                 f"{run.folder} is finished: {run.step} of {run.total_steps} steps; "

@@ -100,7 +100,7 @@ class Lanes:
         if self.division.lanes == 1:
             return
         buffers = self._buffers()
-        each = [lane.buffers for lane in self.held] if len(self.held) > 1 else [buffers]
+        each = self._each()
         floating = [number for number, buffer in enumerate(buffers) if buffer.is_floating_point() and buffer.numel()]
         if not floating:
             return
@@ -115,6 +115,21 @@ class Lanes:
             for number, count in enumerate(held):  # what counts has counted alike in all of them
                 if not count.is_floating_point():
                     buffers[number].copy_(count)
+
+    def buffers(self) -> list[list[Tensor]]:
+        """Copies of what each lane of this rank has now in the buffers of modules."""
+        return [[buffer.clone() for buffer in held] for held in self._each()]
+
+    @torch.no_grad()
+    def mend(self, sound: Sequence[Sequence[Tensor]]) -> None:
+        """Put back those buffers that are not finite any more: a phase that is left out leaves nothing behind."""
+        for held, before in zip(self._each(), sound, strict=True):
+            for buffer, sane in zip(held, before, strict=True):
+                if buffer.is_floating_point() and not bool(torch.isfinite(buffer).all()):
+                    buffer.copy_(sane)
+
+    def _each(self) -> list[list[Tensor]]:
+        return [lane.buffers for lane in self.held] if len(self.held) > 1 else [self._buffers()]
 
     def _buffers(self) -> list[Tensor]:
         """Of the networks that learn, and of losses."""

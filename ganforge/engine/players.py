@@ -33,7 +33,10 @@ class Player:
         self.sharding = sharding or Sharding()
         self.clip_norm, self.clip_weights = use.settings.clip_norm, use.settings.clip_weights
         self.networks: dict[str, nn.Module] = {name: cast.networks[name] for name in use.networks}
-        self.parameters = [p for net in self.networks.values() for p in net.parameters() if p.requires_grad]
+        named = [(f"{n}.{key}", p) for n, net in self.networks.items() for key, p in net.named_parameters()]
+        self.labels = tuple(name for name, p in named if p.requires_grad)
+        """The parameters' names, the network's before the first dot."""
+        self.parameters = [p for _, p in named if p.requires_grad]
         self.mine = [nn.Parameter(part(p.detach())) if is_part(p) else p for p in self.parameters]
         """What this rank updates: of a parameter in parts its own, the same memory."""
         if self.in_parts:
@@ -42,7 +45,9 @@ class Player:
         self.schedules = [bind_schedule(schedule) for schedule in use.schedules]
         self.moving = {path: bind_schedule(schedule) for path, schedule in use.moving.items()}
         self.base_rates: list[float] = [group["lr"] for group in self.optimizer.param_groups]
+        self._no_size: Tensor | None = None
         self.scaler = torch.amp.GradScaler(precision.device.type) if precision.scaled else None
+        self.count_anew()
         self.ema: dict[str, Average] = {}
         if use.settings.ema is not None:
             decay = use.settings.ema.decay
@@ -143,6 +148,33 @@ class Player:
         self._take_parts()
         return self._norm()
 
+    @torch.no_grad()
+    def gradient_sizes(self) -> Tensor:
+        """The largest size in each parameter's gradient `[parameters]`, on the device: finite if the gradient is.
+
+        A norm that squares would overflow where no gradient does.
+        """
+        self._take_parts()
+        found = {n: _values(p.grad) for n, p in enumerate(self.mine) if p.grad is not None}
+        found = {n: values for n, values in found.items() if values.numel()}
+        if not found:
+            return torch.zeros(len(self.mine))
+        sizes = dict(zip(found, torch._foreach_norm(list(found.values()), math.inf), strict=True))
+        like = max(sizes.values(), key=lambda size: size.dtype.itemsize)
+        if self._no_size is None or self._no_size.dtype != like.dtype:
+            self._no_size = torch.zeros_like(like)
+        return torch.stack([sizes[n].to(like) if n in sizes else self._no_size for n in range(len(self.mine))])
+
+    def count_anew(self) -> None:
+        """From now on, count the steps that the scaler is given; it waits for the device."""
+        self.attempts, self._scale = 0, self.scaler.get_scale() if self.scaler else 1.0
+
+    def left_all_out(self) -> bool:
+        """Whether the scaler has left out each step since then, and halved its scale at each; it waits for the
+        device."""
+        assert self.scaler is not None
+        return self.scaler.get_scale() == self._scale * self.scaler.get_backoff_factor() ** self.attempts
+
     def step(self, norm: Tensor | None) -> None:
         """Update the networks; `norm` is the gradients', where it was computed."""
         self._take_parts()
@@ -150,6 +182,7 @@ class Player:
             norm = self.gradient_norm() if norm is None else norm
             nn.utils.clip_grads_with_norm_(self.mine, self.clip_norm, norm)
         if self.scaler:
+            self.attempts += 1
             self.scaler.step(self.optimizer)
             self.scaler.update()
         else:
@@ -199,8 +232,14 @@ class Player:
         self.optimizer.load_state_dict(saved)
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
+            self.count_anew()
         for name, average in self.ema.items():
             average.updates = state["averaged"][name]
+
+
+def _values(gradient: Tensor) -> Tensor:
+    """All that a gradient has besides zeros."""
+    return gradient._values() if gradient.is_sparse else gradient
 
 
 def refuse_coupled_weights(use: PlayerUse) -> None:

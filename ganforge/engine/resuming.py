@@ -23,6 +23,7 @@ FREE = (
     "run.keep_last",
     "run.keep_every",
     "run.on_bad_loss",
+    "run.strict",
     "run.device",
     "run.merge",
     "run.compile",

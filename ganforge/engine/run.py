@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers.choosing import choose_levers, settle
 from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.loader import Loader, count_steps
+from ganforge.engine.observing import FAILED, Observers
 from ganforge.engine.readings import readings
 from ganforge.engine.resuming import check_samples
 from ganforge.engine.saving import capture, put_back, write_parts
@@ -45,7 +46,7 @@ from ganforge.engine.validation import Validation
 from ganforge.engine.world import ALONE, PeerLost, World
 from ganforge.engine.world.agreeing import agree, agree_on_data
 from ganforge.engine.world.norms import synchronise
-from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed, UsageError
+from ganforge.errors import EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Diagnosis, Progress
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import dump
@@ -124,7 +125,11 @@ class Run:
         """What callbacks found wrong so far, by name."""
         self.status = "running"
         self._stopping = Stopping(world)
-        self.callbacks = _build_callbacks(recipe, registry) if world.leads else []
+        named = _build_callbacks(recipe, registry) if world.leads else {}
+        self.callbacks = list(named.values())
+        self._observers = Observers(self, named, _teller(named, registry))
+        self._unseen: list[str] = []
+        """What a resumed run has still to show of the step that it goes on from."""
 
     # What callbacks read
 
@@ -182,6 +187,15 @@ class Run:
         told = self.record.get("diagnoses", [])
         self._record.note(diagnoses=[*told, {"step": self.step, **dataclasses.asdict(diagnosis)}])
         self._emit("diagnosed", diagnosis)
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """How often each callback and metric raised that did, such as `callback 'bell'`; and `panels`."""
+        return self._observers.failures
+
+    def note_failure(self, who: str, told: Mapping[str, Any]) -> None:
+        """Write into `run.json` what a callback or metric raised."""
+        self._record.note(observers=self.record.get("observers", {}) | {who: dict(told)})
 
     @property
     def record(self) -> Mapping[str, Any]:
@@ -251,8 +265,11 @@ class Run:
         self.diagnoses = {
             entry["name"]: Diagnosis(*(entry[key] for key in ("name", "message", "cure", "link")))
             for entry in self.record.get("diagnoses", [])
+            if not entry["name"].endswith(FAILED)  # what fails again is told again
         }
-        if self.step >= self.total_steps:
+        saved_here = self.record.get("checkpoint") == newest.name
+        self._unseen = self.world.from_first(self.record.get("unseen", []) if saved_here else [])
+        if self.step >= self.total_steps and not self._unseen and not self.trainer.bad_losses.ended_badly():
             self.status = "finished"
             self._record.note(status=self.status, step=self.step)  # it may have been killed before it said so
             return True
@@ -281,26 +298,41 @@ class Run:
         Ctrl-C and SIGTERM finish the step, save, and return; a second Ctrl-C stops at once.
 
         Raises:
+            RecipeError: a metric cannot judge the validation samples.
             TrainingFailed: a loss went wrong, or a part raised.
         """
         try:
             with self._stopping.listening():
                 self._check_states()
                 self._emit("run_started")
+                self._rehearse_metrics()
                 self._steps()
+            if self.step >= self.total_steps:
+                self.trainer.check_scales()
+                self.trainer.bad_losses.check_end(self.step)
             self.status = "finished" if self.step >= self.total_steps else "interrupted"
+            self._record.note(status=self.status, step=self.step, ended=now(), metrics=self.figures)
+            if self.recipe.run.strict:
+                self._emit("run_ended", self.status)
         except BaseException as error:
             self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(OSError):  # a full disk must not hide the error
                 told = error.traceback if isinstance(error, PeerLost) and error.traceback else traceback.format_exc()
                 self._record.note(status=self.status, step=self.step, error=str(error), traceback=told)
-            self._emit("run_ended", self.status)
+            with suppress(Exception):  # this error is the one to tell
+                self._emit("run_ended", self.status)
             if isinstance(error, GanforgeError) or not isinstance(error, Exception):
                 raise
             raise explained(error, self.step, self.folder / "run.json") from error
-        self._record.note(status=self.status, step=self.step, ended=now(), metrics=self.figures)
-        self._emit("run_ended", self.status)
+        if not self.recipe.run.strict:
+            self._emit("run_ended", self.status)
         return self.status
+
+    def _rehearse_metrics(self) -> None:
+        """What cannot be measured should be known before the first step, not after the last one."""
+        if self.recipe.metrics:
+            with self.trainer.whole():
+                self.world.first_alone(self.validation.rehearse_metrics)
 
     def _check_states(self) -> None:
         """What cannot be saved should be known before the first step, not at the first checkpoint."""
@@ -322,6 +354,7 @@ class Run:
 
     def _take(self, batches: Iterator[Batch]) -> None:
         settings = self.recipe.run
+        self._watch(self._unseen)
         if self.step == 0 and self.validation.columns:
             self._draw()
         if self.step == 0 and self.recipe.metrics and settings.metrics_every:
@@ -341,20 +374,29 @@ class Run:
             self._periodic(last)
 
     def _periodic(self, last: bool) -> None:
-        """What happens every so many steps, in an order that lets a resumed run repeat it."""
+        """What happens every so many steps. It is saved first: no observer can cost what was trained."""
         settings = self.recipe.run
         if self._logs(self.step):
             self._read_statistics()
         if distributions := self.trainer.distributions:
             self._emit("distributions_read", {tag: values.float().cpu() for tag, values in distributions.items()})
         jobs = {
-            self._draw: bool(self.validation.columns) and (last or self._due(settings.images_every)),
-            self._measure: bool(self.recipe.metrics) and (last or self._due(settings.metrics_every)),
-            self._save: last or self._due(settings.checkpoint_every),
+            "panels": bool(self.validation.columns) and (last or self._due(settings.images_every)),
+            "metrics": bool(self.recipe.metrics) and (last or self._due(settings.metrics_every)),
         }
-        for job in (job for job, due in jobs.items() if due):
+        due = [job for job, is_due in jobs.items() if is_due]
+        if last or self._due(settings.checkpoint_every):
             with self.trainer.stopwatch.paused():
-                job()
+                self._save(due)
+        self._watch(due)
+
+    def _watch(self, jobs: Sequence[str]) -> None:
+        """Draw the panels, compute the metrics. A run that is killed meanwhile does it when it is resumed."""
+        for job in jobs:
+            with self.trainer.stopwatch.paused():
+                self._draw() if job == "panels" else self._measure()
+        if self.record.get("unseen"):
+            self._record.note(unseen=[])
 
     def _due(self, every: int | None) -> bool:
         return every is not None and self.step % every == 0
@@ -369,6 +411,7 @@ class Run:
 
     def _read_statistics(self) -> None:
         self.trainer.bad_losses.check()
+        self.trainer.check_scales()
         scalars = readings(self.trainer, self.images_per_step)
         self._record.note(step=self.step, images_per_second=round(scalars["speed/images_per_second"], 2))
         self._emit("statistics_read", scalars)
@@ -376,44 +419,70 @@ class Run:
     def _draw(self) -> None:
         self.trainer.bad_losses.check()
         with self.trainer.whole():
-            self.world.first_alone(lambda: self._emit("images_drawn", self.validation.panels()))
+            self.world.first_alone(self._show_panels)
+
+    def _show_panels(self) -> None:
+        panels = None
+        with self._observers.apart("panels", "cannot be drawn") if self.step else nullcontext():
+            panels = self.validation.panels()
+        if panels is not None:
+            self._emit("images_drawn", panels)
 
     def _measure(self) -> None:
         self.trainer.bad_losses.check()
         with self.trainer.whole():
-            self.figures = self.world.from_first(self.world.first_alone(self.validation.metrics))
+            self.figures = self.world.from_first(self.world.first_alone(self._judge))
         if self.step and self.best.note(self.figures, self.step):
             # Noted first: a resumed run forgets what was not saved, and cannot know what was saved and not noted.
             self._record.note(best=self.best.record())
             self._save()
         self._emit("metrics_computed", self.figures)
 
-    def _save(self) -> None:
+    def _judge(self) -> dict[str, float]:
+        """The metrics, but those that fail."""
+        if not self.recipe.run.strict:
+            return self.validation.metrics(failed=self._observers.metric_failed)
+        try:
+            return self.validation.metrics()
+        except RecipeError as error:
+            raise TrainingFailed(f"step {self.step}: {error}") from error
+
+    def _save(self, unseen: Sequence[str] = ()) -> None:
+        """Save, if this step is not saved yet; `unseen` is what shows it, and is still to be done."""
         self.trainer.bad_losses.check()
         if self._saved == self.step:
+            self.world.first_alone(self._prune)
             return
         checkpoint = capture(self.trainer)
         if apart := drifted(self.trainer):
             self.diagnose(apart)
         write_parts(self.trainer, self._record.checkpoints)
-        self.world.first_alone(lambda: self._write(checkpoint))
+        self.world.first_alone(lambda: self._write(checkpoint, unseen))
         self._saved = self.step
 
-    def _write(self, checkpoint: Checkpoint | None) -> None:
+    def _write(self, checkpoint: Checkpoint | None, unseen: Sequence[str]) -> None:
         assert checkpoint is not None
-        settings, folder = self.recipe.run, self._record.checkpoints
-        path = save_checkpoint(folder, self.step, checkpoint)
-        prune(folder, settings.keep_last, settings.keep_every, self.best.steps)
-        self._record.note(step=self.step, checkpoint=path.name)
+        path = save_checkpoint(self._record.checkpoints, self.step, checkpoint)
+        self._prune()
+        self._record.note(step=self.step, checkpoint=path.name, unseen=list(unseen))
         self._emit("checkpoint_saved", str(path))
 
+    def _prune(self) -> None:
+        settings = self.recipe.run
+        prune(self._record.checkpoints, settings.keep_last, settings.keep_every, self.best.steps)
+
     def _emit(self, event: str, *details: Any) -> None:
-        for callback in self.callbacks:
-            getattr(callback, event)(self, *details)
+        self._observers.tell(self.callbacks, event, *details)
 
 
-def _build_callbacks(recipe: Recipe, registry: Registry) -> list[Callback]:
+def _build_callbacks(recipe: Recipe, registry: Registry) -> dict[str, Callback]:
     """The built-in callbacks, unless the recipe replaces one or sets it to null, and then the recipe's own."""
     names = [name for name in DEFAULT_CALLBACKS if name not in recipe.callbacks]
-    defaults = [registry.find("callbacks", f"ganforge.{name}").factory() for name in names]
-    return [*defaults, *(construct(use) for use in recipe.callbacks.values() if use is not None)]
+    defaults = {name: registry.find("callbacks", f"ganforge.{name}").factory() for name in names}
+    return defaults | {name: construct(use) for name, use in recipe.callbacks.items() if use is not None}
+
+
+def _teller(named: Mapping[str, Callback], registry: Registry) -> Callback | None:
+    """The callback that shows diagnoses on the terminal: the built-in one, if it is there."""
+    kind = registry.find("callbacks", "ganforge.progress").factory
+    return next((callback for callback in named.values() if type(callback) is kind), None)

@@ -138,8 +138,8 @@ class Trainer:
                 all verdicts. The step itself is the same.
 
         Raises:
-            TrainingFailed: a loss is not a finite scalar with a graph. On a GPU a loss that is not finite is
-                noticed when `bad_losses.check` is called.
+            TrainingFailed: a loss is not a finite scalar with a graph, or a gradient is not finite. On a GPU what is
+                not finite is noticed when `bad_losses.check` is called.
         """
         step = self.progress.step
         plan = self._plan(step)
@@ -149,9 +149,12 @@ class Trainer:
         passes = replayed or Passes(self, plan, batches)
         learnt: dict[str, None] = {}
         for position, turn in enumerate(plan):
+            sound = self.lanes.buffers() if self.bad_losses.skip else None
             with self.stopwatch.measure(f"seconds/{turn.phase.name}"), self.world.noticing(among_others=True):
                 if self._phase(turn, passes(position), log):
                     learnt[turn.phase.train] = None
+                elif sound is not None:
+                    self.lanes.mend(sound)
                 passes.end(position)
         self.lanes.end()
         for name in learnt:
@@ -179,18 +182,46 @@ class Trainer:
             with self.stopwatch.measure("seconds/averaging"):
                 total = self.averaging[player.name].exchange(turn, bad)
             bad = int(total) if self.bad_losses.eager else 0
-        if not bad:
-            for verdict in verdicts:
-                self.statistics.add_all(verdict.tags, verdict.figures)
-            if turn.learnt:
-                norm = player.gradient_norm() if log else None
-                if norm is not None:
-                    self.statistics.add(f"gradients/{turn.phase.name}", norm)
-                player.step(norm)
-        else:
-            self.bad_losses.leave_out()
+        learns = bool(turn.learnt) and not bad
+        norm = player.gradient_norm() if learns and (log or player.clip_norm is not None) else None
+        if bad or (learns and not self._gradients_are_good(player, norm)):
+            self.bad_losses.leave_out(player.name, step)
+            player.clear()
+            return False
+        for verdict in verdicts:
+            self.statistics.add_all(verdict.tags, verdict.figures)
+        if log and norm is not None:
+            self.statistics.add(f"gradients/{turn.phase.name}", norm)
+        if learns:
+            player.step(norm)
         player.clear()
-        return not bad and bool(turn.learnt)
+        if not player.scaler:  # which leaves out steps by itself, and is asked when statistics are read
+            self.bad_losses.took(player.name, step)
+        return learns
+
+    def _gradients_are_good(self, player: Player, norm: Tensor | None) -> bool:
+        """Whether a player may take its step on its gradients, as far as this is looked at now."""
+        if player.scaler:  # it looks itself: fp16 overflows now and then
+            return True
+        watch = self.bad_losses
+        if watch.eager and norm is not None and bool(torch.isfinite(norm)):
+            return True
+        good = watch.note_gradients(player.name, player.labels, player.gradient_sizes(), self.progress.step)
+        return not self.world.largest(not good) if watch.eager and player.in_parts else good
+
+    def check_scales(self) -> None:
+        """Count the steps that the scalers of fp16 have left out; it waits for the device.
+
+        Raises:
+            TrainingFailed: a player takes no step any more.
+        """
+        for player in self.players.values():
+            if player.scaler and player.attempts:
+                if player.left_all_out():
+                    self.bad_losses.count_left_out(player.name, player.attempts, self.progress.step)
+                else:
+                    self.bad_losses.took(player.name, self.progress.step)
+                player.count_anew()
 
     def arm(self, turn: Turn) -> None:
         """The last backward pass of a phase begins; of one that is examined, in parts, more follow."""
@@ -268,7 +299,7 @@ class Trainer:
             "players": {name: player.state_dict() for name, player in self.players.items()},
             "losses": {"/".join(place): loss.state_dict() for place, loss in self._loss_modules().items()},
             "statistics": self.statistics.state_dict(),
-            "skipped": self.bad_losses.skipped,
+            "skipped": self.bad_losses.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -279,7 +310,7 @@ class Trainer:
         for place, loss in self._loss_modules().items():
             loss.load_state_dict(state["losses"]["/".join(place)])
         self.statistics.load_state_dict(state["statistics"])
-        self.bad_losses.skipped = state["skipped"]
+        self.bad_losses.load_state_dict(state["skipped"])
 
 
 def _check_loss(value: Any, phase: PhaseUse, loss: LossUse, step: int) -> None:

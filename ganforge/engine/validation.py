@@ -18,14 +18,18 @@ from ganforge.engine.cast import build_metric, derive_seed, evaluating
 from ganforge.engine.device import Precision
 from ganforge.engine.loader import to_device
 from ganforge.engine.nested import map_tensors
+from ganforge.engine.observing import described
 from ganforge.engine.repeats import Repeats
 from ganforge.engine.scene import Held, Program, Scene
 from ganforge.engine.state import random_state, restore_random_state, seed_all
-from ganforge.parts import Direction, Progress, Sample, Samples
+from ganforge.errors import GanforgeError, Problem, RecipeError
+from ganforge.parts import Direction, Metric, Progress, Sample, Samples
 from ganforge.recipe.expressions import Name
-from ganforge.recipe.model import Bound
+from ganforge.recipe.model import Bound, MetricUse
 
 BATCH = 8
+REHEARSED = 2 * BATCH
+"""Samples of which metrics are rehearsed."""
 BEGINNING = Progress(0, 1, 1)
 
 Values = dict[str, list[Tensor]]
@@ -141,30 +145,60 @@ class Validation:
 
     # Metrics
 
-    def metrics(self, watch: Callable[[list[Sample]], None] | None = None) -> dict[str, float]:
-        """The recipe's metrics over all validation samples, by name; `watch` is handed samples as they are judged."""
-        metrics = {use.name: (use, build_metric(use)) for use in self.recipe.metrics}
-        self.counts, repeats = {name: Counter() for name in metrics}, Repeats()
+    def metrics(
+        self,
+        watch: Callable[[list[Sample]], None] | None = None,
+        failed: Callable[[str, Exception], None] | None = None,
+        limit: int | None = None,
+    ) -> dict[str, float]:
+        """The recipe's metrics over all validation samples, by name.
+
+        Args:
+            watch: is handed samples as they are judged.
+            failed: is told of each metric that raises, by name, and then has no figure.
+            limit: the number of samples that are enough.
+
+        Raises:
+            RecipeError: without `failed`: a metric cannot be computed.
+        """
+        judges = _Judges(self.recipe.metrics, failed)
+        self.remarks = {}
+        self.counts, repeats = {use.name: Counter() for use in self.recipe.metrics}, Repeats()
+        total = min(len(self.samples), limit or len(self.samples))
         with self._apart():
-            for start in range(0, len(self.samples), BATCH):
-                indices = range(start, min(start + BATCH, len(self.samples)))
-                samples = [self._sample(index) for index in indices]
+            for start in range(0, total, BATCH):
+                samples = [self._sample(index) for index in range(start, min(start + BATCH, total))]
                 scene = self._scene(samples)
                 repeats.begin(samples)
-                for use, metric in metrics.values():
-                    inputs = {name: self._value(scene, bound) for name, bound in use.inputs.items()}
-                    new = {name: repeats.new(self._fields(bound, samples[0])) for name, bound in use.inputs.items()}
-                    self.counts[use.name].update({name: len(rows) for name, rows in new.items()})
-                    given = _picked(inputs, new) if metric.compares_sets else inputs
-                    metric.update(**given)  # type: ignore[attr-defined]  # its parameters are its own
+                for use, metric in judges:
+                    with judges.judging(use, its_own=False):
+                        inputs = {name: self._value(scene, bound) for name, bound in use.inputs.items()}
+                    with judges.judging(use):
+                        new = {name: repeats.new(self._fields(bound, samples[0])) for name, bound in use.inputs.items()}
+                        self.counts[use.name].update({name: len(rows) for name, rows in new.items()})
+                        metric.update(**_picked(inputs, new) if metric.compares_sets else inputs)  # type: ignore[attr-defined]  # its parameters are its own
                 if watch:
                     watch(samples)
-        self.remarks = {name: tuple(metric.remarks()) for name, (_, metric) in metrics.items()}
         figures: dict[str, float] = {}
-        for name, (_, metric) in metrics.items():
-            result = metric.compute()
-            figures |= _prefixed(name, result) if isinstance(result, Mapping) else {name: float(result)}
+        for use, metric in judges:
+            with judges.judging(use):
+                self.remarks[use.name] = tuple(metric.remarks())
+                result = metric.compute()
+                figures |= _prefixed(use.name, result) if isinstance(result, Mapping) else {use.name: float(result)}
         return figures
+
+    def rehearse_metrics(self) -> None:
+        """Compute the metrics of a few samples; of all, before it is said that one cannot be computed.
+
+        Raises:
+            RecipeError: one cannot.
+        """
+        try:
+            self.metrics(limit=REHEARSED)
+        except RecipeError:
+            if len(self.samples) <= REHEARSED:
+                raise
+            self.metrics()  # it may need more samples than a rehearsal has
 
     # Values
 
@@ -219,6 +253,36 @@ class Validation:
             for bound in metric.inputs.values():
                 written += bound if isinstance(bound, tuple) else (bound,)
         return any(op in self.program.path(item.expression) for item in written)
+
+
+class _Judges:
+    """Metrics at work, but those that have failed."""
+
+    def __init__(self, uses: Sequence[MetricUse], failed: Callable[[str, Exception], None] | None) -> None:
+        self.failed = failed
+        self.held: dict[str, tuple[MetricUse, Metric]] = {}
+        for use in uses:
+            with self.judging(use):
+                self.held[use.name] = use, build_metric(use)
+
+    def __iter__(self) -> Iterator[tuple[MetricUse, Metric]]:
+        return iter(list(self.held.values()))
+
+    @contextmanager
+    def judging(self, use: MetricUse, its_own: bool = True) -> Iterator[None]:
+        """What is raised within is the metric's; `its_own`: it is raised by its own code."""
+        try:
+            yield
+        except Exception as error:
+            if self.failed is not None:
+                self.held.pop(use.name, None)
+                self.failed(use.name, error)
+            elif isinstance(error, GanforgeError) or not its_own:
+                raise
+            else:
+                message = f"the metric '{use.name}' cannot be computed: {described(error)}"
+                cure = f"give it other validation samples, or leave it out: metrics.{use.name}=null"
+                raise RecipeError([Problem(message, use.use.mark, cure)]) from error
 
 
 def _signals(direction: Direction) -> list[str]:

@@ -88,7 +88,9 @@ class RunSettings(Settings):
     timeout_s: Annotated[float, Field(gt=0)] = 600
     """Seconds that a rank waits for another one before it gives up."""
     on_bad_loss: Literal["stop", "skip"] = "stop"
-    """`stop` at a NaN or infinite loss, or `skip` that phase and count it."""
+    """`stop` at a NaN or infinite loss or gradient, or `skip` that phase and count it."""
+    strict: bool = False
+    """Whether a callback, a metric or a panel that raises ends the run; by default it is told, and training goes on."""
     images: tuple[str, ...] | None = None
     """Signals and batch fields to draw, for the same validation samples each time; by default each translation."""
     images_count: Count = 4

@@ -62,7 +62,7 @@ class Progress(Callback):
     def run_ended(self, run: Run, status: str) -> None:
         if self._bar:
             self._bar.stop()
-        self._console.print(f"{status} at step {run.step} of {run.total_steps}")
+        self._console.print(f"{status} at step {run.step} of {run.total_steps}{_but(run)}")
         self._print_figures(run.figures)
         for line in _aligned(_whereabouts(run, status)):
             self._console.print(f"  {line}")
@@ -162,6 +162,12 @@ def _whereabouts(run: Run, status: str) -> Iterator[tuple[str, str]]:
     yield "TensorBoard", f"ganforge board {run.folder}"
     if status != "finished":
         yield from _going_on(run)
+
+
+def _but(run: Run) -> str:
+    """What watched the training and failed, for the last line but its figures."""
+    failed = [f"{who} raised" + (f" {times} times" if times > 1 else "") for who, times in run.failures.items()]
+    return f", but {', '.join(failed)}" if failed else ""
 
 
 def _going_on(run: Run) -> Iterator[tuple[str, str]]:

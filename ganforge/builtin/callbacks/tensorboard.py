@@ -53,7 +53,9 @@ class TensorBoard(Callback):
     def distributions_read(self, run: Run, distributions: Mapping[str, Tensor]) -> None:
         def write(writer: SummaryWriter) -> None:
             for tag, values in distributions.items():
-                writer.add_histogram(tag, values, run.step)
+                finite = values[values.isfinite()]
+                if finite.numel():  # verdicts may be NaN, and a histogram has no place for them
+                    writer.add_histogram(tag, finite, run.step)
 
         self._write(write)
 

@@ -58,13 +58,13 @@ class Meter(Callback):
         self.memory_gib = scalars.get("memory/reserved_GiB", scalars.get("memory/resident_GiB", 0.0))
 
     def images_drawn(self, run: Run, panels: object) -> None:
-        self._note(run, "panels", "metrics" if run.recipe.metrics else "checkpoints")
+        self._note(run, "panels", "metrics" if run.recipe.metrics else "the machine's peak")
 
     def metrics_computed(self, run: Run, figures: Mapping[str, float]) -> None:
-        self._note(run, "metrics", "checkpoints")
+        self._note(run, "metrics", "the machine's peak")
 
     def checkpoint_saved(self, run: Run, path: str) -> None:
-        self._note(run, "checkpoints", "the machine's peak")
+        self._note(run, "checkpoints", "panels and metrics")
 
     def _note(self, run: Run, name: str, following: str) -> None:
         if run.step == run.total_steps:

@@ -1,0 +1,102 @@
+"""What watches a training and must not end it: callbacks, metrics and panels."""
+
+from __future__ import annotations
+
+import re
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ganforge.engine.world.last_words import PeerLost
+from ganforge.errors import GanforgeError, TrainingFailed
+from ganforge.parts import Callback, Diagnosis
+
+if TYPE_CHECKING:
+    from ganforge.engine.run import Run
+
+FAILED = "_failed"
+"""How the names of diagnoses of what watches a run end."""
+LINK = "docs/recipes.md#metrics-and-callbacks"
+
+
+class Observers:
+    """The callbacks of a run, and what went wrong in whatever watches it.
+
+    Args:
+        run: it.
+        named: the callbacks by name.
+        teller: which of them shows diagnoses on the terminal, if one does.
+    """
+
+    def __init__(self, run: Run, named: dict[str, Callback], teller: Callback | None) -> None:
+        self.run, self.teller = run, teller
+        self.names = {id(callback): name for name, callback in named.items()}
+        self.failures: dict[str, int] = {}
+        """How often each of them raised: `metric 'kid'`, `callback 'bell'`, `panels`."""
+
+    def tell(self, callbacks: list[Callback], event: str, *details: Any) -> None:
+        """Tell callbacks of an event."""
+        refusing = event == "run_started"  # nothing is lost yet
+        for callback in callbacks:
+            name = self.names.get(id(callback), type(callback).__name__)
+            with self.apart(f"callback '{name}'", f"raised in {event}", callback, refusing):
+                getattr(callback, event)(self.run, *details)
+
+    @contextmanager
+    def apart(self, who: str, what: str, callback: Callback | None = None, refusing: bool = False) -> Iterator[None]:
+        """What is raised within is told once, and the training goes on; with `run.strict` it ends it.
+
+        TrainingFailed passes: it is how a callback ends a run. Where it may refuse to work, so do all our errors.
+        """
+        try:
+            yield
+        except (PeerLost, TrainingFailed):
+            raise
+        except Exception as error:
+            if self.run.recipe.run.strict or (refusing and isinstance(error, GanforgeError)):
+                error.add_note(f"{who} {what}")
+                raise
+            self.failed(who, what, error, callback)
+
+    def metric_failed(self, name: str, error: Exception) -> None:
+        """Tell of a metric that could not be computed; TrainingFailed is raised again."""
+        if isinstance(error, PeerLost | TrainingFailed):
+            raise error
+        self.failed(f"metric '{name}'", "cannot be computed", error)
+
+    def failed(self, who: str, what: str, error: Exception, callback: Callback | None = None) -> None:
+        """Tell of an error, once of each that raises, and count it."""
+        self.failures[who] = self.failures.get(who, 0) + 1
+        if self.failures[who] > 1:
+            return
+        if callback is not None and callback is self.teller:
+            self.teller = None
+        diagnosis = Diagnosis(
+            re.sub(r"\W+", "_", who).strip("_") + FAILED,
+            f"{who} {what}: {described(error)}",
+            "The training goes on; run.strict=true would end it. The whole traceback is in run.json, under observers.",
+            LINK,
+        )
+        told = {"step": self.run.step, "error": f"{type(error).__name__}: {error}", "traceback": _trace(error)}
+        with suppress(OSError):  # a full disk is told when something is saved
+            self.run.note_failure(who, told)
+            self.run.diagnose(diagnosis)
+        if self.teller is None:
+            warnings.warn(f"step {self.run.step}: {diagnosis.message}\n  {diagnosis.cure}", stacklevel=2)
+
+
+def described(error: Exception) -> str:
+    """What was raised, and the line of the part's code that did it."""
+    told = str(error) if type(error) is ValueError and str(error) else f"{type(error).__name__}: {error}"
+    torchs = str(Path(torch.__file__).parent)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(torchs)]
+    return f"{told} (at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name})" if frames else told
+
+
+def _trace(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))
