@@ -36,6 +36,8 @@ class Observers:
     def __init__(self, run: Run, named: dict[str, Callback], teller: Callback | None) -> None:
         self.run, self.teller = run, teller
         self.names = {id(callback): name for name, callback in named.items()}
+        self.strict = run.recipe.run.strict
+        """Whether what they raise ends the run."""
         self.failures: dict[str, int] = {}
         """How often each of them raised: `metric 'kid'`, `callback 'bell'`, `panels`."""
 
@@ -58,7 +60,7 @@ class Observers:
         except (PeerLost, TrainingFailed):
             raise
         except Exception as error:
-            if self.run.recipe.run.strict or (refusing and isinstance(error, GanforgeError)):
+            if self.strict or (refusing and isinstance(error, GanforgeError)):
                 error.add_note(f"{who} {what}")
                 raise
             self.failed(who, what, error, callback)
@@ -92,7 +94,8 @@ class Observers:
 
 def described(error: Exception) -> str:
     """What was raised, and the line of the part's code that did it."""
-    told = str(error) if type(error) is ValueError and str(error) else f"{type(error).__name__}: {error}"
+    kind = "" if type(error) is ValueError and str(error) else type(error).__name__
+    told = ": ".join(filter(None, (kind, str(error))))
     torchs = str(Path(torch.__file__).parent)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(torchs)]
     return f"{told} (at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name})" if frames else told

@@ -319,7 +319,8 @@ class Run:
             with suppress(OSError):  # a full disk must not hide the error
                 told = error.traceback if isinstance(error, PeerLost) and error.traceback else traceback.format_exc()
                 self._record.note(status=self.status, step=self.step, error=str(error), traceback=told)
-            with suppress(Exception):  # this error is the one to tell
+            self._observers.strict = False  # all of them are told how it ended, and this error is the one to tell
+            with suppress(Exception):
                 self._emit("run_ended", self.status)
             if isinstance(error, GanforgeError) or not isinstance(error, Exception):
                 raise

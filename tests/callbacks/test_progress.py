@@ -26,6 +26,7 @@ def run(tmp_path):
     """What Progress may read of a run."""
     return SimpleNamespace(
         recipe=SimpleNamespace(name="horses", run=SimpleNamespace(precision="bf16")),
+        failures={},
         folder=tmp_path,
         record={"machine": {"device": "NVIDIA H200"}},
         levers=Levers(merged=frozenset({"G_ab", "D_b"}), graphs=True),

@@ -138,6 +138,10 @@ def bench(
     return _Report(recipe, run, meter, total_steps, random_data).bench()
 
 
+EXTRAS = ("panels", "metrics", "checkpoints")
+"""What happens between steps."""
+
+
 def _warm_up(recipe: Recipe) -> int:
     """Steps in which kernels are chosen, code is compiled and, for each kind of step, CUDA graphs are recorded."""
     recorded = choose_device(recipe.run.device).type == "cuda" and recipe.run.cuda_graphs is not False
@@ -242,7 +246,8 @@ class _Report:
         if self.total_steps is None:
             return None
         counts = self._counts(self.total_steps)
-        extras = {name: Extra(counts[name], seconds) for name, seconds in self.meter.extras.items()}
+        measured = {name: self.meter.extras[name] for name in EXTRAS if name in self.meter.extras}
+        extras = {name: Extra(counts[name], seconds) for name, seconds in measured.items()}
         left_out = tuple(name for name in counts if name not in extras)
         seconds = self.total_steps * self.step_s + sum(extra.count * extra.seconds for extra in extras.values())
         return Length(self.total_steps, self.step_s, extras, left_out, seconds / 3600)
