@@ -165,7 +165,7 @@ def test_a_run_begun_anew_in_its_folder_hides_the_first_attempt(make_run):
 def test_a_failed_run_says_so(make_run):
     run = make_run("run.strict=true")
     run.callbacks.append(Stop(ValueError))
-    with pytest.raises(Exception, match="^step 5: callback 'Stop' raised in statistics_read: ValueError"):
+    with pytest.raises(Exception, match=r"^step 5: callback 'Stop' raised in statistics_read: ValueError"):
         run.train()
     assert status(run.folder) == api_pb2.STATUS_FAILURE
 

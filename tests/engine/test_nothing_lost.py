@@ -96,6 +96,10 @@ def test_ruined_weights_push_no_good_checkpoint_out(run_it: Callable, in_tmp: Pa
     """The gradient of sqrt at 0 is infinite, and times 0 it is NaN; the loss itself is 0."""
     outcome = run_it("G(real_a)", "poison")
     assert outcome.code == 4
+    assert "gradients of player 'g' are NaN or infinite, though its losses are finite" in outcome.err
+    assert checkpoints(in_tmp / "runs/r/0001/checkpoints") == []
+    outcome = run_it("G(real_a)", "lsgan_g", "players.g.optimizer.lr=1e38", "run.log_every=9")
+    assert outcome.code == 4
     assert "weights of the network 'G' are NaN or infinite: nothing was saved" in outcome.err
     assert checkpoints(in_tmp / "runs/r/0001/checkpoints") == []
 
