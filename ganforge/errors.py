@@ -96,6 +96,11 @@ def _place(problem: Problem) -> tuple[str, int, int]:
     return (mark.source.name, mark.line, mark.column) if mark else ("", 0, 0)
 
 
+def last_line(error: Exception) -> str:
+    """The last line of what an error says, or else its kind."""
+    return next(iter(str(error).strip().splitlines()[::-1]), type(error).__name__).strip()
+
+
 LINE = 120  # characters of a recipe's line that are shown
 CURE = 100  # characters after which a list of names goes on in the next line
 

@@ -15,13 +15,16 @@ class Average:
     """A copy of a network whose weights and buffers follow it slowly: `a <- decay * a + (1 - decay) * w`.
 
     It starts as the network is after its first update. Unlike torch's `AveragedModel` it never waits for the device,
-    and it copies whole numbers (the batches that a norm has seen) instead of truncating their average.
+    and it copies whole numbers (the batches that a norm has seen) instead of truncating their average, and what
+    `get_extra_state` gives.
     """
 
     def __init__(self, network: nn.Module, decay: float, module: nn.Module | None = None) -> None:
         """`module` is the copy, where the network cannot be copied."""
         self.module = module or copy.deepcopy(network).requires_grad_(False)
         self.decay, self.updates = decay, 0
+        self.extras = [n for n, layer in enumerate(network.modules()) if has_extra_state(layer)]
+        """The layers, by number, that keep more than tensors."""
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
@@ -33,8 +36,17 @@ class Average:
             torch._foreach_lerp_(averages, values, 1 - self.decay)
         for average, value in copied:
             average.copy_(value)
+        if self.extras:
+            ours, theirs = list(self.module.modules()), list(network.modules())
+            for number in self.extras:
+                ours[number].set_extra_state(copy.deepcopy(theirs[number].get_extra_state()))
         self.updates += 1
 
     def _pairs(self, network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
         yield from zip(self.module.parameters(), map(part, network.parameters()), strict=True)
         yield from zip(self.module.buffers(), network.buffers(), strict=True)
+
+
+def has_extra_state(layer: nn.Module) -> bool:
+    """Whether a layer keeps something beside parameters and buffers, by torch's protocol."""
+    return type(layer).get_extra_state is not nn.Module.get_extra_state

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganforge.engine.state import join, split
-from ganforge.errors import EnvironmentFault
+from ganforge.engine.state import Unsaveable, join, split, tensor_keys
+from ganforge.errors import EnvironmentFault, TrainingFailed
 
 FORMAT = 1
 NAME = re.compile(r"step_(\d{7,})")
 KINDS = ("networks", "ema", "training")
 """Files of tensors."""
+STATE, VERSIONS = "ganforge.state", "ganforge.versions"
+"""In the headers of files: what modules keep beside tensors, and the versions of their layers."""
 
 Parts = Mapping[str, Mapping[str, Tensor]]
 """What one rank keeps of networks, their averages and optimizers: by kind and name."""
@@ -42,12 +44,15 @@ Parts = Mapping[str, Mapping[str, Tensor]]
 class Checkpoint:
     """What is in a checkpoint."""
 
-    networks: dict[str, Tensor]
-    ema: dict[str, Tensor]
+    networks: dict[str, Any]
+    """Of all networks in one `state_dict`: tensors, and what `get_extra_state` gives."""
+    ema: dict[str, Any]
     training: dict[str, Any]
     """Optimizers, schedules, scalers, ops, random generators, position."""
     ranks: int = 1
     """How many ranks keep parts of it: then this has all that is whole, and the first rank's parts."""
+    versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of the layers in `networks` and `ema`, by these names, where they have some of their own."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -77,6 +82,7 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
 
     Raises:
         EnvironmentFault: the disk is full or refuses; earlier checkpoints are untouched.
+        TrainingFailed: a state holds what no checkpoint can hold.
     """
     final = folder / f"step_{step:07d}"
     with _staging(folder, step, anew=checkpoint.ranks == 1) as staged:
@@ -102,6 +108,13 @@ def _staging(folder: Path, step: int, anew: bool) -> Iterator[Path]:
             shutil.rmtree(staged, ignore_errors=True)
             staged.mkdir()
         yield staged
+    except Unsaveable as error:
+        shutil.rmtree(staged, ignore_errors=True)
+        place = str(error).removeprefix("training.").removeprefix("trainer.")
+        raise TrainingFailed(
+            f"step {step}: the run's state can no longer be saved: {place}\n"
+            "  the last whole checkpoint is untouched: mend the part's state_dict, and go on from it with --resume"
+        ) from error
     except (OSError, SafetensorError) as error:
         shutil.rmtree(staged, ignore_errors=True)
         raise EnvironmentFault(
@@ -113,8 +126,9 @@ def _staging(folder: Path, step: int, anew: bool) -> Iterator[Path]:
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     tensors: dict[str, Tensor] = {}
     state = {"format": FORMAT, "training": split(checkpoint.training, "training", tensors)}
-    for kind, held in zip(KINDS, (_plain(checkpoint.networks), _plain(checkpoint.ema), tensors), strict=True):
-        save_file(held, folder / _file(kind, 0, checkpoint.ranks))
+    for kind, held in (("networks", checkpoint.networks), ("ema", checkpoint.ema)):
+        _write_modules(folder / _file(kind, 0, checkpoint.ranks), held, checkpoint.versions.get(kind, {}))
+    save_file(tensors, folder / _file("training", 0, checkpoint.ranks))
     (folder / "state.json").write_text(json.dumps(state))
     sums = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     (folder / "manifest.json").write_text(json.dumps(sums, indent=1))
@@ -122,6 +136,30 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
         path.chmod(0o644)  # safetensors leaves 0600
         _flush(path)
     _flush(folder)
+
+
+def _write_modules(path: Path, state: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
+    """The state of modules: tensors under their own names, what is left in the file's header. So one file is all that
+    a network needs."""
+    tensors: dict[str, Tensor] = {}
+    json_of = {name: split(value, name, tensors) for name, value in state.items()}
+    left = {name: value for name, value in json_of.items() if value != {"$tensor": name}}
+    header = {name: json.dumps(value) for name, value in ((STATE, left), (VERSIONS, dict(versions))) if value}
+    save_file(tensors, path, metadata=header or None)
+
+
+def _read_modules(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `_write_modules` wrote: the state, and versions."""
+    tensors = _read(paths)
+    header: dict[str, str] = {}
+    for path in paths:
+        with safe_open(path, "pt") as file:
+            header |= file.metadata() or {}
+    left = json.loads(header.get(STATE, "{}"))
+    joined = {name: join(value, tensors) for name, value in left.items()}
+    belong = {key for value in left.values() for key in tensor_keys(value)}
+    plain = {name: tensor for name, tensor in tensors.items() if name not in belong}
+    return plain | joined, json.loads(header.get(VERSIONS, "{}"))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -140,10 +178,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise EnvironmentFault(
                 f"{path} has format {state['format']}, and this ganforge reads format {FORMAT}: upgrade it"
             )
-        networks, ema, training = (_read([path / name for name in names]) for names in _files(sums).values())
+        files = {kind: [path / name for name in names] for kind, names in _files(sums).items()}
+        networks, versions = _read_modules(files["networks"])
+        ema, versions_of_ema = _read_modules(files["ema"])
+        training = join(state["training"], _read(files["training"]))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise EnvironmentFault(_damaged(path, str(error))) from error
-    return Checkpoint(networks, ema, join(state["training"], training))
+    return Checkpoint(networks, ema, training, versions={"networks": versions, "ema": versions_of_ema})
 
 
 @contextmanager
@@ -214,11 +255,6 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-
-
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of their own memory: safetensors refuses networks that share weights."""
-    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
 
 
 def _sha256(path: Path) -> str:

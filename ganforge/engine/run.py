@@ -31,6 +31,7 @@ from ganforge.engine.drifting import drifted
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.failures import explained
 from ganforge.engine.folder import RunFolder, machine, now, versions
+from ganforge.engine.keeping import check_states
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers.choosing import choose_levers, settle
 from ganforge.engine.levers.recording import CudaGraphs
@@ -39,7 +40,6 @@ from ganforge.engine.observing import FAILED, Observers
 from ganforge.engine.readings import readings
 from ganforge.engine.resuming import check_samples
 from ganforge.engine.saving import capture, put_back, write_parts
-from ganforge.engine.state import split
 from ganforge.engine.stopping import Stopping
 from ganforge.engine.training import Batch, Trainer
 from ganforge.engine.validation import Validation
@@ -298,12 +298,12 @@ class Run:
         Ctrl-C and SIGTERM finish the step, save, and return; a second Ctrl-C stops at once.
 
         Raises:
-            RecipeError: a metric cannot judge the validation samples.
+            RecipeError: a state cannot be saved, or a metric cannot judge the validation samples.
             TrainingFailed: a loss went wrong, or a part raised.
         """
         try:
             with self._stopping.listening():
-                self._check_states()
+                check_states(self.trainer)
                 self._emit("run_started")
                 self._rehearse_metrics()
                 self._steps()
@@ -334,13 +334,6 @@ class Run:
         if self.recipe.metrics:
             with self.trainer.whole():
                 self.world.first_alone(self.validation.rehearse_metrics)
-
-    def _check_states(self) -> None:
-        """What cannot be saved should be known before the first step, not at the first checkpoint."""
-        try:
-            split([self.trainer.state_dict(), self.trainer.lanes.held[0].state_dict()], "", {})
-        except TypeError as error:
-            raise TrainingFailed(f"the run's state cannot be saved: {str(error).removeprefix('.')}") from error
 
     @property
     def stop_signal(self) -> signal.Signals | None:

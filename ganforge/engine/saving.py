@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganforge.engine.checkpoints import Checkpoint, Parts, stage_parts
 from ganforge.engine.sharding import part
-from ganforge.engine.state import split
+from ganforge.engine.state import split, versioned, versions_of
 from ganforge.engine.training import Trainer
 from ganforge.errors import TrainingFailed
 
@@ -34,7 +34,11 @@ def capture(trainer: Trainer) -> Checkpoint | None:
     state = trainer.state_dict() | {name: first[name] for name in ("ops", "op_rngs")} | {"statistics": statistics}
     training = {"trainer": state, "random": first["random"], "lanes": others}
     networks = {key: part(tensor) for key, tensor in trainer.cast.networks.state_dict().items()}
-    return Checkpoint(networks, ema, training, trainer.world.size if trainer.sharding else 1)
+    versions = {
+        "networks": versions_of(trainer.cast.networks),
+        "ema": {f"{n}.{key}": v for n, net in averages.items() for key, v in versions_of(net).items()},
+    }
+    return Checkpoint(networks, ema, training, trainer.world.size if trainer.sharding else 1, versions)
 
 
 def write_parts(trainer: Trainer, folder: Path) -> None:
@@ -85,6 +89,7 @@ def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
         lanes = [{**first, "random": checkpoint.training["random"]}, *checkpoint.training.get("lanes", [])]
         state = {name: value for name, value in first.items() if name not in ("ops", "op_rngs")}
         common = {"networks": checkpoint.networks, "ema": checkpoint.ema, "trainer": state}
+        common["versions"] = checkpoint.versions
         if trainer.sharding:
             optimizers = _apart(state, trainer)
             common = {"trainer": state}
@@ -93,9 +98,11 @@ def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
         _spread(checkpoint, trainer)
         _spread_optimizers(optimizers, common["trainer"]["players"], trainer)
     else:
-        trainer.cast.networks.load_state_dict(common["networks"])
+        versions = common["versions"]
+        trainer.cast.networks.load_state_dict(versioned(common["networks"], versions.get("networks", {})))
         for name, average in trainer.averages().items():
-            average.load_state_dict(_below(common["ema"], name))
+            own = _below(versions.get("ema", {}), name)
+            average.load_state_dict(versioned(_below(common["ema"], name), own))
     trainer.load_state_dict(common["trainer"])
     if not world.leads:
         trainer.statistics.read()  # the first rank has all that was not read yet
@@ -108,17 +115,27 @@ def _spread(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
     cut = {f"{name}.{key}" for name in sharding.networks for key in sharding.keys(name)}
     networks = trainer.cast.networks.state_dict()
     averages = {f"{name}.{key}": t for name, net in trainer.averages().items() for key, t in net.state_dict().items()}
-    shapes = {name: tensor.shape for name, tensor in networks.items()}
+    shapes = {name: tensor.shape for name, tensor in networks.items() if isinstance(tensor, Tensor)}
     wholes = (checkpoint.networks, checkpoint.ema) if checkpoint else (None, None)
-    for targets, whole in zip((networks, averages), wholes, strict=True):
+    held = (trainer.cast.networks, trainer.averages())
+    for targets, whole, modules in zip((networks, averages), wholes, held, strict=True):
         names = world.from_first(None if whole is None else sorted(whole))
         if differing := sorted(set(names) ^ set(targets)):
             raise RuntimeError(f"{differing[0]} is in one of them only")
         for name in names:
             tensor = world.state_from_first(None if whole is None else whole[name])
+            if name not in shapes:
+                put_extra(modules, name, tensor)
+                continue
             if tensor.shape != shapes[name]:
                 raise RuntimeError(f"{name} has shape {list(tensor.shape)}, not {list(shapes[name])}")
             sharding.put(targets[name], tensor, name in cut)
+
+
+def put_extra(modules: Any, name: str, value: Any) -> None:
+    """Give a module what its `get_extra_state` gave: `G.blocks.0._extra_state` of these modules by name."""
+    network, _, path = name.removesuffix("_extra_state").removesuffix(".").partition(".")
+    modules[network].get_submodule(path).set_extra_state(value)
 
 
 def _apart(state: dict[str, Any], trainer: Trainer) -> dict[str, Tensor]:
@@ -144,7 +161,7 @@ def _spread_optimizers(whole: dict[str, Tensor] | None, players: dict[str, Any],
         players[name]["optimizer"]["state"][int(number)][key] = trainer.sharding.cut(tensor).clone()
 
 
-def _below(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+def _below(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")}
 
 

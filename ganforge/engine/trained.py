@@ -14,7 +14,8 @@ from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers import Levers
 from ganforge.engine.levers.calls import Calls
 from ganforge.engine.scene import Program
-from ganforge.errors import EnvironmentFault, UsageError
+from ganforge.engine.state import versioned
+from ganforge.errors import EnvironmentFault, UsageError, last_line
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
 from ganforge.registry import Registry
@@ -88,10 +89,11 @@ def open_trained(
     loaded = load_checkpoint(checkpoint)
     use_average = averaged and bool(loaded.ema)
     try:
-        cast.networks.load_state_dict(loaded.networks | (loaded.ema if use_average else {}))
-    except RuntimeError as error:
+        state = loaded.networks | (loaded.ema if use_average else {})
+        cast.networks.load_state_dict(versioned(state, loaded.versions.get("networks", {})))
+    except Exception as error:  # what a network does with its own state
         raise EnvironmentFault(
-            f"the networks of {checkpoint} are not those of the recipe: {str(error).splitlines()[-1].strip()}\n"
+            f"the networks of {checkpoint} are not those of the recipe: {last_line(error)}\n"
             "  leave networks as they were trained, and install the versions that run.json names"
         ) from error
     cast.networks.eval()

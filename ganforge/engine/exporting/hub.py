@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ganforge.engine.choosing import possible_signals
 from ganforge.engine.exporting.exportable import Exportable
@@ -30,7 +30,14 @@ class Hub:
 
     def check(self, exportable: Exportable) -> None:
         """A signal must be one call of one network, whose class and options a file can name."""
-        _config(_network(exportable))
+        use = _network(exportable)
+        _config(use)
+        (network,) = exportable.graph.networks.values()
+        if others := [name for name, value in network.state_dict().items() if not isinstance(value, Tensor)]:
+            raise UsageError(
+                f"the hub's file holds tensors only, and {use.part.name} keeps something else as well: {others[0]}\n"
+                "  export to ONNX or torch.export instead"
+            )
 
     def write(self, exportable: Exportable, path: Path) -> Exportable:
         path.mkdir()
