@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import (
     DynamicOutputShapeException,
     FakeTensorMode,
     UnsupportedFakeTensorException,
+    unset_fake_temporarily,
 )
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -27,8 +28,10 @@ from ganforge.engine.device import Precision
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.loader import blank_batch
 from ganforge.engine.nested import map_tensors
+from ganforge.engine.optimizing import try_optimizer
 from ganforge.engine.scene import NotDifferentiable, Plan, Program, Scene, Turn
 from ganforge.engine.state import host_generators, random_state, restore_random_state
+from ganforge.engine.unlearnt import Unlearnt
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name
@@ -64,29 +67,34 @@ class DryRun:
     """Networks, and methods of them, that treat the samples of a batch as if each were alone."""
 
 
-def dry_run(recipe: Recipe) -> DryRun:
+def dry_run(recipe: Recipe, to_train: bool = True) -> DryRun:
     """Run every phase once on fake tensors.
 
+    Args:
+        recipe: it.
+        to_train: whether it will be trained; what is trained already may have parts that could not learn.
+
     Raises:
-        RecipeError: with every expression and loss whose shapes do not fit, at its line.
+        RecipeError: with every expression and loss whose shapes do not fit, and what could never learn, at its line.
     """
     before = random_state()
     try:
         fake = FakeTensorMode(allow_non_fake_inputs=True)
-        cast, lazy = _build(recipe, fake)
+        unlearnt = Unlearnt()
+        cast, lazy = _build(recipe, fake, unlearnt)
         with fake:
-            return _Rehearsal(recipe, cast, lazy).run()
+            return _Rehearsal(recipe, cast, lazy, unlearnt if to_train else None).run()
     finally:
         restore_random_state(before)
 
 
-def _build(recipe: Recipe, fake: FakeTensorMode) -> tuple[Cast, bool]:
+def _build(recipe: Recipe, fake: FakeTensorMode, unlearnt: Unlearnt) -> tuple[Cast, bool]:
     """The parts, of fake tensors if they can be, and whether a network creates parameters in its first forward."""
     try:
         with fake:
-            return build_cast(recipe), False
+            return build_cast(recipe, unlearnt.place), False
     except RecipeError:  # torch cannot fake parameters that have no shape yet
-        cast = build_cast(recipe)
+        cast = build_cast(recipe, unlearnt.place)
     lazy = any(map(is_lazy, cast.networks.parameters()))
     if lazy:
         with suppress(Exception):  # the rehearsal tells a fault at its place
@@ -176,9 +184,9 @@ LOOKS_AT_VALUES = (DataDependentOutputException, DynamicOutputShapeException, Un
 
 
 class _Rehearsal:
-    def __init__(self, recipe: Recipe, cast: Cast, lazy: bool) -> None:
-        self.recipe, self.cast, self.lazy = recipe, cast, lazy
-        self.problems: list[Problem] = []
+    def __init__(self, recipe: Recipe, cast: Cast, lazy: bool, unlearnt: Unlearnt | None) -> None:
+        self.recipe, self.cast, self.lazy, self.unlearnt = recipe, cast, lazy, unlearnt
+        self.problems: list[Problem] = list(unlearnt.parts(recipe, cast)) if unlearnt else []
         self.program = Program(recipe, cast)
         self.failed: set[str] = set()
         self.unchecked: dict[str, None] = {}
@@ -233,6 +241,10 @@ class _Rehearsal:
                 use.part.factory(parameters, **use.options)
             except (TypeError, ValueError, RuntimeError) as error:
                 self.problems.append(Problem(f"{use.part.name}: {_in_plain_words(error)}", use.mark))
+                continue
+            if self.unlearnt and not any(map(is_lazy, parameters)):
+                with unset_fake_temporarily():
+                    self.problems += try_optimizer(player, [p.shape for p in parameters if p.requires_grad])
 
     def _phase(self, scene: Scene, position: int) -> None:
         phase = self.recipe.phases[position]
@@ -247,6 +259,8 @@ class _Rehearsal:
         parameters = [
             p for name in self.recipe.players[phase.train].networks for p in self.cast.networks[name].parameters()
         ]
+        if isinstance(total, Tensor) and self.unlearnt and not self.problems:
+            self.problems += self.unlearnt.in_graph(total, phase, self.cast)
         if isinstance(total, Tensor) and total.requires_grad and not self.problems:
             try:
                 total.backward(inputs=[p for p in parameters if p.requires_grad])

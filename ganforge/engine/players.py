@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ganforge.engine.average import Average
 from ganforge.engine.cast import Cast, bind_schedule
 from ganforge.engine.device import Precision
+from ganforge.engine.hyperparameters import NoPlace, Path, Place, places, write
 from ganforge.engine.sharding import Sharding, is_part, part
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
@@ -44,7 +45,9 @@ class Player:
         self.optimizer = _optimizer(use, self.mine, {"fused": True} if fused else {})
         self.schedules = [bind_schedule(schedule) for schedule in use.schedules]
         self.moving = {path: bind_schedule(schedule) for path, schedule in use.moving.items()}
-        self.base_rates: list[float] = [group["lr"] for group in self.optimizer.param_groups]
+        self.places = {tuple(path): self._places(use, path, fused) for key, *path in self.moving if key == "optimizer"}
+        """Where the optimizer keeps each of its options that move."""
+        self.base_rates: list[float] = [float(group.get("lr", math.nan)) for group in self.optimizer.param_groups]
         self._no_size: Tensor | None = None
         self.scaler = torch.amp.GradScaler(precision.device.type) if precision.scaled else None
         self.count_anew()
@@ -62,7 +65,20 @@ class Player:
 
     @property
     def learning_rate(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
+        """That of the first group; NaN if the optimizer has none."""
+        return float(self.optimizer.param_groups[0].get("lr", math.nan))
+
+    def _places(self, use: PlayerUse, path: Path, fused: bool) -> list[Place]:
+        def build(options: dict[str, Any]) -> torch.optim.Optimizer:
+            return use.optimizer.part.factory(self.mine, **options, **({"fused": True} if fused else {}))
+
+        try:
+            return places(build, use.optimizer.options, path)
+        except NoPlace as error:  # what a trial on small parameters did not show
+            mark = use.moving["optimizer", *path].mark
+            name = ".".join(map(str, path))
+            message = f"{use.optimizer.part.name}: its option '{name}' cannot be a schedule: {error}"
+            raise RecipeError([Problem(message, mark)]) from error
 
     def follow_schedules(self, progress: Progress) -> None:
         """Set all that moves with the progress: hyperparameters, and the learning rate by its factors."""
@@ -71,24 +87,19 @@ class Player:
                 for average in self.ema.values():
                     average.decay = schedule(progress)
             else:
-                self._set_hyperparameter(path, schedule(progress))
+                self._set_hyperparameter(tuple(path), schedule(progress))
         if self.schedules:
             factor = math.prod(schedule(progress) for schedule in self.schedules)
-            for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-                group["lr"] = base * factor
+            for group, base in enumerate(self.base_rates):
+                write(self.optimizer, (group, "lr", None), base * factor)
 
-    def _set_hyperparameter(self, path: Sequence[str | int], value: float) -> None:
-        """A number of the optimizer, or one of several: `("betas", 1)`."""
-        name = str(path[0])
-        for number, group in enumerate(self.optimizer.param_groups):
-            if len(path) > 1:
-                items = list(group[name])
-                items[int(path[1])] = value
-                group[name] = tuple(items)
-            else:
-                group[name] = value
-            if name == "lr":
-                self.base_rates[number] = value
+    def _set_hyperparameter(self, path: tuple[str | int, ...], value: float) -> None:
+        """An option of the optimizer, or one of several numbers: `("betas", 1)`; each group has it as it was built."""
+        for place in self.places[path]:
+            write(self.optimizer, place.number, place.of(value))
+            group, key, _ = place.number
+            if key == "lr":
+                self.base_rates[group] = place.of(value)
 
     def clear(self) -> None:
         """Drop the gradients."""
@@ -226,7 +237,7 @@ class Player:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         saved = state["optimizer"]
-        for group, now in zip(saved["param_groups"], self.optimizer.param_groups, strict=True):
+        for group, now in zip(saved.get("param_groups", ()), self.optimizer.param_groups, strict=False):
             if "fused" in now:  # how it computes is this run's choice
                 group["fused"] = now["fused"]
         self.optimizer.load_state_dict(saved)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from ganforge.engine.training import Trainer
@@ -12,7 +14,8 @@ def readings(trainer: Trainer, images_per_step: int) -> dict[str, float]:
     starts anew."""
     scalars = trainer.statistics.read(trainer.world)
     seconds = trainer.stopwatch.read()
-    scalars |= {f"learning_rate/{p.name}": p.learning_rate for p in trainer.players.values()}
+    rates = {f"learning_rate/{p.name}": p.learning_rate for p in trainer.players.values()}
+    scalars |= {name: rate for name, rate in rates.items() if not math.isnan(rate)}
     scalars |= {f"loss_scale/{p.name}": p.scaler.get_scale() for p in trainer.players.values() if p.scaler}
     scalars |= {f"speed/{name}": value for name, value in seconds.items()}
     scalars["speed/data_wait_share"] = min(1.0, seconds.get("seconds/data_wait", 0.0) / seconds["seconds/step"])

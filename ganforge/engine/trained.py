@@ -80,7 +80,7 @@ def open_trained(
     """
     folder, checkpoint = _locate(run, registry)
     recipe = open_recipe(str(folder), overrides, registry)
-    plan = dry_run(recipe)
+    plan = dry_run(recipe, to_train=False)
     how = Precision(precision, choose_device(device))
     how.set_up()
     cast = build_cast(recipe, how.place)

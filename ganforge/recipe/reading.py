@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import re
@@ -207,7 +208,7 @@ class _Reader(PartReader):
             use = schedules[str(child.value)] if named else self.use("schedules", child) if written else None
             if use is None:  # of a faulty schedule enough has been said
                 return Node(0.5, child.mark) if written else self.settled(child, place, schedules, moving)
-            moving[place] = use
+            moving[place] = dataclasses.replace(use, mark=child.mark) if named else use
             (progress,) = use.part.signature.injected
             try:
                 return Node(use.part.factory(**{progress: Progress(0, 1, 1)}, **use.options), child.mark)
