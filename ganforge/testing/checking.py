@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganforge.engine.nested import map_tensors
@@ -53,6 +53,21 @@ def checked_options(part: Any, signature: Signature, options: Mapping[str, Any])
         what = {"unknown": "is no parameter of it", "missing": "must be given"}.get(fault.kind, fault.message)
         raise CheckFailed(f"{name_of(part)}: '{name}' {what}; it takes: {signature}")
     return values
+
+
+def refuse_weights(part: Any) -> None:
+    """Refuse a loss, or an op, with weights that are there to learn: nobody would train them.
+
+    Raises:
+        CheckFailed: it has some.
+    """
+    names = [name for name, p in part.named_parameters() if p.requires_grad] if isinstance(part, nn.Module) else []
+    if names:
+        raise CheckFailed(
+            f"it has weights that would never learn: {', '.join(names)}\n"
+            "  freeze them with self.requires_grad_(False) if that is meant; what should learn is a network of a\n"
+            "  player, which a loss is given as a parameter of type nn.Module"
+        )
 
 
 class _NeverWaiting(TorchDispatchMode):

@@ -22,6 +22,7 @@ from ganforge.testing.checking import (
     elsewhere,
     name_of,
     never_waiting,
+    refuse_weights,
     run_checks,
     signature_of,
     tensors_of,
@@ -46,6 +47,7 @@ def check_loss(loss: Callable[..., Any], *, skip: tuple[str, ...] = (), **given:
     | `samples` | it is a mean over samples, so that accumulation and order change nothing, or declared to couple them |
     | `waiting` | it never makes the host wait for a GPU |
     | `device` | it makes no tensor on the CPU while it computes elsewhere |
+    | `weights` | a module has none that learn, or has frozen them: what learns is a network of a player |
     | `state` | a module's state goes through a checkpoint |
     | `compiled` | it gives the same under `torch.compile` (not where it differentiates: such phases run eagerly) |
 
@@ -71,6 +73,7 @@ def check_loss(loss: Callable[..., Any], *, skip: tuple[str, ...] = (), **given:
         "samples": case.check_samples,
         "waiting": case.check_waiting,
         "device": case.check_device,
+        "weights": case.check_weights,
         "state": case.check_state,
         "compiled": case.check_compiled,
     }
@@ -289,6 +292,11 @@ class _Case:
                 ours is not None and theirs is not None and not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-5)
             ):
                 raise CheckFailed("torch.compile gives another value or gradient")
+
+    def check_weights(self) -> None:
+        if inspect.isclass(self.loss):
+            make: Any = self.loss
+            refuse_weights(make(**self.options))
 
     def check_state(self) -> None:
         made = self.made()

@@ -20,6 +20,7 @@ from ganforge.testing.checking import (
     checked_options,
     equal,
     never_waiting,
+    refuse_weights,
     run_checks,
     signature_of,
     tensors_of,
@@ -42,6 +43,7 @@ def check_op(
     | `call` | it can be called again and again |
     | `repeat` | one seed gives the same values |
     | `state` | saved in a checkpoint and restored, it goes on as if it had never stopped |
+    | `weights` | a module has none that learn, or has frozen them: what learns is a network of a player |
     | `copy` | a copy, as panels are drawn with, leaves the original as it was |
     | `waiting` | it never makes the host wait for a GPU |
 
@@ -61,6 +63,7 @@ def check_op(
         "call": case.check_call,
         "repeat": case.check_repeat,
         "state": case.check_state,
+        "weights": lambda: refuse_weights(case.made()),
         "copy": case.check_copy,
         "waiting": case.check_waiting,
     }
