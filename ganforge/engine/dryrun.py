@@ -244,7 +244,7 @@ class _Rehearsal:
                 continue
             if self.unlearnt and not any(map(is_lazy, parameters)):
                 with unset_fake_temporarily():
-                    self.problems += try_optimizer(player, [p.shape for p in parameters if p.requires_grad])
+                    self.problems += try_optimizer(player, [p.shape for p in parameters])
 
     def _phase(self, scene: Scene, position: int) -> None:
         phase = self.recipe.phases[position]

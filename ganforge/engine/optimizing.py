@@ -62,6 +62,10 @@ class _Trial:
     def why_not(self, path: Path) -> str:
         """Why an option cannot be a schedule; empty if it can."""
         try:
+            self.built(self.options)
+        except Exception:  # its refusal is told elsewhere, or is one of such small parameters
+            return ""
+        try:
             kept = places(self.built, self.options, path)
         except NoPlace as error:
             return str(error)
