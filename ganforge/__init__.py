@@ -6,7 +6,7 @@ Names that need torch are imported on first use, so that the command line answer
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ganforge.errors import EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
+from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
 from ganforge.hookspecs import Register, hookimpl
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BadFile",
     "Callback",
     "Context",
     "Dataset",

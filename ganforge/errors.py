@@ -25,6 +25,10 @@ class EnvironmentFault(GanforgeError):
     exit_code = 3
 
 
+class BadFile(EnvironmentFault):
+    """One file of the data cannot be used: missing, broken, or of another kind than it should be."""
+
+
 class TrainingFailed(GanforgeError):
     """Training went wrong: a loss became NaN, a part returned what it must not."""
 

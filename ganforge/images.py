@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -19,10 +18,35 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ganforge.errors import EnvironmentFault
+from ganforge.depths import Unfit, decode_wide, is_wide, refuse_unfit, tell_left_out
+from ganforge.errors import BadFile, EnvironmentFault, UsageError
+from ganforge.listing import SUFFIXES, list_images, natural_order
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "RESIZER",
+    "SUFFIXES",
+    "centre_square",
+    "decode_image",
+    "from_pillow",
+    "heat_map",
+    "label_grid",
+    "list_images",
+    "natural_order",
+    "read_exact",
+    "read_image",
+    "resize",
+    "to_float",
+    "to_grey",
+    "to_pillow",
+    "to_uint8",
+    "to_uint16",
+    "upload",
+    "write_image",
+]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
 RESIZER = "bicubic, antialiased, on bytes, by torchvision"
 """What `resize` does."""
 MAX_PIXELS = 178_956_970  # where Pillow stops too; torchvision's decoder has no limit
@@ -52,10 +76,12 @@ def read_image(path: Path, channels: int = 3) -> Tensor:
     """The picture of a file: uint8 `[channels, H, W]`, `channels` 1 (grey) or 3 (RGB).
 
     JPEG, PNG, WebP, BMP, TIFF and GIF of any colour mode; of an animation the first frame. The EXIF orientation is
-    applied, transparent pixels are put on white, 16 bits are rounded to 8.
+    applied, transparent pixels are put on white, 16 bits are rounded to 8. What is left out (other frames, other
+    channels, transparency) is told once, with the first such file.
 
     Raises:
-        EnvironmentFault: the file is missing, empty, broken, truncated, no picture, or larger than `MAX_PIXELS`.
+        BadFile: the file is missing, empty, broken, truncated, no picture, or larger than `MAX_PIXELS`; or it has
+            values that neither 8 nor 16 bits hold: floats, numbers below 0 or above 65535.
     """
     return _read(path, channels, exact=False)
 
@@ -76,18 +102,17 @@ def read_exact(path: Path, channels: int = 3) -> Tensor:
     """The same, but uint16 where the file has 16 bits a channel: PNG, and grey TIFF.
 
     Raises:
-        EnvironmentFault: as `read_image`.
+        BadFile: as `read_image`.
     """
     return _read(path, channels, exact=True)
 
 
 def _read(path: Path, channels: int, exact: bool) -> Tensor:
     try:
-        return _decode(path.read_bytes(), channels, exact)
+        return _decode(path.read_bytes(), channels, exact, str(path))
     except Exception as error:  # on a broken file, decoders raise whatever their parsing stumbles on
-        raise EnvironmentFault(
-            f"cannot read the picture {path}: {_reason(error)}\n  replace the file, or take it out of its folder"
-        ) from error
+        cure = error.cure if isinstance(error, Unfit) else "replace the file, or take it out of its folder"
+        raise BadFile(f"cannot read the picture {path}: {_reason(error)}\n  {cure}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -100,16 +125,27 @@ def _reason(error: Exception) -> str:
             return str(error) or type(error).__name__
 
 
-def _decode(data: bytes, channels: int, exact: bool) -> Tensor:
+def _decode(data: bytes, channels: int, exact: bool, name: str = "a picture") -> Tensor:
     if not data:
         raise ValueError("the file is empty")
-    with Image.open(BytesIO(data), formats=FORMATS) as header:
+    try:
+        opened = Image.open(BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        if data.startswith((b"II*\0", b"MM\0*")):
+            raise Unfit("it is a TIFF of a kind that is not read, such as floats in colour, or of 64 bits") from None
+        raise
+    with opened as header:
         if header.width * header.height > MAX_PIXELS:
             raise ValueError(f"{header.width}x{header.height} is more than {MAX_PIXELS // 10**6} million pixels")
-        if exact and (deep := _decode_deep(data, header, channels)) is not None:
-            return deep
-        fast = _decode_fast(data, header, channels)
-        return _decode_with_pillow(header, channels) if fast is None else fast
+        fast = None if exact and is_wide(header) else _decode_fast(data, header, channels)
+        if fast is not None:
+            return fast
+        refuse_unfit(header)
+        tell_left_out(header, name)
+        deep = _decode_deep(data, header, channels)
+        if deep is not None:
+            return deep if exact else to_uint8(deep)
+        return _decode_with_pillow(header, channels)
 
 
 def _decode_deep(data: bytes, header: Image.Image, channels: int) -> Tensor | None:
@@ -117,8 +153,8 @@ def _decode_deep(data: bytes, header: Image.Image, channels: int) -> Tensor | No
 
     Of colours and transparency, Pillow keeps 8 bits: without torchvision's decoder so do we.
     """
-    if header.mode.startswith("I"):
-        return _decode_wide(ImageOps.exif_transpose(header)).repeat(channels, 1, 1)
+    if is_wide(header):
+        return decode_wide(header).repeat(channels, 1, 1)
     io = _io()
     deep = header.format == "PNG" and data[24] == 16  # IHDR's bit depth
     if io is None or not deep or "transparency" in header.info or header.info.get("interlace"):
@@ -152,12 +188,6 @@ def _check_png(data: bytes, header: Image.Image) -> None:
         raise ValueError("the file is damaged: rows of the PNG are missing")
 
 
-def _decode_wide(image: Image.Image) -> Tensor:
-    """uint16 `[1, H, W]` of a grey picture of more than 8 bits, which Pillow's own conversion clips to 8."""
-    wide = torch.frombuffer(bytearray(image.convert("I").tobytes()), dtype=torch.int32)
-    return wide.clamp(0, 65535).to(torch.uint16).view(1, image.height, image.width)
-
-
 def _decode_fast(data: bytes, header: Image.Image, channels: int) -> Tensor | None:
     """torchvision's decoding of the plain cases, where it agrees with Pillow's; None for all others.
 
@@ -184,8 +214,6 @@ def _animated(header: Image.Image) -> bool:
 
 def _decode_with_pillow(image: Image.Image, channels: int) -> Tensor:
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        return to_uint8(_decode_wide(image)).repeat(channels, 1, 1)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
@@ -193,9 +221,18 @@ def _decode_with_pillow(image: Image.Image, channels: int) -> Tensor:
 
 
 def from_pillow(image: Image.Image, channels: int = 3) -> Tensor:
-    """Pillow's picture as uint8 `[channels, H, W]`, or uint16 where it is one of 16 bits (mode `I;16`)."""
-    if image.mode.startswith("I"):
-        return _decode_wide(ImageOps.exif_transpose(image)).repeat(channels, 1, 1)
+    """Pillow's picture as uint8 `[channels, H, W]`, or uint16 where it is one of 16 bits (mode `I;16`).
+
+    Raises:
+        UsageError: it has values that neither 8 nor 16 bits hold.
+    """
+    try:
+        refuse_unfit(image)
+        tell_left_out(image, getattr(image, "filename", "") or "the picture")
+        if is_wide(image):
+            return decode_wide(image).repeat(channels, 1, 1)
+    except Unfit as error:
+        raise UsageError(f"this picture cannot be kept: {error}\n  {error.cure}") from error
     return _decode_with_pillow(image, channels)
 
 
@@ -245,22 +282,6 @@ def _encode_deep(image: Tensor, suffix: str) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The picture files below a folder, known by their suffix, `2.jpg` before `10.jpg`; hidden ones are left out."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in files if not name.startswith(".")]
-    return sorted((path for path in found if path.suffix.lower() in SUFFIXES), key=natural_order)
-
-
-def natural_order(path: Path) -> tuple[list[str | int], str]:
-    """A key to sort paths by: `2.jpg` before `10.jpg`."""
-    text = path.as_posix()
-    pieces = re.split(r"(\d+)", text)  # words and numbers take turns, so that only like is compared with like
-    return [int(piece) if piece.isdecimal() else piece for piece in pieces], text
 
 
 def to_float(image: Tensor) -> Tensor:

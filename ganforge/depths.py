@@ -1,0 +1,125 @@
+"""Which values of a picture file are kept: 8 and 16 bits a channel. All others are refused; none is clipped."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+WHITE = 65535
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 258, 262, 277, 339  # tags of TIFF
+_SIGNED = 2
+_CURE = (
+    "which value is black and which is white, the file does not say: store it as 8 or 16 bits a channel, scaled as you\n"
+    "  want it; `data.on_bad_file=skip` leaves such files out of a training"
+)
+_told: set[str] = set()
+
+
+class Unfit(ValueError):
+    """A picture with values that cannot be kept; `cure` says what to do."""
+
+    def __init__(self, message: str, cure: str = _CURE) -> None:
+        super().__init__(message)
+        self.cure = cure
+
+
+def is_wide(image: Image.Image) -> bool:
+    """Whether it is grey of more than 8 bits, in whole numbers."""
+    return image.mode.startswith("I")
+
+
+def refuse_unfit(image: Image.Image) -> None:
+    """Refuse what Pillow would clip, wrap around or convert wrongly.
+
+    Raises:
+        Unfit: it holds floats, or whole numbers below 0.
+    """
+    if image.mode == "F":
+        low, high = image.getextrema()
+        raise Unfit(f"it holds floating-point numbers, from {low:.6g} to {high:.6g}, and pictures are whole numbers")
+    if image.mode == "LAB":
+        raise Unfit("it is in the colours of CIELAB, which are not converted", "store it as RGB")
+    if image.mode == "L" and _SIGNED in _tag(image, _SAMPLE_FORMAT) and image.getextrema()[1] > 127:
+        raise Unfit("it holds whole numbers below 0 (signed, of 8 bits)")
+
+
+def decode_wide(image: Image.Image) -> Tensor:
+    """uint16 `[1, H, W]` of a grey picture of more than 8 bits, upright; 12 bits are scaled to 16.
+
+    Raises:
+        Unfit: there are values below 0 or above 65535; or it has 32 bits and none is above 255.
+    """
+    bits, inverted = _bits(image), 0 in _tag(image, _PHOTOMETRIC)
+    upright = ImageOps.exif_transpose(image).convert("I")
+    wide = torch.frombuffer(bytearray(upright.tobytes()), dtype=torch.int32).view(1, upright.height, upright.width)
+    low, high = int(wide.min()), int(wide.max())
+    if low < 0 or high > WHITE:
+        raise Unfit(f"it holds whole numbers from {low} to {high}, and 16 bits are 0 to {WHITE}")
+    if bits == 32 and 0 < high <= 255:
+        raise Unfit(f"it holds numbers of 32 bits from {low} to {high}: as 16 bits they would be black")
+    if 8 < bits < 16:
+        wide = (wide * WHITE + (2**bits - 1) // 2) // (2**bits - 1)
+    return (WHITE - wide if inverted else wide).to(torch.uint16)
+
+
+def tell_left_out(image: Image.Image, name: str) -> None:
+    """Say what of a picture is not read, the first time that there is such a thing: frames, channels, transparency."""
+    for kind, text in _LEFT_OUT.items():
+        if kind not in _told and _speaks() and (count := _MEASURES[kind](image)):
+            _told.add(kind)
+            warnings.warn(
+                f"{name} {text.format(count)} (said of the first such file; `ganforge data inspect` finds all)",
+                stacklevel=2,
+            )
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether any pixel is; many files have an alpha channel that says nothing."""
+    return image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255  # type: ignore[operator]
+
+
+def more_frames(image: Image.Image) -> int:
+    """How many pictures a file holds behind the first. In a JPEG, they are its previews and depths, and not counted."""
+    return 0 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1) - 1
+
+
+def more_channels(image: Image.Image) -> int:
+    """How many channels a TIFF has beside those that Pillow reads."""
+    samples = _tag(image, _SAMPLES_PER_PIXEL)
+    return max(0, samples[0] - len(image.getbands())) if samples else 0
+
+
+_MEASURES: dict[str, Callable[[Image.Image], int]] = {
+    "frames": more_frames,
+    "channels": more_channels,
+    "transparent": is_transparent,
+}
+_LEFT_OUT = {
+    "frames": "has {} more frames or pages than the first, which are not read",
+    "channels": "has {} more channels than colours, which are not read",
+    "transparent": "has transparent pixels, which are put on white",
+}
+
+
+def _speaks() -> bool:
+    """Of many processes that read, one is enough."""
+    worker = torch.utils.data.get_worker_info()
+    return os.environ.get("RANK", "0") == "0" and (worker is None or worker.id == 0)
+
+
+def _bits(image: Image.Image) -> int:
+    """Of a channel of a grey picture of more than 8: what its format says."""
+    if image.format == "TIFF":
+        return int(max(_tag(image, _BITS_PER_SAMPLE), default=16))
+    return 32 if image.mode == "I" and image.format is None else 16
+
+
+def _tag(image: Image.Image, number: int) -> tuple[int, ...]:
+    """A tag's values; none where it is no TIFF, or lacks the tag."""
+    value = getattr(image, "tag_v2", {}).get(number, ())
+    return value if isinstance(value, tuple) else (value,)
