@@ -14,8 +14,8 @@ WHITE = 65535
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 258, 262, 277, 339  # tags of TIFF
 _SIGNED = 2
 _CURE = (
-    "which value is black and which is white, the file does not say: store it as 8 or 16 bits a channel, scaled as you\n"
-    "  want it; `data.on_bad_file=skip` leaves such files out of a training"
+    "which value is black and which is white, the file does not say: store it as 8 or 16 bits a channel, scaled as\n"
+    "  you want it; `data.on_bad_file=skip` leaves such files out of a training"
 )
 _told: set[str] = set()
 
@@ -44,7 +44,7 @@ def refuse_unfit(image: Image.Image) -> None:
         raise Unfit(f"it holds floating-point numbers, from {low:.6g} to {high:.6g}, and pictures are whole numbers")
     if image.mode == "LAB":
         raise Unfit("it is in the colours of CIELAB, which are not converted", "store it as RGB")
-    if image.mode == "L" and _SIGNED in _tag(image, _SAMPLE_FORMAT) and image.getextrema()[1] > 127:
+    if image.mode == "L" and _SIGNED in _tag(image, _SAMPLE_FORMAT) and any(image.histogram()[128:]):
         raise Unfit("it holds whole numbers below 0 (signed, of 8 bits)")
 
 

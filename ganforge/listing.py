@@ -54,8 +54,10 @@ class Listing:
         return told
 
 
-def scan(folder: Path) -> Listing:
+def scan(folder: Path, deep: bool = True) -> Listing:
     """All that lies below a folder; links are followed, and each folder is read once. Nothing where it is none.
+
+    Without `deep`, what lies in the folder itself.
 
     Raises:
         EnvironmentFault: a folder cannot be read.
@@ -69,7 +71,7 @@ def scan(folder: Path) -> Listing:
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         here = Path(parent)
         below = []
-        for name in sorted(folders):
+        for name in sorted(folders) if deep else filter(_is_hidden, folders):
             if _is_hidden(name):
                 hidden.append(here / name)
             elif (identity := _identity(here / name)) in seen:
@@ -106,7 +108,8 @@ def visible_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     try:
-        return sorted((each for each in folder.iterdir() if each.is_dir() and not _is_hidden(each.name)), key=natural_order)
+        found = (each for each in folder.iterdir() if not _is_hidden(each.name) and each.is_dir())
+        return sorted(found, key=natural_order)
     except OSError as error:
         raise _unreadable(error) from error
 

@@ -208,12 +208,21 @@ class Dataset(ABC):
     resizer: str = ""
     """How pictures are resized, in words: metrics depend on it, and an evaluation says it."""
 
+    skips_bad: bool = False
+    """Set by the engine where `data.on_bad_file` is `skip`: then `train` and `validation` raise nothing about a single
+    file, but the sample that needs it raises `BadFile`, and another one takes its place."""
+
     @abstractmethod
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The batch fields of a training sample and their shapes without the batch dimension."""
 
     def dtypes(self) -> Mapping[str, torch.dtype]:
         """The types of the fields that hold no floats, such as `torch.int64` of labels; uint8 is always a picture."""
+        return {}
+
+    def ranges(self) -> Mapping[str, range]:
+        """The whole numbers that fields of integers hold, as `{"label": range(10)}`; of a field that is not named,
+        nobody knows. `ganforge check` holds what is looked up by them against the sizes of the tables."""
         return {}
 
     def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -234,6 +243,10 @@ class Dataset(ABC):
         Raises:
             EnvironmentFault: some are missing.
         """
+        return ()
+
+    def remarks(self) -> Sequence[str]:
+        """What one should know of the data that `prepare` found, in words: what is read for what, what is left out."""
         return ()
 
     @abstractmethod

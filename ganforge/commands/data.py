@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments
 from ganforge.commands.shards import pack, verify
 from ganforge.errors import UsageError
+
+if TYPE_CHECKING:
+    from ganforge.builtin.datasets.layout import Kind, Layout
 
 T = TypeVar("T")
 
@@ -108,6 +111,8 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
     click.echo(
         f"validation samples: {len(validation) if validation else 'none: panels and metrics use training samples'}"
     )
+    for remark in checked.dataset.remarks():
+        click.echo(remark)
     for name, shape in checked.dataset.shapes().items():
         click.echo(f"  {name}: {list(shape)}")
     names = [name for name, shape in checked.dataset.shapes().items() if len(shape) == 3]
@@ -129,6 +134,12 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
 @click.option(
     "--crop", "crop_px", type=click.IntRange(1), help="The side of a training sample, in pixels.  [default: 256]"
 )
+@click.option(
+    "--layout",
+    "kind",
+    type=click.Choice(("two_domains", "pairs", "two_folders", "classes", "one_folder")),
+    help="What ROOT holds, where the names of its folders tell two things.",
+)
 @click.option("--all", "everything", is_flag=True, help="Name every file, not only the first of each finding.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, for programs.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if there are errors or warnings.")
@@ -139,6 +150,7 @@ def inspect(
     root: str,
     overrides: tuple[str, ...],
     crop_px: int | None,
+    kind: Kind | None,
     everything: bool,
     as_json: bool,
     strict: bool,
@@ -164,8 +176,9 @@ def inspect(
     from ganforge.builtin.datasets.inspection import inspect as inspect_folder
     from ganforge.commands.findings import print_report
 
-    folder, sample_px = Path(root), 256
-    if not folder.is_dir() or (folder / "recipe.yaml").is_file():  # a run's folder is its recipe
+    folder: Path | Layout = Path(root)
+    sample_px = 256
+    if not Path(root).is_dir() or (Path(root) / "recipe.yaml").is_file():  # a run's folder is its recipe
         folder, sample_px = _data_of(root, overrides, files)
     elif overrides:
         raise UsageError(
@@ -178,7 +191,7 @@ def inspect(
         def track(items: Sequence[T], what: str, /) -> Iterable[T]:
             return progress.track(items, what, console=bars, transient=True, disable=not bars.is_terminal)
 
-        report = inspect_folder(folder, crop_px or sample_px, track)
+        report = inspect_folder(folder, crop_px or sample_px, track, kind)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -187,8 +200,9 @@ def inspect(
         context.exit(3)
 
 
-def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -> tuple[Path, int]:
-    """The folder of a recipe's data, and the side of its samples."""
+def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -> tuple[Path | Layout, int]:
+    """What the dataset of a recipe finds in its folder, or else the folder; and the side of its samples."""
+    from ganforge.builtin.datasets.layout import read_layout
     from ganforge.images import SUFFIXES
     from ganforge.recipe import find_recipe, open_recipe
 
@@ -206,4 +220,6 @@ def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -
     root = getattr(dataset, "root", None)
     if not isinstance(root, Path):
         raise UsageError(f"the data of {recipe} have no folder to inspect; `ganforge data show {recipe}` draws some")
-    return root, max((min(shape[1:]) for shape in dataset.shapes().values() if len(shape) == 3), default=256)
+    kind = getattr(getattr(dataset, "folders", None), "kind", None)
+    found = read_layout(root, kind) if kind and root.is_dir() else root
+    return found, max((min(shape[1:]) for shape in dataset.shapes().values() if len(shape) == 3), default=256)

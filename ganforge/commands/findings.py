@@ -20,6 +20,7 @@ _INDENT = " " * 9
 _LAYOUTS = {
     "two_domains": "two domains",
     "pairs": "pairs side by side",
+    "two_folders": "pairs in two folders",
     "classes": "a folder for each class",
     "one_folder": "one folder",
 }
@@ -35,6 +36,8 @@ def print_report(report: Report, everything: bool) -> None:
     click.secho(data.layout.root.resolve().name, bold=True, nl=False)
     click.echo(f": {counted(data.pictures, 'picture')}, {_LAYOUTS[data.layout.kind]}\n")
     console.print(_folders(data.summaries, everything))
+    for remark in data.layout.remarks():
+        click.echo("\n" + paragraph("", _printable(remark)))
     told = [gap for gap in report.gaps if gap.spreads >= _LEAST_GAP]
     if told:
         gaps = ", ".join(f"{gap.high} is {_MORE[gap.kind]} than {gap.low} by {gap.spreads:.1f}" for gap in told)

@@ -39,10 +39,12 @@ def pack(root: Path, output: Path, layout: str | None, shard_mib: int, seed: int
     """
     from ganforge.builtin.datasets.inspection.report import counted
     from ganforge.builtin.datasets.shards.packing import pack as write
-    from ganforge.builtin.datasets.shards.plan import find_layout, plan
+    from ganforge.builtin.datasets.shards.plan import find_layout, plan, remarks
 
     found = find_layout(root, layout)
     drafts = plan(root, found, seed, shard_mib << 20)
+    for remark in remarks(root, found):
+        click.echo(remark)
     with _bar("packing", sum(draft.bytes for draft in drafts)) as tell:
         index = write(root, drafts, found, seed, output, force, tell)
     for split, shards in index.splits.items():

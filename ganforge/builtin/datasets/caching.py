@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+
+from ganforge import BadFile
 
 Cache = Literal["none", "memory", "device"]
 Item = TypeVar("Item")
@@ -44,9 +46,26 @@ class Files(Generic[Item]):
         return self.read(self.items[index])
 
 
-def pictures(items: Sequence[Item], read: Callable[[Item], Tensor], cache: Cache) -> Pictures:
+@dataclass(frozen=True)
+class Holed:
+    """Pictures in memory but for those that cannot be read, which are told when they are asked for."""
+
+    held: Tensor
+    faults: Mapping[int, BadFile]
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        if index in self.faults:
+            raise BadFile(str(self.faults[index]))
+        return self.held[index]
+
+
+def pictures(items: Sequence[Item], read: Callable[[Item], Tensor], cache: Cache, skips_bad: bool = False) -> Pictures:
     """The items' pictures, all of one shape; `memory` reads them at once, if there is room, and `device` keeps them on
-    the GPU, which then crops and flips them too.
+    the GPU, which then crops and flips them too. With `skips_bad`, one that cannot be read is told only when it is
+    asked for.
 
     The tensor of a memory cache is complete before it is returned and never written again. So forked workers share
     its pages, spawned workers get it through torch's shared memory, and neither needs a lock.
@@ -58,7 +77,7 @@ def pictures(items: Sequence[Item], read: Callable[[Item], Tensor], cache: Cache
     files = Files(items, read)
     if cache == "none":
         return files
-    held = _held_in_memory(files)
+    held = _held_in_memory(files, skips_bad)
     return _on_device(held) if cache == "device" and isinstance(held, Tensor) else held
 
 
@@ -80,8 +99,8 @@ def _on_device(held: Tensor) -> Tensor:
         return held
 
 
-def _held_in_memory(files: Files[Item]) -> Pictures:
-    first = files[0]
+def _held_in_memory(files: Files[Item], skips_bad: bool) -> Pictures:
+    first = _first(files, skips_bad)
     needed, free = len(files) * first.numel(), _free_bytes()
     if free is not None and needed > _USABLE * free:
         warnings.warn(
@@ -91,13 +110,30 @@ def _held_in_memory(files: Files[Item]) -> Pictures:
         )
         return files
     held = torch.empty((len(files), *first.shape), dtype=torch.uint8)
+    faults: dict[int, BadFile] = {}
 
     def fill(index: int) -> None:
-        held[index] = files[index]
+        try:
+            held[index] = files[index]
+        except BadFile as fault:
+            if not skips_bad:
+                raise
+            faults[index] = fault
 
     with ThreadPoolExecutor(_THREADS) as pool:
         deque(pool.map(fill, range(len(files))), maxlen=0)
-    return held
+    return Holed(held, faults) if faults else held
+
+
+def _first(files: Files[Item], skips_bad: bool) -> Tensor:
+    """A picture that tells the shape of all."""
+    for index in range(len(files) - 1):
+        try:
+            return files[index]
+        except BadFile:
+            if not skips_bad:
+                raise
+    return files[len(files) - 1]
 
 
 def _free_bytes() -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +11,19 @@ import torch
 from pydantic import Field
 
 from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
-from ganforge.builtin.datasets.caching import Cache, pictures
-from ganforge.builtin.datasets.folders import Channels, Pictured, Pixels, existing_images, read_centre_square
+from ganforge.builtin.datasets.caching import Cache
+from ganforge.builtin.datasets.folders import Channels, Folders, Pictured, Pixels, squares
 from ganforge.builtin.datasets.framing import Framing
+from ganforge.builtin.datasets.layout import Layout
 
 
 class ClassFolders(Dataset):
     """A folder of pictures for each class, for models that make, or translate to, pictures of a class.
 
-    The folders `root/<class>` are numbered in their natural order; otherwise as `image_folder`.
+    The folders `root/<class>` are numbered in their natural order; those without pictures are none. Or they lie in
+    `root/train` and, for validation, in `root/val` or else `root/test`, under the same names. Otherwise as
+    `image_folder`.
     Fields: `real`, float `[channels, crop_px, crop_px]` in `[-1, 1]`; `label`, int64 `[]` in `[0, classes)`.
-    There are no validation samples.
 
     Args:
         root: the folder of the classes' folders; relative to the working directory.
@@ -50,6 +51,7 @@ class ClassFolders(Dataset):
         cache: Cache = "none",
     ) -> None:
         self.root, self.classes = root.expanduser(), classes
+        self.folders = Folders(self.root, "classes")
         self.framing = Framing(load_px or crop_px, crop_px, flip)
         self.channels = channels
         self.cache = cache
@@ -60,34 +62,44 @@ class ClassFolders(Dataset):
     def dtypes(self) -> Mapping[str, torch.dtype]:
         return {"label": torch.int64}
 
+    def ranges(self) -> Mapping[str, range]:
+        return {"label": range(self.classes)}
+
     def prepare(self) -> None:
-        self._folders()
+        self._check(self.folders.look())
+
+    def remarks(self) -> Sequence[str]:
+        return self.folders.layout.remarks()
 
     def files(self) -> Sequence[Path]:
-        return [path for paths in self._found() for path in paths]
+        return self.folders.files
 
     def train(self) -> Samples:
-        found = self._found()
+        return self._samples("train", self.framing)
+
+    def validation(self) -> Samples | None:
+        split = self.folders.validation
+        return self._samples(split, self.framing.whole) if split else None
+
+    def _samples(self, split: str, framing: Framing) -> Samples:
+        layout = self.folders.layout
+        self._check(layout)
+        found = [layout.pictures(split, name) for name in layout.classes]
         labels = [label for label, paths in enumerate(found) for _ in paths]
-        read = partial(read_centre_square, channels=self.channels, size_px=self.framing.load_px)
         paths = [path for paths in found for path in paths]
-        return _Labelled(Pictured(pictures(paths, read, self.cache), self.framing), labels)
+        held = squares(paths, self.channels, framing.load_px, self.cache, self.skips_bad)
+        return _Labelled(Pictured(held, framing), labels)
 
-    def _found(self) -> list[list[Path]]:
-        """The pictures of each class."""
-        return [images.list_images(folder) for folder in self._folders()]
-
-    def _folders(self) -> list[Path]:
-        folders = sorted((path for path in self.root.glob("[!.]*") if path.is_dir()), key=images.natural_order)
-        if len(folders) != self.classes:
-            named = ", ".join(folder.name for folder in folders[:5]) + ", ..." * (len(folders) > 5)
+    def _check(self, layout: Layout) -> None:
+        if len(layout.classes) != self.classes:
+            named = ", ".join(layout.classes[:5]) + ", ..." * (len(layout.classes) > 5)
+            place = layout.of("train")[0].path.parent if layout.splits else self.root
+            empty = [path.name for path in layout.around.empty if path.parent == place]
+            more = f"; nothing lies in {', '.join(empty[:5])}" if empty else ""
             raise EnvironmentFault(
-                f"{self.root} should have {self.classes} folders, one a class, and has {len(folders)}"
-                f"{f': {named}' if named else ''}\n  correct `root` (now {self.root.resolve()}) or `classes`"
+                f"{place} should have {self.classes} folders, one a class, and has {len(layout.classes)}"
+                f"{f': {named}' if named else ''}{more}\n  correct `root` (now {self.root.resolve()}) or `classes`"
             )
-        for folder in folders:
-            existing_images(folder, f"the pictures of the class {folder.name}")
-        return folders
 
 
 class _Labelled(Samples):

@@ -14,22 +14,51 @@ from torch import Tensor
 from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.framing import Framing
+from ganforge.builtin.datasets.layout import Kind, Layout, read_layout
 
 Pixels = Annotated[int, Field(ge=1)]
 Channels = Literal[1, 3]
 
 
-def existing_images(folder: Path, what: str) -> list[Path]:
-    """The pictures of a folder that must have some; `what` says what they are.
+class Folders:
+    """The folders of a dataset: looked at when they are first needed, and anew by `prepare`."""
 
-    Raises:
-        EnvironmentFault: there is no such folder, or no picture in it.
-    """
-    found = images.list_images(folder)
-    if found:
-        return found
-    fault = "no pictures in it" if folder.is_dir() else "no such folder"
-    raise EnvironmentFault(f"{folder}: {fault}; it should hold {what} ({', '.join(sorted(images.SUFFIXES))})")
+    def __init__(self, root: Path, kind: Kind) -> None:
+        self.root, self.kind = root, kind
+        self._layout: Layout | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """What there is, which can be trained on.
+
+        Raises:
+            EnvironmentFault: something is missing, or could be read in two ways.
+        """
+        if self._layout is None:
+            layout = read_layout(self.root, self.kind)
+            if layout.faults:
+                raise EnvironmentFault(str(layout.faults[0]))
+            self._layout = layout
+        return self._layout
+
+    def look(self) -> Layout:
+        """As `layout`, but as it is now."""
+        self._layout = None
+        return self.layout
+
+    def pictures(self, split: str, domain: str = "") -> list[Path]:
+        """The pictures of a split, and of a domain or class of it."""
+        return self.layout.pictures(split, domain)
+
+    @property
+    def files(self) -> list[Path]:
+        """Those of training and validation."""
+        return [path for folder in self.layout.read for path in folder.found.pictures]
+
+    @property
+    def validation(self) -> str | None:
+        """The split that validates."""
+        return self.layout.validation
 
 
 def cure_by_download(root: Path, name: str) -> str:
@@ -54,7 +83,8 @@ class ImageFolder(Dataset):
     """All the pictures below one folder, for models that make pictures from noise.
 
     The largest centred square of a picture is resized to `load_px`; a random crop of `crop_px` is taken from it.
-    Fields: `real`, float `[channels, crop_px, crop_px]` in `[-1, 1]`. There are no validation samples.
+    Where the folder has train, and val or test, it learns from train; validation samples are whole squares of val, or
+    else of test. Fields: `real`, float `[channels, crop_px, crop_px]` in `[-1, 1]`.
 
     Args:
         root: the folder; relative to the working directory.
@@ -80,6 +110,7 @@ class ImageFolder(Dataset):
         cache: Cache = "none",
     ) -> None:
         self.root = root.expanduser()
+        self.folders = Folders(self.root, "one_folder")
         self.framing = Framing(load_px or crop_px, crop_px, flip)
         self.channels = channels
         self.cache = cache
@@ -88,14 +119,28 @@ class ImageFolder(Dataset):
         return {"real": (self.channels, self.framing.crop_px, self.framing.crop_px)}
 
     def prepare(self) -> None:
-        self.files()
+        self.folders.look()
+
+    def remarks(self) -> Sequence[str]:
+        return self.folders.layout.remarks()
 
     def files(self) -> Sequence[Path]:
-        return existing_images(self.root, "the pictures to learn from")
+        return self.folders.files
 
     def train(self) -> Samples:
-        read = partial(read_centre_square, channels=self.channels, size_px=self.framing.load_px)
-        return Pictured(pictures(self.files(), read, self.cache), self.framing)
+        paths = self.folders.pictures("train")
+        return Pictured(squares(paths, self.channels, self.framing.load_px, self.cache, self.skips_bad), self.framing)
+
+    def validation(self) -> Samples | None:
+        if self.folders.validation is None:
+            return None
+        paths, whole = self.folders.pictures(self.folders.validation), self.framing.whole
+        return Pictured(squares(paths, self.channels, whole.load_px, self.cache, self.skips_bad), whole)
+
+
+def squares(paths: Sequence[Path], channels: int, size_px: int, cache: Cache, skips_bad: bool) -> Pictures:
+    """The largest centred square of each picture: uint8 `[channels, size_px, size_px]`."""
+    return pictures(paths, partial(read_centre_square, channels=channels, size_px=size_px), cache, skips_bad)
 
 
 class Pictured(Samples):

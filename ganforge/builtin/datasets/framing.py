@@ -33,6 +33,11 @@ class Framing:
                 f"raise load_px to at least {self.crop_px}, or lower crop_px to at most {self.load_px}"
             )
 
+    @property
+    def whole(self) -> Framing:
+        """Nothing cut off, nothing mirrored: for validation."""
+        return Framing(self.crop_px, self.crop_px, False)
+
     def augment(self, picture: Tensor, rng: random.Random) -> Tensor:
         """uint8 `[C, load_px, load_px]` to `[C, crop_px, crop_px]`."""
         top, left, mirrored = self._draw(rng)

@@ -15,7 +15,7 @@ from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.archives import PAIRED, archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.download import fetch
-from ganforge.builtin.datasets.folders import Channels, Pixels, cure_by_download, existing_images, read_square
+from ganforge.builtin.datasets.folders import Channels, Folders, Pixels, cure_by_download, read_square
 from ganforge.builtin.datasets.framing import Framing
 
 
@@ -75,6 +75,7 @@ class PairedFolders(Pairs):
     ) -> None:
         self.root = root.expanduser()
         self.layout, self.left = layout, left
+        self.folders = Folders(self.root, "pairs" if layout == "side_by_side" else "two_folders")
         self.framing = Framing(load_px or crop_px, crop_px, flip)
         self.channels = (channels_a, channels_b)
         self.cache = cache
@@ -84,68 +85,30 @@ class PairedFolders(Pairs):
         if self.archive:
             fetch(self.archive.name, self.root)
         try:
-            self._pairs("train", self.framing.load_px, "none")
+            self.folders.look()
         except EnvironmentFault as fault:
             raise EnvironmentFault(f"{fault}\n  {cure_by_download(self.root, 'pix2pix_facades')}") from None
 
+    def remarks(self) -> Sequence[str]:
+        return self.folders.layout.remarks()
+
     def files(self) -> Sequence[Path]:
-        splits = [split for split in ("train", self._validation_split()) if split]
-        if self.layout == "two_folders":
-            return [path for split in splits for pair in self._twos(split) for path in pair]
-        return [path for split in splits for path in self._sheets(split)]
+        return self.folders.files
 
     def train(self) -> Samples:
-        return Training(self._pairs("train", self.framing.load_px, self.cache), self.channels[0], self.framing)
+        return Training(self._pairs("train", self.framing.load_px), self.channels[0], self.framing)
 
     def validation(self) -> Samples | None:
-        split = self._validation_split()
-        return Validation(self._pairs(split, self.framing.crop_px, self.cache), self.channels[0]) if split else None
+        split = self.folders.validation
+        return Validation(self._pairs(split, self.framing.crop_px), self.channels[0]) if split else None
 
-    def _validation_split(self) -> str | None:
-        suffix = "" if self.layout == "side_by_side" else "A"
-        return next((split for split in ("val", "test") if (self.root / f"{split}{suffix}").exists()), None)
-
-    def _pairs(self, split: str, size_px: int, cache: Cache) -> Pictures:
+    def _pairs(self, split: str, size_px: int) -> Pictures:
         """uint8 `[channels_a + channels_b, size_px, size_px]`: one picture on the other, so that they stay aligned."""
         if self.layout == "two_folders":
-            return pictures(self._twos(split), partial(_read_two, channels=self.channels, size_px=size_px), cache)
+            read_two = partial(_read_two, channels=self.channels, size_px=size_px)
+            return pictures(self.folders.layout.pairs(split), read_two, self.cache, self.skips_bad)
         read = partial(_read_halves, channels=self.channels, size_px=size_px, left=self.left)
-        return pictures(self._sheets(split), read, cache)
-
-    def _twos(self, split: str) -> list[tuple[Path, Path]]:
-        return pairs_of_names(self.root / f"{split}A", self.root / f"{split}B")
-
-    def _sheets(self, split: str) -> list[Path]:
-        return existing_images(self.root / split, f"the {split} pictures, each a pair side by side")
-
-
-def pairs_of_names(folder_a: Path, folder_b: Path) -> list[tuple[Path, Path]]:
-    """The pictures of two folders that have equal names, whatever their suffixes.
-
-    Raises:
-        EnvironmentFault: a folder is missing or empty, or a picture has no partner.
-    """
-    a, b = _by_name(folder_a), _by_name(folder_b)
-    lonely = [*(a[name] for name in a.keys() - b.keys()), *(b[name] for name in b.keys() - a.keys())]
-    if lonely:
-        raise EnvironmentFault(
-            f"{min(lonely)} has no partner of the same name in the other of {folder_a} and {folder_b}; "
-            f"so it is with {len(lonely)} in all\n  rename them, or take them out"
-        )
-    return [(a[name], b[name]) for name in a]
-
-
-def _by_name(folder: Path) -> dict[Path, Path]:
-    paths = existing_images(folder, "pictures of the same names as its partner")
-    named: dict[Path, Path] = {}
-    for path in paths:
-        name = path.relative_to(folder).with_suffix("")
-        if name in named:
-            raise EnvironmentFault(
-                f"{named[name]} and {path} have one name but for their suffixes\n  rename one of them"
-            )
-        named[name] = path
-    return named
+        return pictures(self.folders.pictures(split), read, self.cache, self.skips_bad)
 
 
 def _read_two(pair: tuple[Path, Path], channels: tuple[int, int], size_px: int) -> Tensor:

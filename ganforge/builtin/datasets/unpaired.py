@@ -11,7 +11,7 @@ from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.archives import UNPAIRED, archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.download import fetch
-from ganforge.builtin.datasets.folders import Channels, Pixels, cure_by_download, existing_images, read_square
+from ganforge.builtin.datasets.folders import Channels, Folders, Pixels, cure_by_download, read_square
 from ganforge.builtin.datasets.framing import Framing
 
 
@@ -29,10 +29,12 @@ class Domains(Dataset):
 
 
 class UnpairedFolders(Domains):
-    """Pictures of two domains that do not correspond, in the folders trainA, trainB and, if there are, testA, testB.
+    """Pictures of two domains that do not correspond, in the folders trainA, trainB and, if there are, valA, valB or
+    testA, testB.
 
     Training: picture i of A with a random one of B, each resized to `load_px`, cropped to `crop_px` at random and
-    mirrored at random, on its own. Validation: picture i of both test folders, resized to `crop_px`. The longer
+    mirrored at random, on its own. Validation: picture i of both val folders, or else test folders, resized to
+    `crop_px`. The longer
     folder says how many samples there are; the shorter one starts over.
     Fields: `real_a`, `real_b`, float `[channels_a or channels_b, crop_px, crop_px]` in `[-1, 1]`.
     As in Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, ICCV 2017.
@@ -63,6 +65,7 @@ class UnpairedFolders(Domains):
         download: str | None = None,
     ) -> None:
         self.root = root.expanduser()
+        self.folders = Folders(self.root, "two_domains")
         self.framing = Framing(load_px or crop_px, crop_px, flip)
         self.channels = {"A": channels_a, "B": channels_b}
         self.cache = cache
@@ -72,35 +75,30 @@ class UnpairedFolders(Domains):
         if self.archive:
             fetch(self.archive.name, self.root)
         try:
-            for domain in "AB":
-                self._paths("train", domain)
+            self.folders.look()
         except EnvironmentFault as fault:
             name = self.root.name if self.root.name in UNPAIRED else "horse2zebra"
             raise EnvironmentFault(f"{fault}\n  {cure_by_download(self.root, name)}") from None
 
+    def remarks(self) -> Sequence[str]:
+        return self.folders.layout.remarks()
+
     def files(self) -> Sequence[Path]:
-        return [path for split in self._splits() for domain in "AB" for path in self._paths(split, domain)]
+        return self.folders.files
 
     def train(self) -> Samples:
         a, b = (self._pictures("train", domain, self.framing.load_px) for domain in "AB")
         return _Training(a, b, self.framing)
 
     def validation(self) -> Samples | None:
-        if "test" not in self._splits():
+        if (split := self.folders.validation) is None:
             return None
-        a, b = (self._pictures("test", domain, self.framing.crop_px) for domain in "AB")
+        a, b = (self._pictures(split, domain, self.framing.crop_px) for domain in "AB")
         return Validation(a, b)
-
-    def _splits(self) -> list[str]:
-        has_test = any((self.root / f"test{domain}").exists() for domain in "AB")
-        return ["train", "test"] if has_test else ["train"]
 
     def _pictures(self, split: str, domain: str, size_px: int) -> Pictures:
         read = partial(read_square, channels=self.channels[domain], size_px=size_px)
-        return pictures(self._paths(split, domain), read, self.cache)
-
-    def _paths(self, split: str, domain: str) -> list[Path]:
-        return existing_images(self.root / f"{split}{domain}", f"the {split} pictures of domain {domain}")
+        return pictures(self.folders.pictures(split, domain), read, self.cache, self.skips_bad)
 
 
 class _Training(Samples):

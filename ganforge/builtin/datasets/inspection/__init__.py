@@ -8,35 +8,45 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from ganforge import images
+from ganforge import UsageError
 from ganforge.builtin.datasets.inspection import files, gaps, kinds, repeats
 from ganforge.builtin.datasets.inspection.complaints import Complaints
-from ganforge.builtin.datasets.inspection.layout import find_layout
 from ganforge.builtin.datasets.inspection.picture import Picture, examine
 from ganforge.builtin.datasets.inspection.progress import Track, silently
 from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, Report, Severity, Summary
+from ganforge.builtin.datasets.layout import KINDS, Kind, Layout, find_layout, read_layout
 
-__all__ = ["SEVERITIES", "Case", "Examined", "Finding", "Report", "Severity", "Summary", "Track", "inspect"]
+__all__ = ["KINDS", "SEVERITIES", "Case", "Examined", "Finding", "Report", "Severity", "Summary", "Track", "inspect"]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 _CHUNK = 64
 
 
-def inspect(root: Path, crop_px: int = 256, track: Track = silently) -> Report:
+def inspect(root: Path | Layout, crop_px: int = 256, track: Track = silently, kind: Kind | None = None) -> Report:
     """Decode every picture of a dataset, and report what is in it and what is wrong with it.
 
     Meanwhile standard error, the file descriptor, is kept back: C libraries complain there.
 
     Args:
-        root: the folder that a recipe would name.
+        root: the folder that a recipe would name, or what a dataset found there.
         crop_px: the side of a training sample, for what is too small.
         track: shows the progress.
+        kind: of the layout, where the folders' names tell none or two.
 
     Raises:
-        UsageError: there is no such folder, or no picture in it.
+        UsageError: there is no such folder, no picture in it, or it could be read in two ways.
+        EnvironmentFault: a folder cannot be read.
     """
-    layout = find_layout(root)
-    paths = {folder: images.list_images(folder.path) for folder in layout.folders}
+    if isinstance(root, Layout):
+        layout = root
+    elif kind is None:
+        layout = find_layout(root)
+    else:
+        layout = read_layout(root, kind)
+    if not any(folder.found.pictures for folder in layout.folders):
+        reason = f"\n  {layout.faults[0]}" if layout.faults else ""
+        raise UsageError(f"there are no pictures in {layout.root}, read as {layout.kind}{reason}")
+    paths = {folder: folder.found.pictures for folder in layout.folders}
     pictures = iter(examine_all([path for found in paths.values() for path in found], track))
     summaries = tuple(Summary(folder, tuple(islice(pictures, len(found)))) for folder, found in paths.items())
     data = Examined(layout, crop_px, summaries)

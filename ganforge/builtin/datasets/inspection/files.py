@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganforge.builtin.datasets.inspection.layout import SPLITS, unread_pictures
 from ganforge.builtin.datasets.inspection.picture import Picture
 from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, counted
+from ganforge.builtin.datasets.layout import unread_pictures
 
 _SUFFIXES = {
     "JPEG": {".jpg", ".jpeg"},
@@ -35,10 +35,11 @@ def _folders(data: Examined) -> Iterator[Finding]:
             "training needs trainA and trainB, or train with pairs; of val and test both domains or none",
             len(lacking),
         )
+    yield from _faults(data)
     if empty := tuple(Case((summary.folder.name,)) for summary in data.summaries if not summary.pictures):
         text = f"no pictures in {counted(len(empty), 'folder')}"
         yield Finding("error", "empty_folder", text, "put some there, or remove it", len(empty), empty)
-    if data.layout.kind in ("two_domains", "pairs") and not any(s.folder.held_out for s in data.summaries):
+    if data.layout.squeezed and not any(summary.folder.held_out for summary in data.summaries):
         yield Finding(
             "note",
             "nothing_held_out",
@@ -50,16 +51,16 @@ def _folders(data: Examined) -> Iterator[Finding]:
 
 def _lacking(data: Examined) -> list[str]:
     """The folders without which training or validation cannot start."""
-    splits = {"train", *(summary.folder.split for summary in data.summaries)}
-    match data.layout.kind:
-        case "two_domains":
-            needed = [f"{split}{domain}" for split in SPLITS if split in splits for domain in "AB"]
-        case "pairs":
-            needed = ["train"]
-        case _:
-            needed = []
-    there = {summary.folder.name for summary in data.summaries}
-    return [name for name in needed if name not in there]
+    return [f"{split}{domain}" for split, domain in data.layout.needed if data.layout.of_domain(split, domain) is None]
+
+
+def _faults(data: Examined) -> Iterator[Finding]:
+    """What else the datasets refuse: each kind as one finding."""
+    root = data.layout.root
+    for fault in data.layout.faults:
+        if fault.kind not in ("missing_folder", "empty_folder"):
+            cases = tuple(Case((path.relative_to(root).as_posix(),)) for path in fault.files)
+            yield Finding("error", fault.kind, fault.text, fault.cure, len(cases), cases)
 
 
 def _broken(data: Examined) -> Iterator[Finding]:
@@ -101,9 +102,9 @@ def _is_misnamed(picture: Picture) -> bool:
 
 
 def _left_out(data: Examined) -> Iterator[Finding]:
-    left_out = [path for summary in data.summaries for path in unread_pictures(summary.folder.path)]
+    root = data.layout.root
+    left_out = [path for summary in data.summaries for path in unread_pictures(summary.folder)]
     if left_out:
-        root = data.layout.root
         yield Finding(
             "warning",
             "left_out",

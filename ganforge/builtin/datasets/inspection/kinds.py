@@ -66,7 +66,7 @@ def _colours(data: Examined) -> Iterator[Finding]:
 
 
 def _bits(data: Examined) -> Iterator[Finding]:
-    deep = [picture for picture in data.readable if picture.bits > 8 and picture.mode != "F"]
+    deep = [picture for picture in data.readable if picture.bits > 8]
     yield from data.finding(
         "warning",
         "nearly_black",
@@ -81,13 +81,6 @@ def _bits(data: Examined) -> Iterator[Finding]:
         "of more than 8 bits a channel; training rounds them to 8",
         "",
         lambda picture: f"{picture.bits} bits",
-    )
-    yield from data.finding(
-        "warning",
-        "floats",
-        [picture for picture in data.readable if picture.mode == "F"],
-        "of floating-point numbers; training clips them to 0..255",
-        "store them as 8 bits, scaled as you want them",
     )
 
 
@@ -105,6 +98,14 @@ def _conversions(data: Examined) -> Iterator[Finding]:
         [picture for picture in data.readable if picture.transparent],
         "with transparent pixels, which are put on white",
         "put them on the ground that you want",
+    )
+    yield from data.finding(
+        "note",
+        "more_channels",
+        [picture for picture in data.readable if picture.more_channels],
+        "with more channels than colours, which are not read",
+        "save what you need of them as pictures",
+        lambda picture: f"{picture.more_channels} more",
     )
     yield from data.finding(
         "note",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganforge import images
+from ganforge.depths import is_transparent, more_channels, more_frames, refuse_unfit
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -54,6 +55,7 @@ class Picture:
     bits: int = 8
     rotated: bool = False
     animated: bool = False
+    more_channels: int = 0
     transparent: bool = False
     colourless: bool = False
     lowest: int = 0
@@ -93,8 +95,8 @@ def examine(path: Path) -> Picture:
             raise ValueError("the file is empty")
         with Image.open(BytesIO(data), formats=images.FORMATS) as image:
             _read_header(picture, image, data)
-            _read_pixels(picture, _decoded(path, image))
-            picture.transparent = _is_transparent(image)
+            _read_pixels(picture, _decoded(picture, image))
+            picture.transparent = is_transparent(image)
         if picture.format == "PNG":
             picture.damage = _damage_of_png(data)
     except UnidentifiedImageError:
@@ -110,15 +112,8 @@ def _read_header(picture: Picture, image: Image.Image, data: bytes) -> None:
     picture.mode = image.mode
     picture.bits = _bits(image, data)
     picture.rotated = image.getexif().get(_ORIENTATION, 1) != 1
-    picture.animated = bool(getattr(image, "is_animated", False))
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    """Whether any pixel is; many files have an alpha channel that says nothing."""
-    if not image.has_transparency_data:
-        return False
-    alpha = image.convert("RGBA").getchannel("A").histogram()
-    return sum(alpha[:255]) > 0
+    picture.animated = more_frames(image) > 0
+    picture.more_channels = more_channels(image)
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
@@ -130,16 +125,18 @@ def _bits(image: Image.Image, data: bytes) -> int:
     return {"1": 1, "I": 32, "F": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)
 
 
-def _decoded(path: Path, image: Image.Image) -> Pixels:
+def _decoded(picture: Picture, image: Image.Image) -> Pixels:
     """uint8 `[H, W, 3]`, as training sees it.
 
     Plain PNGs go through Pillow: on broken ones libpng, as torchvision 0.29 uses it, ends the process.
     """
-    if image.format == "PNG" and image.mode in ("RGB", "L") and "transparency" not in image.info:
+    refuse_unfit(image)
+    plain = image.mode in ("RGB", "L") and "transparency" not in image.info and picture.bits <= 8
+    if image.format == "PNG" and plain:
         if image.width * image.height > images.MAX_PIXELS:
             raise ValueError(_TOO_LARGE)
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    return np.ascontiguousarray(images.read_image(path).permute(1, 2, 0).numpy())
+    return np.ascontiguousarray(images.read_image(picture.path).permute(1, 2, 0).numpy())
 
 
 def _read_pixels(picture: Picture, pixels_HWC: Pixels) -> None:

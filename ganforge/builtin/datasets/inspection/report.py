@@ -9,8 +9,8 @@ from functools import cached_property
 from statistics import fmean, median, pstdev
 from typing import Any, Literal
 
-from ganforge.builtin.datasets.inspection.layout import Folder, Layout
 from ganforge.builtin.datasets.inspection.picture import Picture
+from ganforge.builtin.datasets.layout import Folder, Layout
 
 Severity = Literal["error", "warning", "note"]
 
@@ -184,6 +184,7 @@ class Report:
             "root": str(self.data.layout.root),
             "layout": self.data.layout.kind,
             "crop_px": self.data.crop_px,
+            "remarks": self.data.layout.remarks(),
             "pictures": self.data.pictures,
             "folders": [summary.as_json() for summary in self.data.summaries],
             "gaps": [asdict(gap) for gap in self.gaps],

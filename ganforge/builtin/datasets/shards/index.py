@@ -17,7 +17,7 @@ MOST_BYTES = 64 << 20
 Layout = Literal["unpaired", "side_by_side", "two_folders"]
 LAYOUTS: tuple[Layout, ...] = ("unpaired", "side_by_side", "two_folders")
 SPLITS: Mapping[Layout, Sequence[str]] = {
-    "unpaired": ("trainA", "trainB", "testA", "testB"),
+    "unpaired": ("trainA", "trainB", "valA", "valB", "testA", "testB"),
     "side_by_side": ("train", "val", "test"),
     "two_folders": ("train", "val", "test"),
 }
@@ -53,8 +53,9 @@ class Index(BaseModel):
         required = {"trainA", "trainB"} if self.layout == "unpaired" else {"train"}
         if not required <= self.splits.keys() <= set(known):
             raise ValueError(f"its splits are {', '.join(self.splits)}, which are none of the layout {self.layout}")
-        if ("testA" in self.splits) != ("testB" in self.splits):
-            raise ValueError("it has test pictures of one domain only")
+        for split in ("val", "test"):
+            if (f"{split}A" in self.splits) != (f"{split}B" in self.splits):
+                raise ValueError(f"it has {split} pictures of one domain only")
         for split, shards in self.splits.items():
             # So no name leads out of the folder, and none stands twice.
             if not shards or [shard.name for shard in shards] != [shard_name(split, n) for n in range(len(shards))]:

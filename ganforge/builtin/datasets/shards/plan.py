@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ganforge import EnvironmentFault, UsageError
-from ganforge.builtin.datasets.folders import existing_images
-from ganforge.builtin.datasets.paired import pairs_of_names
-from ganforge.builtin.datasets.shards.index import LAYOUTS, SPLITS, VERSION, Layout, shard_name
+from ganforge.builtin.datasets import layout as layouts
+from ganforge.builtin.datasets.shards.index import LAYOUTS, VERSION, Layout, shard_name
 from ganforge.builtin.datasets.shards.tars import room, size_of_tar
+from ganforge.listing import did_you_mean
+
+_KINDS: Mapping[Layout, layouts.Kind] = {
+    "unpaired": "two_domains",
+    "side_by_side": "pairs",
+    "two_folders": "two_folders",
+}
 
 
 @dataclass(frozen=True)
@@ -61,10 +67,10 @@ def find_layout(root: Path, layout: str | None) -> Layout:
         UsageError: they tell none, or two.
     """
     if not root.is_dir():
-        raise UsageError(f"there is no folder {root}")
+        raise UsageError(f"there is no folder {root}{did_you_mean(root)}")
     if layout is not None:
         return next(known for known in LAYOUTS if known == layout)
-    sheets, domains = ((root / name).is_dir() for name in ("train", "trainA"))
+    sheets, domains = (bool(layouts.read_layout(root, kind).of("train")) for kind in ("pairs", "two_domains"))
     if sheets == domains:
         found = "both train and trainA" if sheets else "neither train nor trainA"
         raise UsageError(
@@ -83,8 +89,11 @@ def plan(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[Draft]
     Raises:
         EnvironmentFault: a folder is missing or empty, a pair incomplete, a file cannot be read.
     """
+    found = layouts.read_layout(root, _KINDS[layout])
+    if found.faults:
+        raise EnvironmentFault(str(found.faults[0]))
     drafts: list[Draft] = []
-    for split, groups in _splits(root, layout).items():
+    for split, groups in _splits(found).items():
         items = [_item(files) for files in groups]
         if split.startswith("train"):
             items.sort(key=lambda item: _draw(item.files[0].relative_to(root).as_posix(), seed))
@@ -95,21 +104,16 @@ def plan(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[Draft]
     return drafts
 
 
-def _splits(root: Path, layout: Layout) -> dict[str, list[tuple[Path, ...]]]:
-    """The files of each sample, by split; a split that is no training split may be missing."""
-    found: dict[str, list[tuple[Path, ...]]] = {}
-    names = SPLITS[layout]
-    if layout == "two_folders":
-        for split in names:
-            if split == "train" or any((root / f"{split}{domain}").exists() for domain in "AB"):
-                found[split] = list(pairs_of_names(root / f"{split}A", root / f"{split}B"))
-        return found
-    has_test = any((root / f"test{domain}").exists() for domain in "AB")
-    for split in names:
-        wanted = has_test if layout == "unpaired" else (root / split).exists()
-        if split.startswith("train") or wanted:
-            found[split] = [(path,) for path in existing_images(root / split, f"the pictures of {split}")]
-    return found
+def remarks(root: Path, layout: Layout) -> list[str]:
+    """What of a folder does not go into the pack."""
+    return layouts.read_layout(root, _KINDS[layout]).remarks()
+
+
+def _splits(found: layouts.Layout) -> dict[str, list[tuple[Path, ...]]]:
+    """The files of each sample, by split, as training and validation read them."""
+    if found.kind == "two_folders":
+        return {split: [*found.pairs(split)] for split in dict.fromkeys(folder.split for folder in found.read)}
+    return {f"{folder.split}{folder.domain}": [(path,) for path in folder.found.pictures] for folder in found.read}
 
 
 def _item(files: tuple[Path, ...]) -> Item:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from ganforge import EnvironmentFault, images
+from ganforge import BadFile, images
 from ganforge.builtin.datasets.caching import Files
 from ganforge.builtin.datasets.shards.index import Index, Shard
 from ganforge.builtin.datasets.shards.store import Store
@@ -57,7 +57,7 @@ class Split:
         try:
             return make([images.decode_image(*pair) for pair in zip(data, channels, strict=True)])
         except ValueError as error:
-            raise EnvironmentFault(
+            raise BadFile(
                 f"cannot read the picture of sample {within} in {shard.name}: {error}\n"
                 "  take it out of its folder, and pack that again"
             ) from error

@@ -26,7 +26,7 @@ class UnpairedShards(Domains):
 
     As `unpaired_folders`, for data larger than memory, a disk or a file system's patience. An epoch shows each picture
     of the larger domain once, and those of the other equally often, in an order that is near the shards'. Validation:
-    picture i of both test folders.
+    picture i of both domains' val, or else test.
     Fields: `real_a`, `real_b`, float `[channels_a or channels_b, crop_px, crop_px]` in `[-1, 1]`.
 
     Args:
@@ -74,9 +74,10 @@ class UnpairedShards(Domains):
 
     def validation(self) -> Samples | None:
         index = _check(self.store.index())
-        if "testA" not in index.splits:
+        split = next((split for split in ("val", "test") if f"{split}A" in index.splits), None)
+        if split is None:
             return None
-        a, b = (Split(self.store, index, f"test{domain}") for domain in "AB")
+        a, b = (Split(self.store, index, f"{split}{domain}") for domain in "AB")
         crop_px = self.framing.crop_px
         return Validation(self.pictures(a, "A", crop_px), self.pictures(b, "B", crop_px))
 

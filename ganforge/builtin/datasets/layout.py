@@ -1,0 +1,434 @@
+"""Which folders of a dataset hold what: its splits, and its domains or classes.
+
+The only reader of layouts: the datasets, `data inspect` and `data pack` all ask here, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from ganforge import UsageError, images
+from ganforge.errors import nearest
+from ganforge.listing import Listing, did_you_mean, joined, list_images, scan, visible_folders
+
+SPLITS = ("train", "val", "test")
+HELD_OUT = ("val", "test")
+# Pictures that training does not look for.
+UNREAD = re.compile(
+    r"\.(avif|heic|heif|jxl|jp2|j2k|jfif|ppm|pgm|tga|exr|hdr|psd|dng|cr2|nef|arw|npy|dcm)", re.IGNORECASE
+)
+_ROLE = re.compile(r"(?i:(train)(?:ing)?|(val)(?:id(?:ation)?)?|(test)(?:ing)?)([AB])?")
+
+Kind = Literal["two_domains", "pairs", "two_folders", "classes", "one_folder"]
+KINDS: tuple[Kind, ...] = ("two_domains", "pairs", "two_folders", "classes", "one_folder")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of pictures; `split` and `domain` are empty where the layout has none."""
+
+    path: Path
+    name: str
+    split: str = ""
+    domain: str = ""
+    found: Listing = field(default_factory=Listing)
+    """What lies below it."""
+
+    @property
+    def held_out(self) -> bool:
+        """Whether its pictures are kept from training."""
+        return self.split in HELD_OUT
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a layout cannot be trained on."""
+
+    kind: Literal["missing_folder", "empty_folder", "ambiguous", "unknown_class", "no_partner", "same_name"]
+    text: str
+    cure: str
+    files: tuple[Path, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.text}\n  {self.cure}" if self.cure else self.text
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of a dataset. `pairs` are two pictures side by side in one file, `two_folders` pairs of files."""
+
+    root: Path
+    kind: Kind
+    folders: tuple[Folder, ...]
+    """Those of all splits, training first."""
+    beside: tuple[Folder, ...] = ()
+    """Those that hold pictures and are no part of it."""
+    around: Listing = field(default_factory=Listing)
+    """What lies in none of the folders."""
+    ambiguity: Fault | None = None
+
+    @property
+    def squeezed(self) -> bool:
+        """Whether pictures that are no squares are squeezed; the other datasets cut out their centre."""
+        return self.kind in ("two_domains", "pairs", "two_folders")
+
+    @property
+    def splits(self) -> list[str]:
+        """Those that there are, in their order."""
+        there = {folder.split for folder in self.folders}
+        return [split for split in SPLITS if split in there]
+
+    @property
+    def validation(self) -> str | None:
+        """The split that validates: val, or else test."""
+        return next((split for split in self.splits if split in HELD_OUT), None)
+
+    def of(self, split: str) -> list[Folder]:
+        """The folders of a split; where there are no splits, all are training's."""
+        return [folder for folder in self.folders if folder.split == split or (split == "train" and not folder.split)]
+
+    def pictures(self, split: str, domain: str = "") -> list[Path]:
+        """The pictures of a split, and of a domain or class of it."""
+        return [path for folder in self.of(split) if folder.domain == domain for path in folder.found.pictures]
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The classes of training, in the order of their numbers."""
+        return [folder.domain for folder in self.of("train") if folder.domain]
+
+    @property
+    def read(self) -> list[Folder]:
+        """The folders that a training reads."""
+        return [folder for folder in self.folders if folder.split in ("", "train", self.validation)]
+
+    @cached_property
+    def faults(self) -> list[Fault]:
+        """What must be mended before training can start, the gravest first."""
+        return [*([self.ambiguity] if self.ambiguity else []), *self._missing(), *self._classes(), *self._partners()]
+
+    def remarks(self) -> list[str]:
+        """What is read for what, where that is not plain, and what is left out, counted; one line."""
+        told = []
+        if self.kind == "classes" and self.splits:
+            told.append(f"{len(self.classes)} classes ({_some(self.classes)}) from {self._names('train')}")
+        if self.kind == "one_folder" and self.splits:
+            told.append(f"learns from {self._names('train')}")
+        if self.validation and (told or len(self.splits) > 2):
+            told.append(f"validates on {self._names(self.validation)}")
+        if self.kind == "classes" and (lacking := self._not_held_out()):
+            told.append(f"{self.validation} has none of {_some(lacking)}")
+        unread = [folder for folder in self.folders if folder.split not in ("", "train", self.validation)]
+        left = [f"{name} ({_pictures(count)})" for name, count in _counts([*unread, *self.beside]).items()]
+        around = joined((self.around, *(folder.found for folder in self.read)))
+        if self.around.pictures:
+            left.append(f"{_pictures(len(self.around.pictures))} beside the folders")
+        left += around.left_out()
+        if left:
+            told.append(f"left out: {', '.join(left)}")
+        return ["; ".join(told)] if told else []
+
+    def _names(self, split: str) -> str:
+        """The folders of a split as they are called at the root."""
+        return " and ".join(dict.fromkeys(folder.name.partition("/")[0] for folder in self.of(split)))
+
+    def _not_held_out(self) -> list[str]:
+        there = {folder.domain for folder in self.of(self.validation or "")}
+        return [name for name in self.classes if name not in there] if self.validation else []
+
+    def _missing(self) -> Iterator[Fault]:
+        if not self.root.is_dir() and not self.needed:
+            what = f"no such folder; {self._holds('train', '')}{did_you_mean(self.root)}"
+            yield Fault("missing_folder", f"{self.root}: {what}", "")
+        for split, domain in self.needed:
+            if not any(folder.domain == domain for folder in self.of(split)):
+                what = f"no such folder; {self._holds(split, domain)}{self._near(split + domain)}"
+                yield Fault("missing_folder", f"{self.root / (split + domain)}: {what}", "")
+        for folder in self.read:
+            if not folder.found.pictures and self.root.is_dir():
+                wanted = self._holds(folder.split, folder.domain)
+                yield Fault("empty_folder", f"{folder.path}: no pictures in it; {wanted}", "", (folder.path,))
+
+    def _near(self, name: str) -> str:
+        """`; did you mean 'train_A'?`: what a missing folder may be called."""
+        if not self.root.is_dir():
+            return did_you_mean(self.root)
+        near = nearest(name, [path.name for path in visible_folders(self.root) if not _role(path.name)])
+        return f"; is it '{near}'? then rename it" if near else ""
+
+    @cached_property
+    def needed(self) -> list[tuple[str, str]]:
+        """The split and domain of each folder that must be there: both domains of training, and of validation."""
+        splits = ["train", *([self.validation] if self.validation else [])]
+        match self.kind:
+            case "two_domains" | "two_folders":
+                return [(split, domain) for split in splits for domain in "AB"]
+            case "pairs":
+                return [("train", "")]
+        return []
+
+    def _holds(self, split: str, domain: str) -> str:
+        what = {
+            "two_domains": f"the {split} pictures of domain {domain}",
+            "two_folders": "pictures of the same names as its partner",
+            "pairs": f"the {split} pictures, each a pair side by side",
+            "classes": f"the pictures of the class {domain}",
+            "one_folder": "the pictures to learn from",
+        }[self.kind]
+        return f"it should hold {what} ({', '.join(sorted(images.SUFFIXES))})"
+
+    def _classes(self) -> Iterator[Fault]:
+        if self.kind != "classes" or self.ambiguity:
+            return
+        unknown = [folder for folder in self.folders if folder.held_out and folder.domain not in self.classes]
+        for folder in unknown:
+            near = did_you_mean(self.of("train")[0].path.parent / folder.domain) if self.classes else ""
+            yield Fault(
+                "unknown_class",
+                f"{folder.path} is a class that training has not: {_some(self.classes)}{near}",
+                "give it the name of one, or move it away",
+                (folder.path,),
+            )
+
+    def _partners(self) -> Iterator[Fault]:
+        if self.kind == "two_folders":
+            for split in dict.fromkeys(folder.split for folder in self.read):
+                yield from _lonely(*(self.of_domain(split, domain) for domain in "AB"))
+
+    def of_domain(self, split: str, domain: str) -> Folder | None:
+        """The folder of a domain."""
+        return next((folder for folder in self.of(split) if folder.domain == domain), None)
+
+    def pairs(self, split: str) -> list[tuple[Path, Path]]:
+        """The pictures of two folders that have equal names, whatever their suffixes; there must be no faults."""
+        a, b = (_by_name(folder) for domain in "AB" if (folder := self.of_domain(split, domain)))
+        return [(a[name][0], b[name][0]) for name in a]
+
+
+def read_layout(root: Path, kind: Kind) -> Layout:
+    """What a dataset of a kind finds at a root. Whether it can be trained on, its `faults` say.
+
+    Raises:
+        EnvironmentFault: a folder cannot be read.
+    """
+    match kind:
+        case "two_domains" | "two_folders":
+            return _of_roles(root, kind, "AB")
+        case "pairs":
+            return _of_roles(root, kind, "")
+        case "classes":
+            return _of_classes(root)
+    return _of_one_folder(root)
+
+
+def find_layout(root: Path) -> Layout:
+    """How the pictures below a folder are laid out, as its folders' names tell.
+
+    Raises:
+        UsageError: there is no such folder, or no picture in it; or they tell two layouts.
+        EnvironmentFault: a folder cannot be read.
+    """
+    if not root.is_dir():
+        missing = "is no folder" if root.exists() else f"does not exist{did_you_mean(root)}"
+        raise UsageError(
+            f"{root} {missing}\n  name a folder of pictures, or fetch a published one: "
+            "`ganforge data ls` lists them, `ganforge data download NAME` fetches one"
+        )
+    layout = read_layout(root, _likely(root))
+    if any(folder.found.pictures for folder in layout.folders):
+        return layout
+    if layout.ambiguity:
+        raise UsageError(str(layout.ambiguity))
+    raise UsageError(
+        f"there are no pictures in {root} ({', '.join(sorted(images.SUFFIXES))})\n"
+        "  it should hold trainA and trainB; or train, with pairs side by side; or a folder a class; or pictures"
+    )
+
+
+def _likely(root: Path) -> Kind:
+    tops = [path for path in visible_folders(root) if list_images(path)]
+    roles = {path: role for path in tops if (role := _role(path.name))}
+    flat = [path for path, (_, domain) in roles.items() if not domain and _holds_pictures(path)]
+    if any(domain for _, domain in roles.values()):
+        if flat and any(roles[path][0] == "train" for path in flat):
+            raise UsageError(
+                f"{root} has both {_some([path.name for path in tops])}: two domains, or pairs side by side?\n"
+                f"  say which: --layout two_domains, two_folders or pairs; {flat[0].name} or the others are left out"
+            )
+        return "two_domains"
+    splits = [path for path, (_, domain) in roles.items() if not domain]
+    if splits and flat == splits and any(roles[path][0] == "train" for path in splits):
+        return "pairs"
+    return "one_folder" if not splits and _holds_pictures(root) else "classes"
+
+
+def unread_pictures(folder: Folder) -> list[Path]:
+    """The pictures of a folder that training leaves out, because of their formats."""
+    return [path for path in folder.found.others if UNREAD.fullmatch(path.suffix)]
+
+
+def _role(name: str) -> tuple[str, str] | None:
+    """The split that a folder is named after, and the domain; `Valid` is val, `trainA` domain A of train."""
+    if not (match := _ROLE.fullmatch(name)):
+        return None
+    split = next(group for group in match.groups()[:3] if group)
+    return split.lower(), match[4] or ""
+
+
+def _of_roles(root: Path, kind: Kind, domains: str) -> Layout:
+    """The folders named after splits, with a domain or without."""
+    folders: list[Folder] = []
+    others: list[Folder] = []
+    for path in visible_folders(root):
+        split, domain = _role(path.name) or ("", "")
+        if split and bool(domain) == bool(domains):
+            folders.append(Folder(path, path.name, split, domain, scan(path)))
+        else:
+            others.append(Folder(path, path.name, found=scan(path)))
+    folders.sort(key=lambda folder: (SPLITS.index(folder.split), folder.domain))
+    return Layout(root, kind, tuple(folders), *_aside(root, others), _named_twice(root, folders))
+
+
+def _named_twice(root: Path, folders: list[Folder]) -> Fault | None:
+    """Two folders in one role, such as val and valid."""
+    roles = Counter((folder.split, folder.domain) for folder in folders)
+    twice = [folder.name for folder in folders if roles[folder.split, folder.domain] > 1]
+    if not twice:
+        return None
+    return Fault("ambiguous", f"{root} has {' and '.join(twice)}, which mean the same", "rename one, or move it away")
+
+
+def _of_classes(root: Path) -> Layout:
+    """A folder a class, in train and in what is held out, or at the root."""
+    tops = [Folder(path, path.name, found=scan(path)) for path in visible_folders(root)]
+    roles = {top.path: role for top in tops if (role := _role(top.name))}
+    deep = [top for top in tops if top.path in roles and not roles[top.path][1] and _inside(top)[0]]
+    of_train = [top for top in deep if roles[top.path][0] == "train"]
+    others = [top for top in tops if top not in deep]
+    ambiguity = _ambiguous_classes(root, roles, deep, of_train, [top for top in others if top.found.pictures])
+    if not of_train or ambiguity:
+        classes = [Folder(top.path, top.name, "", top.name, top.found) for top in tops if top.found.pictures]
+        _, around = _aside(root, [top for top in tops if not top.found.pictures])
+        return Layout(root, "classes", tuple(classes), (), around, ambiguity)
+    folders: list[Folder] = []
+    beside, around = _aside(root, others)
+    for top in sorted(deep, key=lambda top: SPLITS.index(roles[top.path][0])):
+        inside, loose = _inside(top)
+        split = roles[top.path][0]
+        folders += [Folder(top.path / name, f"{top.name}/{name}", split, name, found) for name, found in inside.items()]
+        around += loose
+    twice = _named_twice(root, [Folder(top.path, top.name, roles[top.path][0]) for top in deep])
+    return Layout(root, "classes", tuple(folders), beside, around, twice)
+
+
+def _ambiguous_classes(
+    root: Path, roles: Mapping[Path, tuple[str, str]], deep: list[Folder], of_train: list[Folder], others: list[Folder]
+) -> Fault | None:
+    """Whether folders named after splits might be classes, or the other way round."""
+    flat = [top.name for top in others if top.path in roles]
+    held_out = [name for name in flat if name.lower() != "train"]
+    cure = "name `root` more closely, or rename the folders or move them away: train/CLASS and test/CLASS, or CLASS"
+    if deep and not of_train:
+        names = [top.name for top in deep]
+        return Fault("ambiguous", f"{root} has folders of classes in {_some(names)}, but no train", cure)
+    if of_train and len(deep) == len(of_train) and others:
+        names = [top.name for top in others]
+        text = f"{root} has folders in {of_train[0].name} that hold pictures, and pictures in {_some(names)}"
+        return Fault("ambiguous", f"{text}: which are the classes?", cure)
+    if not deep and held_out:
+        text = f"{root} has pictures in {_some(flat)}: the names of splits or domains, and not of classes"
+        return Fault("ambiguous", text, cure)
+    return None
+
+
+def _of_one_folder(root: Path) -> Layout:
+    """All below the root; of train only, where something is held out."""
+    tops = [Folder(path, path.name, found=scan(path)) for path in visible_folders(root)]
+    roles = {top.path: role for top in tops if top.found.pictures and (role := _role(top.name))}
+    held_out = [top.name for top in tops if roles.get(top.path, ("train", ""))[0] in HELD_OUT]
+    if not held_out:
+        return Layout(root, "one_folder", (Folder(root, root.resolve().name, found=scan(root)),))
+    folders = [Folder(top.path, top.name, *roles[top.path], top.found) for top in tops if top.path in roles]
+    folders.sort(key=lambda folder: SPLITS.index(folder.split))
+    ambiguity = _named_twice(root, folders)
+    if any(folder.domain for folder in folders) or not any(folder.split == "train" for folder in folders):
+        text = f"{root} has pictures in {_some(held_out)}, which look kept for testing"
+        ambiguity = Fault("ambiguous", text, "let `root` name the folder to learn from, or rename that one")
+    aside = _aside(root, [top for top in tops if top.path not in roles])
+    return Layout(root, "one_folder", tuple(folders), *aside, ambiguity)
+
+
+def _inside(top: Folder) -> tuple[dict[str, Listing], Listing]:
+    """What lies in each folder of a folder that has pictures, and the rest."""
+    inside: dict[str, list[Path]] = {}
+    loose: list[Path] = []
+    for path in top.found.pictures:
+        first, *more = path.relative_to(top.path).parts
+        (inside.setdefault(first, []) if more else loose).append(path)
+    rest = Listing(tuple(loose), top.found.others, top.found.hidden, top.found.empty, top.found.again)
+    ordered = sorted(inside, key=lambda name: images.natural_order(top.path / name))
+    return {name: Listing(tuple(inside[name])) for name in ordered}, rest
+
+
+def _aside(root: Path, tops: Iterable[Folder]) -> tuple[tuple[Folder, ...], Listing]:
+    """Of folders that are no part of a layout: those with pictures; and what else lies there, and in the root."""
+    beside, around = [], scan(root, deep=False)
+    for top in tops:
+        if top.found.pictures:
+            beside.append(top)
+        else:
+            nothing = top.found == Listing()
+            around += Listing(empty=(top.path,)) if nothing else top.found
+    return tuple(beside), around
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Whether pictures lie in the folder itself."""
+    return any(path.parent == folder for path in list_images(folder))
+
+
+def _lonely(a: Folder | None, b: Folder | None) -> Iterator[Fault]:
+    if a is None or b is None:
+        return
+    names = {folder: _by_name(folder) for folder in (a, b)}
+    for paths in (paths for found in names.values() for paths in found.values() if len(paths) > 1):
+        text = f"{paths[0]} and {paths[1]} have one name but for their suffixes"
+        yield Fault("same_name", text, "rename one of them", tuple(paths))
+    in_a, in_b = names[a], names[b]
+    lonely = [in_a[name][0] for name in in_a if name not in in_b] + [in_b[name][0] for name in in_b if name not in in_a]
+    if lonely and in_a and in_b:
+        yield Fault(
+            "no_partner",
+            f"{min(lonely)} has no partner of the same name in the other of {a.path} and {b.path}; "
+            f"so it is with {len(lonely)} in all",
+            "rename them, or take them out",
+            tuple(sorted(lonely)),
+        )
+
+
+def _by_name(folder: Folder) -> dict[Path, list[Path]]:
+    named: dict[Path, list[Path]] = {}
+    for path in folder.found.pictures:
+        named.setdefault(path.relative_to(folder.path).with_suffix(""), []).append(path)
+    return named
+
+
+def _counts(folders: Iterable[Folder]) -> Counter[str]:
+    """How many pictures there are, by the folder at the root."""
+    counts = Counter[str]()
+    for folder in folders:
+        counts[folder.name.partition("/")[0]] += len(folder.found.pictures)
+    return counts
+
+
+def _pictures(count: int) -> str:
+    return f"{count:,} picture" if count == 1 else f"{count:,} pictures"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join([*names[:5], *["..."] * (len(names) > 5)])
