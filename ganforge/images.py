@@ -51,6 +51,7 @@ RESIZER = "bicubic, antialiased, on bytes, by torchvision"
 """What `resize` does."""
 MAX_PIXELS = 178_956_970  # where Pillow stops too; torchvision's decoder has no limit
 
+_REPLACE = "replace the file, or take it out of its folder before a run begins; `data.on_bad_file=skip` does without it"
 _FONT_PX, _GAP_PX, _READABLE_PX = 16, 8, 128
 
 
@@ -111,7 +112,7 @@ def _read(path: Path, channels: int, exact: bool) -> Tensor:
     try:
         return _decode(path.read_bytes(), channels, exact, str(path))
     except Exception as error:  # on a broken file, decoders raise whatever their parsing stumbles on
-        cure = error.cure if isinstance(error, Unfit) else "replace the file, or take it out of its folder"
+        cure = error.cure if isinstance(error, Unfit) else _REPLACE
         raise BadFile(f"cannot read the picture {path}: {_reason(error)}\n  {cure}") from error
 
 

@@ -19,7 +19,11 @@ BUILT_IN = "ganforge"
 KINDS_IN_RECIPES = ("networks", "losses", "ops", "datasets", "metrics", "optimizers", "schedules", "callbacks")
 KINDS = (*KINDS_IN_RECIPES, "importers", "recipes")
 # The keys beside a part's options that mean something to the engine.
-RESERVED = {"losses": ("weight", "every"), "networks": ("frozen",), "datasets": ("batch_size", "workers")}
+RESERVED = {
+    "losses": ("weight", "every"),
+    "networks": ("frozen",),
+    "datasets": ("batch_size", "workers", "on_bad_file"),
+}
 FILLED_IN: dict[str, tuple[type, ...]] = {"ops": (Context, random.Random), "schedules": (Progress,)}
 SINGULAR = {kind: kind.removesuffix("s") for kind in KINDS} | {"losses": "loss"}
 

@@ -15,20 +15,25 @@ if TYPE_CHECKING:
 
 @click.command()
 @recipe_arguments
+@click.option("--data", is_flag=True, help="Read the first samples too, and hold them against what the dataset says.")
 @plugin_option
-def command(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -> None:
-    """Check RECIPE: names, options, expressions, and all shapes on fake tensors. Needs neither data nor a GPU.
+def command(recipe: str, overrides: tuple[str, ...], data: bool, files: tuple[Path, ...]) -> None:
+    """Check RECIPE: names, options, expressions, and all shapes on fake tensors. Needs neither data nor a GPU; with
+    `--data`, the data.
 
     \b
     Examples:
       ganforge check cyclegan_horse2zebra
       ganforge check my_recipe.yaml networks.G_ab.blocks=6 -p my_losses.py
+      ganforge check my_recipe.yaml --data
     """
     from ganforge.recipe import open_recipe
 
     checked = open_recipe(recipe, overrides, plugins_with_warnings(files).registry)
     warn_of(checked.warnings)
     report(checked)
+    if data:
+        report_data(checked)
 
 
 def report(recipe: Recipe) -> None:
@@ -48,3 +53,25 @@ def report(recipe: Recipe) -> None:
         click.echo(f"  note: '{text}' looks at values, so its shapes, and what depends on it, show only when it runs")
     total = sum(plan.parameters.values())
     click.echo(f"  parameters: {total:,} ({', '.join(f'{name} {count:,}' for name, count in plan.parameters.items())})")
+
+
+def report_data(recipe: Recipe) -> None:
+    """Read the first samples, and say what is in them."""
+    from ganforge.builtin.datasets.inspection.report import counted
+    from ganforge.engine.data import prepare_data, training_samples, validation_samples
+    from ganforge.engine.sample_checks import look_at_first, promise_of
+
+    prepare_data(recipe)
+    for remark in recipe.dataset.remarks():
+        click.echo(f"  data: {remark}")
+    for samples, validation in ((training_samples(recipe), False), (validation_samples(recipe), True)):
+        said = promise_of(recipe, validation)
+        if samples is None:
+            click.echo(f"  no {said.split} samples: panels and metrics use training samples")
+            continue
+        look = look_at_first(samples, said, recipe.run.seed)
+        seen = look.seen.items()
+        click.echo(f"  {counted(len(samples), f'{said.split} sample')}, of which the first are as the dataset says:")
+        for name, field in seen:
+            click.echo(f"    {name}: {field.type} {list(said.shapes[name])}, {field.low:.4g} to {field.high:.4g}")
+        look.tell()

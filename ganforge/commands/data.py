@@ -96,6 +96,7 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
 
     from ganforge import images
     from ganforge.engine.cast import derive_seed
+    from ganforge.engine.data import prepare_data, training_samples, validation_samples
     from ganforge.recipe import open_recipe
 
     if not output.parent.is_dir():
@@ -105,8 +106,8 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
             f"{recipe} is a folder, and no run's; `ganforge data inspect {recipe}` looks at pictures as they are"
         )
     checked = open_recipe(recipe, overrides, plugins_with_warnings(files).registry)
-    checked.dataset.prepare()
-    train, validation = checked.dataset.train(), checked.dataset.validation()
+    prepare_data(checked)
+    train, validation = training_samples(checked), validation_samples(checked)
     click.echo(f"training samples: {len(train)}")
     click.echo(
         f"validation samples: {len(validation) if validation else 'none: panels and metrics use training samples'}"

@@ -68,6 +68,7 @@ def _heading(bundle: Path, unpacked: Unpacked, record: Record) -> str:
 
 def _warn_of_differences(unpacked: Unpacked, record: Record, recipe: Recipe, plugins: Plugins) -> None:
     from ganforge.commands.runs import printable
+    from ganforge.engine.data import prepare_data
     from ganforge.engine.folder import versions
     from ganforge.sharing.bundle.code import code_of
     from ganforge.sharing.bundle.data import data_differences
@@ -75,7 +76,7 @@ def _warn_of_differences(unpacked: Unpacked, record: Record, recipe: Recipe, plu
 
     found = [*code_differences(unpacked.contents, code_of(recipe, plugins))]
     found += version_differences(record.versions, versions([]))
-    recipe.dataset.prepare()  # it may have to be downloaded first
+    prepare_data(recipe)  # it may have to be downloaded first
     found += data_differences(unpacked.data, recipe)
     for difference in found:
         warn(printable(difference))

@@ -25,6 +25,7 @@ from torch.utils.flop_counter import flop_registry
 from ganforge.engine.cast import Cast, build_cast
 from ganforge.engine.coupling import couples_samples
 from ganforge.engine.device import Precision
+from ganforge.engine.label_ranges import LabelWatch
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.loader import blank_batch
 from ganforge.engine.nested import map_tensors
@@ -191,22 +192,24 @@ class _Rehearsal:
         self.failed: set[str] = set()
         self.unchecked: dict[str, None] = {}
         self.causes: set[tuple[str, str]] = set()
+        self.labels = LabelWatch(recipe.dataset)
 
     def run(self) -> DryRun:
         recipe = self.recipe
         batch, watch = blank_batch(recipe, CPU), _Watch()
+        self.labels.note(batch)
         plan = tuple(Turn.at(phase, 0) for phase in recipe.phases)
         scene = _WatchedScene(self.program, batch, plan, watch)
         forwards, flops = {}, {}
         for position, phase in enumerate(recipe.phases):
             self.program.calls.forwards.clear()
             watch.flops = 0
-            with watch:
+            with watch, self.labels:
                 self._phase(scene, position)
             forwards[phase.name] = Counter(self.program.calls.forwards)
             flops[phase.name] = watch.flops
         from_before = tuple(scene.from_before)
-        with watch:
+        with watch, self.labels:
             signals = {name: self._shape(scene, name) for name in recipe.signals}
         self._validation()
         self._optimizers()
@@ -357,9 +360,10 @@ class _Rehearsal:
     def _validation(self) -> None:
         """The panels and metrics, on the fields of a validation sample."""
         batch = blank_batch(self.recipe, CPU, validation=True)
+        self.labels.note(batch)
         scene = Scene(self.program, batch, (), Progress(0, 1, 1))
         metrics = (w for metric in self.recipe.metrics for bound in metric.inputs.values() for w in _each(bound))
-        with torch.no_grad():
+        with torch.no_grad(), self.labels:
             for item in metrics:
                 with suppress(_Failed):
                     self._bound(scene, item)

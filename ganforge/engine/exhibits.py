@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ganforge import images
+from ganforge.engine.data import prepare_data, training_samples, validation_samples
 from ganforge.engine.directions import directions
 from ganforge.engine.trained import Trained
 from ganforge.engine.translation import Translator
@@ -37,8 +38,8 @@ def from_dataset(trained: Trained) -> list[Exhibit]:
         EnvironmentFault: the dataset is not here.
     """
     recipe = trained.recipe
-    recipe.dataset.prepare()
-    samples = recipe.dataset.validation() or recipe.dataset.train()
+    prepare_data(recipe)
+    samples = validation_samples(recipe) or training_samples(recipe)
     found = directions(recipe, trained.plan.shapes)
     validation = Validation(trained.program(), trained.precision, samples, found)
     validation.panels()

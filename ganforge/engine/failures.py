@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ganforge.errors import EnvironmentFault, GanforgeError, TrainingFailed
+from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, TrainingFailed
 
 
 def explained(error: Exception, step: int, record: Path) -> GanforgeError:
@@ -31,4 +31,18 @@ def explained(error: Exception, step: int, record: Path) -> GanforgeError:
     frame = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(torchs)][-1]
     return TrainingFailed(
         f"{told}\n  raised at {frame.filename}:{frame.lineno} in {frame.name}\n  the whole traceback is in {record}"
+    )
+
+
+def bad_file_met(error: BadFile, step: int, folder: Path) -> BadFile:
+    """A file that cannot be read, met in the midst of a training: what works from here on.
+
+    To take it out is nothing that works: with another number of samples, every later batch would be another.
+    """
+    first = str(error).partition("\n")[0]
+    return BadFile(
+        f"step {step}: {first}\n"
+        f"  put a good file in its place, and go on: ganforge run {folder} --resume\n"
+        f"  or go on without it: ganforge run {folder} --resume data.on_bad_file=skip\n"
+        "  taken out, the run could not be resumed: all batches would change"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
@@ -13,9 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ganforge import images
+from ganforge.engine.bad_files import taken
 from ganforge.engine.cast import derive_seed
 from ganforge.engine.device import Precision
 from ganforge.engine.division import Division
+from ganforge.engine.sample_checks import BATCHES, Look, Promise
 from ganforge.errors import EnvironmentFault, GanforgeError, UsageError
 from ganforge.parts import Sample, Samples
 from ganforge.recipe.model import Recipe
@@ -23,13 +26,31 @@ from ganforge.recipe.model import Recipe
 Place = tuple[int, list[int]]
 """An epoch, and the indices of a batch in it."""
 
+Made = tuple[Sample | GanforgeError, Sequence[str]]
+"""A batch, and what was wrong with the bad files that were skipped for it."""
+
+TOLD = 5
+"""Bad files that are told one by one."""
+
 
 class Loader:
     """Training batches from a step on, on the device, without end: as many a step as this rank computes."""
 
-    def __init__(self, samples: Samples, division: Division, workers: int, seed: int, precision: Precision) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        division: Division,
+        workers: int,
+        seed: int,
+        precision: Precision,
+        said: Promise | None = None,
+    ) -> None:
         self.samples, self.division, self.workers = samples, division, workers
         self.seed, self.precision = seed, precision
+        self.said = said
+        """What the dataset says of its samples; the first batches are held against it."""
+        self.bad_files: dict[str, None] = {}
+        """What was wrong with the files in whose place others were shown."""
         self.steps_per_epoch = count_steps(samples, division)
         if workers and not samples.in_workers:
             raise UsageError(
@@ -49,18 +70,36 @@ class Loader:
 
     def made(self, step: int) -> Generator[Sample, None, None]:
         """The same as the dataset makes them: not yet on the device, pictures mostly as uint8."""
-        seeded = _Seeded(self.samples, self.seed)
-        places = _places(self.samples, self.division, self.seed, step)
+        seeded = _Seeded(self.samples, self.seed, self.said)
+        places, again = (_places(self.samples, self.division, self.seed, step) for _ in range(2))
         batches = self._from_workers(seeded, places) if self.workers else map(seeded.__getitem__, places)
+        look, left = self.said and Look(self.said), BATCHES
         try:
-            for batch in batches:
+            for batch, bad in batches:
+                self._note(bad)
                 if isinstance(batch, GanforgeError):
                     raise batch
+                if look:
+                    look.at_batch(batch, next(again)[1])
+                    if not (left := left - 1):
+                        look.tell()
+                        look = None
                 yield batch
         finally:
             del batches  # and its workers with it, now: at exit Python would wait for them for ever, deaf to SIGTERM
 
-    def _from_workers(self, seeded: _Seeded, places: Iterator[Place]) -> Iterator[Sample | GanforgeError]:
+    def _note(self, bad: Sequence[str]) -> None:
+        """Say of a file that it is skipped, once; of many, that there are more."""
+        for text in bad:
+            if text not in self.bad_files:
+                self.bad_files[text] = None
+                if len(self.bad_files) <= TOLD:
+                    more = "; further ones are counted" if len(self.bad_files) == TOLD else ""
+                    warnings.warn(
+                        f"{text}\n  another sample takes its place (data.on_bad_file: skip){more}", stacklevel=2
+                    )
+
+    def _from_workers(self, seeded: _Seeded, places: Iterator[Place]) -> Iterator[Made]:
         return iter(
             DataLoader(
                 seeded,
@@ -110,19 +149,39 @@ def blank_batch(recipe: Recipe, precision: Precision, validation: bool = False) 
     }
 
 
-class _Seeded(Dataset[Sample | GanforgeError]):
-    """Batches by (epoch, indices), the randomness of each sample drawn from nothing else."""
+class _Seeded(Dataset[Made]):
+    """Batches by (epoch, indices), the randomness of each sample drawn from nothing else; and the bad files met."""
 
-    def __init__(self, samples: Samples, seed: int) -> None:
-        self.samples, self.seed = samples, seed
+    def __init__(self, samples: Samples, seed: int, said: Promise | None) -> None:
+        self.samples, self.seed, self.said = samples, seed, said
 
-    def __getitem__(self, place: Place) -> Sample | GanforgeError:
-        epoch, indices = place
-        rngs = [random.Random(derive_seed(self.seed, "sample", epoch, index)) for index in indices]
+    def __getitem__(self, place: Place) -> Made:
         try:
-            return self.samples.batch(indices, rngs)
+            return self.samples.batch(place[1], self._rngs(place)), taken(self.samples)
         except GanforgeError as error:  # raised in a worker, it would come out wrapped in a traceback
-            return error
+            return error, taken(self.samples)
+        except Exception:
+            if fault := self._fault(place):
+                return fault, taken(self.samples)
+            raise
+
+    def _rngs(self, place: Place) -> list[random.Random]:
+        epoch, indices = place
+        return [random.Random(derive_seed(self.seed, "sample", epoch, index)) for index in indices]
+
+    def _fault(self, place: Place) -> GanforgeError | None:
+        """Why samples make no batch, if one of them is not what the dataset says."""
+        if self.said is None:
+            return None
+        look = Look(self.said)
+        try:
+            for index, rng in zip(place[1], self._rngs(place), strict=True):
+                look.at(self.samples.sample(index, rng), index)
+        except GanforgeError as fault:
+            return fault
+        except Exception:
+            return None
+        return None
 
 
 def _places(samples: Samples, division: Division, seed: int, step: int) -> Iterator[Place]:

@@ -36,6 +36,7 @@ FREE = (
     "run.lanes",  # the engine compares it itself
     "run.shard",
     "data.workers",
+    "data.on_bad_file",
     "data.cache",
     "data.cache_dir",
     "data.cache_gib",
@@ -72,7 +73,9 @@ def check_samples(folder: RunFolder, samples: int, division: Division) -> None:
     if (before := folder.record.get("samples", samples)) != samples:
         raise UsageError(
             f"{folder.path} was started with {before} training samples, now there are {samples}: every later batch "
-            "would differ\n  bring the data back, or start a new run: leave out --resume"
+            "would differ\n  bring the data back, or start a new run: leave out --resume\n"
+            "  a broken file is not taken out: put a good one in its place, or bring it back and go on without\n"
+            "  it: data.on_bad_file=skip"
         )
     if (before := folder.record.get("global_batch", division.global_batch)) != division.global_batch:
         raise UsageError(

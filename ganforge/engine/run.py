@@ -7,6 +7,7 @@ import signal
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from ganforge.engine.checkpoints import (
     save_checkpoint,
     step_of,
 )
+from ganforge.engine.data import prepare_data, training_samples, validation_samples
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.directions import directions
 from ganforge.engine.division import divide, divided
 from ganforge.engine.drifting import drifted
 from ganforge.engine.dryrun import DryRun, dry_run
-from ganforge.engine.failures import explained
+from ganforge.engine.failures import bad_file_met, explained
 from ganforge.engine.folder import RunFolder, machine, now, versions
 from ganforge.engine.keeping import check_states
 from ganforge.engine.lazy import create_lazy_parameters
@@ -39,6 +41,7 @@ from ganforge.engine.loader import Loader, count_steps
 from ganforge.engine.observing import FAILED, Observers
 from ganforge.engine.readings import readings
 from ganforge.engine.resuming import check_samples
+from ganforge.engine.sample_checks import looked_at, promise_of
 from ganforge.engine.saving import capture, put_back, write_parts
 from ganforge.engine.stopping import Stopping
 from ganforge.engine.training import Batch, Trainer
@@ -46,7 +49,7 @@ from ganforge.engine.validation import Validation
 from ganforge.engine.world import ALONE, PeerLost, World
 from ganforge.engine.world.agreeing import agree, agree_on_data
 from ganforge.engine.world.norms import synchronise
-from ganforge.errors import EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
+from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Diagnosis, Progress
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import dump
@@ -80,8 +83,8 @@ class Run:
         self.device = choose_device(recipe.run.device, world)
         """Where it computes."""
         agree(world, {"device": {"type": self.device.type}})
-        world.in_turn(recipe.dataset.prepare)
-        samples = recipe.dataset.train()
+        world.in_turn(lambda: prepare_data(recipe))
+        samples = training_samples(recipe)
         agree_on_data(world, recipe.dataset, len(samples))
         beginning = self._beginning(count_steps(samples, self.division))
         self.settled = settle(recipe.run, self.device, self._flops(beginning), self._levers_before())
@@ -90,7 +93,8 @@ class Run:
         """What they come to for this recipe."""
         precision = Precision(recipe.run.precision, self.device, self.levers.channels_last)
         precision.set_up(recipe.run.deterministic)
-        self.loader = Loader(samples, self.division, recipe.loader.workers, recipe.run.seed, precision)
+        said = promise_of(recipe)
+        self.loader = Loader(samples, self.division, recipe.loader.workers, recipe.run.seed, precision, said)
         cast = build_cast(recipe, precision.place)
         if recipe.run.sync_batch_norm and world.size > 1:
             for network in cast.networks.values():
@@ -107,7 +111,7 @@ class Run:
         self.validation = Validation(
             self.trainer.program,
             precision,
-            recipe.dataset.validation() or samples,
+            looked_at(validation_samples(recipe), promise_of(recipe, validation=True)) or samples,
             self.directions,
             self.trainer.averages,
             lambda: self.trainer.progress,
@@ -311,10 +315,12 @@ class Run:
                 self.trainer.check_scales()
                 self.trainer.bad_losses.check_end(self.step)
             self.status = "finished" if self.step >= self.total_steps else "interrupted"
+            self._note_bad_files()
             self._record.note(status=self.status, step=self.step, ended=now(), metrics=self.figures)
             if self.recipe.run.strict:
                 self._emit("run_ended", self.status)
-        except BaseException as error:
+        except BaseException as raised:
+            error = bad_file_met(raised, self.step, self.folder) if isinstance(raised, BadFile) else raised
             self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(OSError):  # a full disk must not hide the error
                 told = error.traceback if isinstance(error, PeerLost) and error.traceback else traceback.format_exc()
@@ -323,7 +329,7 @@ class Run:
             with suppress(Exception):
                 self._emit("run_ended", self.status)
             if isinstance(error, GanforgeError) or not isinstance(error, Exception):
-                raise
+                raise error from raised.__cause__
             raise explained(error, self.step, self.folder / "run.json") from error
         if not self.recipe.run.strict:
             self._emit("run_ended", self.status)
@@ -334,6 +340,12 @@ class Run:
         if self.recipe.metrics:
             with self.trainer.whole():
                 self.world.first_alone(self.validation.rehearse_metrics)
+
+    def _note_bad_files(self) -> None:
+        """Write down the files in whose place others were shown, on all ranks, and before it was resumed."""
+        if self.recipe.loader.on_bad_file == "skip":
+            told = chain.from_iterable(self.world.gather(list(self.loader.bad_files)))
+            self._record.note(bad_files=sorted({*self.record.get("bad_files", []), *told}))
 
     @property
     def stop_signal(self) -> signal.Signals | None:

@@ -116,6 +116,8 @@ class LoaderSettings(Settings):
     """Samples of a batch."""
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
     """Processes that load; 0 loads in the process that trains."""
+    on_bad_file: Literal["stop", "skip"] = "stop"
+    """`stop` at a file that cannot be read, or `skip` it: another sample takes its place, counted and told."""
 
 
 class EmaSettings(Settings):

@@ -150,6 +150,9 @@ class _Reader(PartReader):
         use = self.use("datasets", node, reserved)
         if use is not None:
             self.dataset = self.construct(use, node)
+            if loader and loader.on_bad_file == "skip" and self.dataset is not None:
+                with suppress(AttributeError):  # of one that takes no attributes, each sample still can be skipped
+                    self.dataset.skips_bad = True
         return use, loader
 
     def construct(self, use: model.PartUse, node: Node) -> Any:

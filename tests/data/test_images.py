@@ -25,7 +25,6 @@ MODES = {
     "YCbCr": ("TIFF", "JPEG"),
     "I;16": ("PNG", "TIFF"),
     "I": ("TIFF",),
-    "F": ("TIFF",),
 }
 SAVED_AS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}
 MEAN_ERROR = {"JPEG": 2, "GIF": 6, "WEBP": 2}  # of 255; GIF has 256 colours at most
@@ -52,7 +51,7 @@ def in_mode(mode: str) -> Image.Image:
         return Image.frombytes("I;16", (23, 17), b"".join(struct.pack("<H", 257 * v) for v in grey.flatten().tolist()))
     if mode == "I":
         return in_mode("I;16").convert("I")
-    if mode in ("F", "LA"):
+    if mode == "LA":
         return picture().convert("L").convert(mode)
     return picture().convert(mode)
 
@@ -68,7 +67,7 @@ def test_every_mode_of_every_format_becomes_what_is_asked(
     got = images.read_image(path, channels)
     wanted = "L" if channels == 1 else "RGB"
     shown = picture().convert("L") if mode in ("I;16", "I") else source
-    expected = as_tensor(shown.convert("RGB").convert(wanted) if mode != "F" else shown.convert("L").convert(wanted))
+    expected = as_tensor(shown.convert("RGB").convert(wanted))
     assert got.dtype == torch.uint8
     assert got.shape == (channels, 17, 23)
     error = (got.int() - expected.int()).abs().float()

@@ -147,7 +147,7 @@ def test_modes_bits_and_conversions_are_told(data: Path, draw: Artist) -> None:
 
     kinds = inspected(data)
     expected = {
-        "single_channel": {"grey.png", "deep.png", "dark.png", "float.tif"},
+        "single_channel": {"grey.png", "deep.png", "dark.png"},
         "colourless": {"stored.png"},
         "cmyk": {"cmyk.jpg"},
         "animated": {"animated.gif"},
@@ -155,7 +155,7 @@ def test_modes_bits_and_conversions_are_told(data: Path, draw: Artist) -> None:
         "rotated": {"turned.jpg"},
         "deep": {"deep.png"},
         "nearly_black": {"dark.png"},
-        "floats": {"float.tif"},
+        "unreadable": {"float.tif"},
         "blank": {"flat.png"},
         "misnamed": {"really_png.jpg"},
         "left_out": {"left.heic"},
@@ -339,7 +339,7 @@ def test_json_holds_everything_and_nothing_else_is_printed(ganforge: Callable, d
     outcome = ganforge("data", "inspect", data, "--json")
     told = json.loads(outcome.out)
     assert told == json.loads(json.dumps(inspect(data).as_json()))
-    assert told.keys() == {"root", "layout", "crop_px", "pictures", "folders", "gaps", "findings"}
+    assert told.keys() == {"root", "layout", "crop_px", "pictures", "remarks", "folders", "gaps", "findings"}
     assert (
         told["folders"][0].items()
         >= {

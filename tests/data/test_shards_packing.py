@@ -243,8 +243,8 @@ def test_two_at_once_are_told(folders: Path, tmp_path: Path, ganforge: Run, monk
     [
         (["trainA"], [], "neither train nor trainA: a pack is made of"),
         ([], ["train"], "both train and trainA: a pack is made of .*\n.*or say which with --layout"),
-        (["trainB"], [], "trainB: no such folder; it should hold the pictures of trainB"),
-        (["testB"], [], "testB: no such folder; it should hold the pictures of testB"),
+        (["trainB"], [], "trainB: no such folder; it should hold the train pictures of domain B"),
+        (["testB"], [], "testB: no such folder; it should hold the test pictures of domain B"),
     ],
 )
 def test_folders_that_tell_nothing(

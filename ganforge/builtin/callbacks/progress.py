@@ -121,6 +121,7 @@ def introduction(run: Run) -> Iterator[str]:
     ]
     if run.levers.compiled:
         rows.append(("first steps", "take longer: code is generated for them"))
+    rows += [("data", remark) for remark in run.recipe.dataset.remarks()]
     if run.resumed_at is not None:
         rows.append(("resumed at", f"step {run.resumed_at}"))
     yield from (f"  {line}" for line in _aligned(rows))
@@ -151,6 +152,8 @@ def _whereabouts(run: Run, status: str) -> Iterator[tuple[str, str]]:
     """What went wrong, where to look, and how to go on."""
     for diagnosis in run.diagnoses.values():
         yield "warned of", f"{diagnosis.name.replace('_', ' ')}   {diagnosis.link}".rstrip()
+    if bad := run.record.get("bad_files"):
+        yield "skipped", f"{len(bad)} bad {'file' if len(bad) == 1 else 'files'}, listed in {run.folder / 'run.json'}"
     for name, reached in run.record.get("best", {}).items():
         if reached["step"] < run.step and name in run.figures:
             yield (

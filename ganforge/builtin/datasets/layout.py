@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -110,10 +111,23 @@ class Layout:
     @cached_property
     def faults(self) -> list[Fault]:
         """What must be mended before training can start, the gravest first."""
-        return [*([self.ambiguity] if self.ambiguity else []), *self._missing(), *self._classes(), *self._partners()]
+        return self.faults_of(["train", *([self.validation] if self.validation else [])])
 
-    def remarks(self) -> list[str]:
-        """What is read for what, where that is not plain, and what is left out, counted; one line."""
+    def faults_of(self, splits: Sequence[str]) -> list[Fault]:
+        """What must be mended before these splits can be read."""
+        read = [folder for folder in self.folders if folder.split in ("", *splits)]
+        found = (self._missing(splits, read), self._classes(), self._partners(splits))
+        return [*([self.ambiguity] if self.ambiguity else []), *chain.from_iterable(found)]
+
+    def remarks(self, packing: bool = False) -> list[str]:
+        """What is read for what, where that is not plain, and what is left out, counted; one line.
+
+        Nothing but what is left out concerns `packing`, which takes all splits.
+        """
+        if packing:
+            left = [f"{name} ({_pictures(count)})" for name, count in _counts(self.beside).items()]
+            left += joined((self.around, *(folder.found for folder in self.folders))).left_out()
+            return [f"left out: {', '.join(left)}"] if left else []
         told = []
         if self.kind == "classes" and self.splits:
             told.append(f"{len(self.classes)} classes ({_some(self.classes)}) from {self._names('train')}")
@@ -141,15 +155,16 @@ class Layout:
         there = {folder.domain for folder in self.of(self.validation or "")}
         return [name for name in self.classes if name not in there] if self.validation else []
 
-    def _missing(self) -> Iterator[Fault]:
-        if not self.root.is_dir() and not self.needed:
+    def _missing(self, splits: Sequence[str], read: Sequence[Folder]) -> Iterator[Fault]:
+        needed = self.needed(splits)
+        if not self.root.is_dir() and not needed:
             what = f"no such folder; {self._holds('train', '')}{did_you_mean(self.root)}"
             yield Fault("missing_folder", f"{self.root}: {what}", "")
-        for split, domain in self.needed:
+        for split, domain in needed:
             if not any(folder.domain == domain for folder in self.of(split)):
                 what = f"no such folder; {self._holds(split, domain)}{self._near(split + domain)}"
                 yield Fault("missing_folder", f"{self.root / (split + domain)}: {what}", "")
-        for folder in self.read:
+        for folder in read:
             if not folder.found.pictures and self.root.is_dir():
                 wanted = self._holds(folder.split, folder.domain)
                 yield Fault("empty_folder", f"{folder.path}: no pictures in it; {wanted}", "", (folder.path,))
@@ -161,13 +176,11 @@ class Layout:
         near = nearest(name, [path.name for path in visible_folders(self.root) if not _role(path.name)])
         return f"; is it '{near}'? then rename it" if near else ""
 
-    @cached_property
-    def needed(self) -> list[tuple[str, str]]:
-        """The split and domain of each folder that must be there: both domains of training, and of validation."""
-        splits = ["train", *([self.validation] if self.validation else [])]
+    def needed(self, splits: Sequence[str]) -> list[tuple[str, str]]:
+        """The split and domain of each folder that must be there: both domains of training, and of these splits."""
         match self.kind:
             case "two_domains" | "two_folders":
-                return [(split, domain) for split in splits for domain in "AB"]
+                return [(split, domain) for split in dict.fromkeys(("train", *splits)) for domain in "AB"]
             case "pairs":
                 return [("train", "")]
         return []
@@ -195,9 +208,9 @@ class Layout:
                 (folder.path,),
             )
 
-    def _partners(self) -> Iterator[Fault]:
+    def _partners(self, splits: Sequence[str]) -> Iterator[Fault]:
         if self.kind == "two_folders":
-            for split in dict.fromkeys(folder.split for folder in self.read):
+            for split in splits:
                 yield from _lonely(*(self.of_domain(split, domain) for domain in "AB"))
 
     def of_domain(self, split: str, domain: str) -> Folder | None:

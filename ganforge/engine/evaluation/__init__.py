@@ -9,14 +9,16 @@ from typing import Any
 
 from ganforge.engine.cast import prepare
 from ganforge.engine.checkpoints import checkpoints, step_of
+from ganforge.engine.data import prepare_data, training_samples, validation_samples
 from ganforge.engine.evaluation.asking import Asked, Wanted
 from ganforge.engine.evaluation.card import Card, add_figures, make_card
 from ganforge.engine.folder import open_run_folder
 from ganforge.engine.trained import Trained, open_trained
 from ganforge.engine.validation import Validation
 from ganforge.errors import UsageError
-from ganforge.parts import Dataset, Progress, Sample, Samples
+from ganforge.parts import Progress, Sample, Samples
 from ganforge.recipe import open_recipe
+from ganforge.recipe.model import Recipe
 from ganforge.registry import Registry
 
 __all__ = ["Asked", "evaluate"]
@@ -60,9 +62,9 @@ def evaluate(
         EnvironmentFault: data, packages or weights are missing.
     """
     chosen = _chosen(run, every_checkpoint, best)
-    entries, dataset = _wanted(run, overrides, registry, asked)
-    held_out = dataset.validation()
-    samples = held_out or dataset.train()
+    entries, recipe = _wanted(run, overrides, registry, asked)
+    held_out = validation_samples(recipe)
+    samples = held_out or training_samples(recipe)
     figures: list[tuple[int, dict[str, float]]] = []
     card: Card = {}
     for checkpoint in chosen:  # one after the other in memory
@@ -77,7 +79,7 @@ def evaluate(
     return card
 
 
-def _wanted(run: Path, overrides: Sequence[str], registry: Registry, asked: Asked) -> tuple[tuple[str, ...], Dataset]:
+def _wanted(run: Path, overrides: Sequence[str], registry: Registry, asked: Asked) -> tuple[tuple[str, ...], Recipe]:
     """The overrides that make the run's recipe one with the metrics that are asked for, and its data, prepared."""
     folder = run.resolve().parent.parent if (run / "manifest.json").is_file() else run
     wanted = Wanted(folder, overrides, registry, asked)
@@ -90,8 +92,8 @@ def _wanted(run: Path, overrides: Sequence[str], registry: Registry, asked: Aske
             f"  give --metric, with one of: {', '.join(part.name for part in registry.of('metrics'))}"
         )
     prepare(recipe)
-    recipe.dataset.prepare()
-    return entries, recipe.dataset
+    prepare_data(recipe)
+    return entries, recipe
 
 
 def _chosen(run: Path, every_checkpoint: bool, best: str | None) -> list[Path]:

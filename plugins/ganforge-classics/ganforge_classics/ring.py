@@ -42,6 +42,9 @@ class Ring(Dataset):
     def dtypes(self) -> Mapping[str, torch.dtype]:
         return {"label": torch.int64}
 
+    def ranges(self) -> Mapping[str, range]:
+        return {"label": range(MODES)}
+
     def train(self) -> Samples:
         return _Points(self.count)
 

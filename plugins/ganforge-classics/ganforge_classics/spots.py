@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganforge import Dataset, Sample, Samples
-from ganforge_classics.ring import Number, draw_point
+from ganforge_classics.ring import MODES, Number, draw_point
 
 WIDTH = 0.25  # the standard deviation of a spot's brightness, in half sides of the picture
 
@@ -43,6 +43,9 @@ class Spots(Dataset):
 
     def dtypes(self) -> Mapping[str, torch.dtype]:
         return {"label": torch.int64}
+
+    def ranges(self) -> Mapping[str, range]:
+        return {"label": range(MODES)}
 
     def train(self) -> Samples:
         return _Pictures(self.count, self.size_px)

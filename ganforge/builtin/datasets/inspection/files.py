@@ -51,7 +51,11 @@ def _folders(data: Examined) -> Iterator[Finding]:
 
 def _lacking(data: Examined) -> list[str]:
     """The folders without which training or validation cannot start."""
-    return [f"{split}{domain}" for split, domain in data.layout.needed if data.layout.of_domain(split, domain) is None]
+    return [
+        f"{split}{domain}"
+        for split, domain in data.layout.needed(data.layout.splits)
+        if data.layout.of_domain(split, domain) is None
+    ]
 
 
 def _faults(data: Examined) -> Iterator[Finding]:

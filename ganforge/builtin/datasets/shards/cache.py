@@ -23,6 +23,7 @@ from pydantic import Field
 from ganforge import EnvironmentFault
 from ganforge.builtin.datasets.shards.index import Shard
 from ganforge.builtin.datasets.shards.transfer import transfer
+from ganforge.listing import did_you_mean
 
 FOLDER = "~/.cache/ganforge/shards"
 Gibibytes = Annotated[float, Field(gt=0)]
@@ -48,8 +49,8 @@ class Cache:
         file = self.folder / f"{shard.sha256}.tar"
         if _take(file, shard):
             return file
+        self.make()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             with self._lock(_lock_of(file)):
                 if not _take(file, shard):
                     self._fetch(file, shard, url)
@@ -58,6 +59,24 @@ class Cache:
                 f"cannot keep {url} in {self.folder}: {error}\n  `cache_dir` names another folder"
             ) from error
         return file
+
+    def make(self) -> None:
+        """Make the folder; but not those around it, unless it is the default: it may be mistyped.
+
+        Raises:
+            EnvironmentFault: it cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=self.folder == Path(FOLDER).expanduser(), exist_ok=True)
+        except FileNotFoundError as error:
+            raise EnvironmentFault(
+                f"cannot keep shards in {self.folder}: there is no folder {self.folder.parent}"
+                f"{did_you_mean(self.folder.parent)}\n  make it, or let `cache_dir` name another folder"
+            ) from error
+        except OSError as error:
+            raise EnvironmentFault(
+                f"cannot keep shards in {self.folder}: {error}\n  `cache_dir` names another folder"
+            ) from error
 
     def _fetch(self, file: Path, shard: Shard, url: str) -> None:
         part = file.with_suffix(".part")

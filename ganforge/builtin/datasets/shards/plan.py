@@ -70,7 +70,8 @@ def find_layout(root: Path, layout: str | None) -> Layout:
         raise UsageError(f"there is no folder {root}{did_you_mean(root)}")
     if layout is not None:
         return next(known for known in LAYOUTS if known == layout)
-    sheets, domains = (bool(layouts.read_layout(root, kind).of("train")) for kind in ("pairs", "two_domains"))
+    sheets = layouts.read_layout(root, "pairs").of_domain("train", "") is not None
+    domains = layouts.read_layout(root, "two_domains").of_domain("train", "A") is not None
     if sheets == domains:
         found = "both train and trainA" if sheets else "neither train nor trainA"
         raise UsageError(
@@ -90,8 +91,8 @@ def plan(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[Draft]
         EnvironmentFault: a folder is missing or empty, a pair incomplete, a file cannot be read.
     """
     found = layouts.read_layout(root, _KINDS[layout])
-    if found.faults:
-        raise EnvironmentFault(str(found.faults[0]))
+    if faults := found.faults_of(found.splits):
+        raise EnvironmentFault(str(faults[0]))
     drafts: list[Draft] = []
     for split, groups in _splits(found).items():
         items = [_item(files) for files in groups]
@@ -106,14 +107,15 @@ def plan(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[Draft]
 
 def remarks(root: Path, layout: Layout) -> list[str]:
     """What of a folder does not go into the pack."""
-    return layouts.read_layout(root, _KINDS[layout]).remarks()
+    return layouts.read_layout(root, _KINDS[layout]).remarks(packing=True)
 
 
 def _splits(found: layouts.Layout) -> dict[str, list[tuple[Path, ...]]]:
-    """The files of each sample, by split, as training and validation read them."""
+    """The files of each sample, by split."""
     if found.kind == "two_folders":
-        return {split: [*found.pairs(split)] for split in dict.fromkeys(folder.split for folder in found.read)}
-    return {f"{folder.split}{folder.domain}": [(path,) for path in folder.found.pictures] for folder in found.read}
+        return {split: [*found.pairs(split)] for split in found.splits}
+    there = (folder for folder in found.folders if folder.found.pictures)
+    return {f"{folder.split}{folder.domain}": [(path,) for path in folder.found.pictures] for folder in there}
 
 
 def _item(files: tuple[Path, ...]) -> Item:

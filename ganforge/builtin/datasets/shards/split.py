@@ -59,5 +59,5 @@ class Split:
         except ValueError as error:
             raise BadFile(
                 f"cannot read the picture of sample {within} in {shard.name}: {error}\n"
-                "  take it out of its folder, and pack that again"
+                "  put a good one in its place in the folder, and pack that again"
             ) from error

@@ -18,6 +18,7 @@ from ganforge.builtin.datasets.shards.cache import Cache
 from ganforge.builtin.datasets.shards.index import Index, Shard, read_index
 from ganforge.builtin.datasets.shards.tars import read_sample
 from ganforge.builtin.datasets.shards.transfer import transfer
+from ganforge.listing import did_you_mean
 
 _ATTEMPTS = 10
 
@@ -82,7 +83,7 @@ class Local:
             return read_index(file.read_bytes(), str(file))
         except OSError as error:
             raise EnvironmentFault(
-                f"{self.folder} is no pack of shards: {file.name}: {error.strerror}\n"
+                f"{self.folder} is no pack of shards: {file.name}: {error.strerror}{did_you_mean(self.folder)}\n"
                 f"  correct `root` (now {self.folder.resolve()}), or make one: "
                 f"`ganforge data pack FOLDER -o {self.folder}`"
             ) from error
@@ -119,6 +120,7 @@ class Remote:
         """Where its index is kept."""
 
     def prepare(self, together: int) -> Index:
+        self.cache.make()
         url, fetched = f"{self.url}/{indices.NAME}", io.BytesIO()
         transfer(url, fetched, indices.MOST_BYTES)
         index = read_index(fetched.getvalue(), url)
@@ -160,8 +162,8 @@ class Remote:
         return [self.place] if self.place.exists() else []
 
     def _keep(self, text: bytes) -> None:
+        self.cache.make()
         try:
-            self.place.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.place.parent, suffix=".json.new", delete=False) as part:
                 part.write(text)
             os.replace(part.name, self.place)
