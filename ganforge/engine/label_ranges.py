@@ -112,8 +112,8 @@ class LabelWatch(TorchDispatchMode):
         if op is aten.remainder and isinstance(args[1], int) and args[1] > 0:
             return (0, args[1] - 1)
         if op is aten.clamp and (known := self.range(args[0])):
-            low, high, *_ = (*args[1:], None, None)
-            return _clamped(known, low, high)
+            limits = [*args[1:], None, None]
+            return _clamped(known, limits[0], limits[1])
         return None
 
 

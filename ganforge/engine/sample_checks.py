@@ -36,9 +36,8 @@ class Fault:
     cure: str
     of_values: bool = False
 
-    def text(self, split: str, index: int) -> str:
+    def text(self, sample: str) -> str:
         """`'real' of training sample 5 holds NaN`."""
-        sample = f"{split} sample {index}"
         return f"'{self.field}' of {sample} {self.message}" if self.field else f"{sample} {self.message}"
 
 
@@ -59,6 +58,16 @@ class Promise:
         """Whether a field is taken for one: `[1 or 3, H, W]`, and not named in `dtypes()`."""
         shape = self.shapes.get(name, ())
         return len(shape) == 3 and shape[0] in (1, 3) and name not in self.dtypes
+
+    def contradiction(self) -> tuple[str, str] | None:
+        """What it says that cannot be, with the cure."""
+        for name, dtype in self.dtypes.items():
+            if dtype == torch.uint8:
+                return (
+                    f"dtypes() says that '{name}' is uint8, which the engine takes for a picture",
+                    "leave it out if it is one, use torch.int64 for numbers",
+                )
+        return None
 
     def fault(self, message: str, cure: str) -> UsageError:
         """An error about the dataset, at its place in the recipe."""
@@ -99,16 +108,15 @@ def _fault_of_field(name: str, value: Any, shape: tuple[int, ...], said: Promise
 
 def _fault_of_type(name: str, value: Tensor, said: Promise) -> Fault | None:
     wanted = said.dtypes.get(name)
-    if wanted == torch.uint8 or (value.dtype == torch.uint8 and value.ndim < 3):
-        cure = "of a picture [C, H, W], dtypes() says nothing; use torch.int64 for numbers"
-        return Fault(name, "is uint8, which is taken for a picture", cure)
+    if value.dtype == torch.uint8 and value.ndim < 3:
+        return Fault(name, "is torch.uint8, which is taken for a picture", "use torch.int64 for numbers")
     if wanted is None and (value.is_floating_point() or value.dtype == torch.uint8):
         return None
     if wanted is None:
-        return Fault(name, f"is {_short(value.dtype)}, not float32 or uint8", "say so in dtypes(), or convert it")
+        return Fault(name, f"is {value.dtype}, not torch.float32 or torch.uint8", "say so in dtypes(), or convert it")
     if value.is_floating_point() if wanted.is_floating_point else value.dtype == wanted:
         return None
-    return Fault(name, f"is {_short(value.dtype)}, and dtypes() says {_short(wanted)}", "correct one of them")
+    return Fault(name, f"is {value.dtype}, and dtypes() says {wanted}", "correct one of them")
 
 
 def _fault_of_values(name: str, value: Tensor, said: Promise) -> Fault | None:
@@ -176,8 +184,10 @@ class Look:
         Raises:
             UsageError: it is not what the dataset says.
         """
+        if of_all := self.said.contradiction():
+            raise self.said.fault(*of_all)
         for fault in faults(sample, self.said):
-            raise self.said.fault(fault.text(self.said.split, index), fault.cure)
+            raise self.said.fault(fault.text(f"{self.said.split} sample {index}"), fault.cure)
         self.add(sample)
 
     def add(self, sample: Mapping[str, Any]) -> None:

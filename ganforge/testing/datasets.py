@@ -24,9 +24,10 @@ def check_dataset(dataset: Callable[..., Dataset], *, skip: tuple[str, ...] = ()
     | check | what must hold |
     |---|---|
     | `shapes` | samples have the fields, shapes and types that `shapes()` and `dtypes()` say; images may be uint8 |
-    | `range` | float images, `[1 or 3, H, W]`, are in `[-1, 1]`, not in 0..1; numbers are finite, and in `ranges()` |
+    | `range` | float images, `[1 or 3, H, W]`, are in `[-1, 1]`; floats are finite, labels in `ranges()` |
     | `repeat` | a sample depends on its index and the `rng` it is handed, and on nothing else |
     | `batch` | `batch` gives what `sample` gives one by one |
+    | `black` | black is -1, or 0 of uint8: floats in 0..1, and bytes that are all dark, are suspicious |
 
     Args:
         dataset: a subclass of `ganforge.Dataset`, as it would be registered.
@@ -44,6 +45,7 @@ def check_dataset(dataset: Callable[..., Dataset], *, skip: tuple[str, ...] = ()
         "range": case.check_range,
         "repeat": case.check_repeat,
         "batch": case.check_batch,
+        "black": case.check_black,
     }
     run_checks(dataset, checks, skip)
 
@@ -65,20 +67,24 @@ class _Case:
 
     def check_range(self) -> None:
         for said, samples in self.splits.items():
-            look = self._hold(said, samples, range(min(LOOKED_AT, len(samples))), values=True)
+            self._hold(said, samples, range(min(LOOKED_AT, len(samples))), values=True)
+
+    def check_black(self) -> None:
+        for said, samples in self.splits.items():
+            look = Look(said)
+            for index in range(min(LOOKED_AT, len(samples))):
+                look.add(samples.sample(index, random.Random(0)))
             if suspicions := look.suspicions():
                 raise CheckFailed(suspicions[0])
 
-    def _hold(self, said: Promise, samples: Samples, indices: Sequence[int], values: bool) -> Look:
+    def _hold(self, said: Promise, samples: Samples, indices: Sequence[int], values: bool) -> None:
         """Samples against what the dataset says, of their values or of all else."""
-        look = Look(said)
+        if of_all := said.contradiction():
+            raise CheckFailed(": ".join(of_all))
         for index in indices:
-            sample = samples.sample(index, random.Random(0))
-            for fault in faults(sample, said):
+            for fault in faults(samples.sample(index, random.Random(0)), said):
                 if fault.of_values == values:
-                    raise CheckFailed(f"{fault.text(said.split, index)}: {fault.cure}")
-            look.add(sample)
-        return look
+                    raise CheckFailed(f"{fault.text(f'a {said.split} sample')}: {fault.cure}")
 
     def check_repeat(self) -> None:
         for samples in self.splits.values():

@@ -75,7 +75,7 @@ class _Kernels(TorchDispatchMode):
 
 @pytest.fixture
 def folders(make_pictures: Callable[..., None], tmp_path: Path) -> Path:
-    for folder in ("trainA", "trainB", "testA", "testB"):
+    for folder in ("trainA", "trainB", "testA", "testB", "classes/ant", "classes/bee"):
         make_pictures(folder, ["1.png", "2.png", "3.png"])
     return tmp_path
 
@@ -84,8 +84,8 @@ SIZES = {"load_px": 14, "crop_px": 12}
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "unpaired": lambda root, cache: UnpairedFolders(root, cache=cache, channels_b=1, **SIZES),
     "paired": lambda root, cache: PairedFolders(root, "two_folders", cache=cache, channels_a=1, **SIZES),
-    "image": lambda root, cache: ImageFolder(root, cache=cache, **SIZES),
-    "class": lambda root, cache: ClassFolders(root, classes=4, cache=cache, **SIZES),
+    "image": lambda root, cache: ImageFolder(root / "classes", cache=cache, **SIZES),
+    "class": lambda root, cache: ClassFolders(root / "classes", classes=2, cache=cache, **SIZES),
     "shapes": lambda root, cache: Shapes(size_px=16, count=5, validation=2),
 }
 

@@ -147,14 +147,22 @@ def dataset(sample: Callable[[int, random.Random], Sample], **more: Any) -> Call
 FAULTS: dict[str, tuple[Callable[[int, random.Random], Sample], str]] = {
     "fields": (
         lambda i, r: {"image": torch.zeros(3, 4, 4)},
-        r"\[shapes\]: a training sample has the fields \['image'\]",
+        r"\[shapes\]: a training sample has the fields image, and shapes\(\) says real",
     ),
     "shape": (lambda i, r: {"real": torch.zeros(3, 4, 5)}, r"\[shapes\]: 'real' of a training sample is \[3, 4, 5\]"),
     "type": (
         lambda i, r: {"real": torch.zeros(3, 4, 4, dtype=torch.int64)},
-        r"'real' is torch.int64, not torch.float32",
+        r"'real' of a training sample is torch.int64, not torch.float32",
     ),
-    "range": (lambda i, r: {"real": torch.full((3, 4, 4), 255.0)}, r"\[range\]: 'real' leaves \[-1, 1\]"),
+    "range": (
+        lambda i, r: {"real": torch.full((3, 4, 4), 255.0)},
+        r"\[range\]: 'real' of a training sample leaves \[-1, 1\]",
+    ),
+    "nan": (lambda i, r: {"real": torch.full((3, 4, 4), torch.nan)}, r"\[range\]: .* holds NaN or infinity"),
+    "unit": (
+        lambda i, r: {"real": torch.arange(48).view(3, 4, 4) / 47},
+        r"\[black\]: .* goes from 0 to 1, and black is -1\n  .*x \* 2 - 1",
+    ),
     "random": (lambda i, r: {"real": torch.rand(3, 4, 4)}, r"\[repeat\]: one rng gives two samples"),
 }
 
