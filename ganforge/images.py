@@ -138,8 +138,7 @@ def _decode(data: bytes, channels: int, exact: bool, name: str = "a picture") ->
     with opened as header:
         if header.width * header.height > MAX_PIXELS:
             raise ValueError(f"{header.width}x{header.height} is more than {MAX_PIXELS // 10**6} million pixels")
-        fast = None if exact and is_wide(header) else _decode_fast(data, header, channels)
-        if fast is not None:
+        if (fast := _decode_fast(data, header, channels)) is not None:
             return fast
         refuse_unfit(header)
         tell_left_out(header, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganforge.engine.bad_files import Skipping
+from ganforge.engine.random_data import RandomData
 from ganforge.errors import Problem, RecipeError
 from ganforge.listing import did_you_mean
 from ganforge.parts import Samples
@@ -20,7 +21,8 @@ def prepare_data(recipe: Recipe) -> None:
             download: it may be mistyped.
         EnvironmentFault: something is missing or broken.
     """
-    _refuse_strange_download(recipe)
+    if not isinstance(recipe.dataset, RandomData):
+        _refuse_strange_download(recipe)
     recipe.dataset.prepare()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -175,6 +176,13 @@ class Look:
         Raises:
             UsageError: one of them is not what the dataset says.
         """
+        if not isinstance(batch, Mapping):
+            self.at(batch, indices[0])
+        for name, value in batch.items():
+            if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != len(indices):
+                has = list(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
+                message = f"batch() of {len(indices)} {self.said.split} samples gives {has} as '{name}'"
+                raise self.said.fault(message, "fields of a batch are tensors [N, ...]")
         for row, index in enumerate(indices):
             self.at({name: value[row] for name, value in batch.items()}, index)
 
@@ -186,6 +194,9 @@ class Look:
         """
         if of_all := self.said.contradiction():
             raise self.said.fault(*of_all)
+        if not isinstance(sample, Mapping):
+            message = f"{self.said.split} sample {index} is a {type(sample).__name__}, and no dict of tensors"
+            raise self.said.fault(message, "give a dict, by the names that shapes() says")
         for fault in faults(sample, self.said):
             raise self.said.fault(fault.text(f"{self.said.split} sample {index}"), fault.cure)
         self.add(sample)
@@ -215,8 +226,8 @@ class Look:
         return found
 
     def tell(self) -> None:
-        """Warn of what is suspicious."""
-        for text in self.suspicions():
+        """Warn of what is suspicious; of several ranks, the first does."""
+        for text in self.suspicions() if os.environ.get("RANK", "0") == "0" else ():
             warnings.warn(text, stacklevel=2)
 
 
@@ -228,7 +239,13 @@ def look_at_some(samples: Samples, said: Promise, indices: Sequence[int], rngs: 
     """
     look = Look(said)
     for index, rng in zip(indices, rngs, strict=True):
-        look.at_batch(default_collate([samples.sample(index, rng)]), [index])
+        sample = samples.sample(index, rng)
+        try:
+            batch = default_collate([sample])
+        except Exception:
+            look.at(sample, index)  # which says better why
+            raise
+        look.at_batch(batch, [index])
     return look
 
 

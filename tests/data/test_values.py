@@ -150,3 +150,13 @@ def test_a_float_tiff_is_refused_in_a_run_and_told_by_inspect(
     assert "trainA/3.tif: it holds floating-point numbers, from 0 to 1" in done.err
     told = ganforge("data", "inspect", with_a_float).out
     assert "trainA/3.tif (it holds floating-point numbers, from 0 to 1" in told
+
+
+@pytest.mark.parametrize("values", [(0.0, 255.0), (-2.1, 2.6), (0.0, float("nan"))])
+def test_tensors_beyond_white_and_black_are_refused(values: tuple[float, float]) -> None:
+    from ganforge.engine.translation.kinds import opened
+
+    tensor = torch.tensor(values).repeat(3, 4, 2)
+    with pytest.raises(UsageError, match=r"this picture has floats from .*black is -1, white 1"):
+        opened(tensor, 3)
+    assert opened(tensor.nan_to_num().clamp(-1, 1), 3)[0].shape == (1, 3, 4, 4)

@@ -91,6 +91,8 @@ class Made(Samples):
                 real, label = real * 2 - 1, torch.tensor(index % 4)
             case "bytelabel":
                 real, label = real * 2 - 1, label.to(torch.uint8)
+            case "tuple":
+                return real * 2 - 1, label
             case "lacking":
                 return {"real": real * 2 - 1}
             case "extra":
@@ -142,6 +144,7 @@ FAULTS = {
     "label": "'label' of training sample {n} goes from 3 to 3, and ranges() says range(0, 3)",
     "bytelabel": "'label' of training sample {n} is torch.uint8, which is taken for a picture",
     "lacking": "training sample {n} has the fields real, and shapes() says label, real",
+    "tuple": "training sample {n} is a list, and no dict of tensors",
     "extra": "training sample {n} has the fields label, mask, real, and shapes() says label, real",
 }
 

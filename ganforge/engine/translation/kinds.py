@@ -25,7 +25,7 @@ def opened(image: Any, channels: int) -> tuple[Tensor, Callable[[Tensor], Any]]:
     """Pictures `[N, channels, H, W]`, and what makes of such a result the kind of thing that was given.
 
     Raises:
-        UsageError: it is no picture.
+        UsageError: it is no picture, or has values that a picture cannot have.
         EnvironmentFault: it is a path, and the file cannot be read.
     """
     match image:
@@ -39,12 +39,25 @@ def opened(image: Any, channels: int) -> tuple[Tensor, Callable[[Tensor], Any]]:
             return _with_channels(tensor[None], channels), lambda made: _to_numpy(made[0], flat)
         case Tensor() if image.ndim in (3, 4) and (image.is_floating_point() or image.dtype in _WHOLE):
             batch, device = image.reshape(-1, *image.shape[-3:]), image.device
+            _refuse_beyond(batch)
             many = image.ndim == 4
             return _with_channels(batch.cpu(), channels), lambda made: (made if many else made[0]).to(device)
     described = f"{type(image).__name__} {_shape(image)}".strip()
     raise UsageError(f"this is no picture: {described}\n  give {TAKEN}")
 
 
+def _refuse_beyond(batch: Tensor) -> None:
+    """Floats beyond white and black would be cut off."""
+    if batch.is_floating_point() and batch.numel():
+        low, high = (float(end) for end in batch.aminmax())
+        if not (low >= -1 - _ROUNDING and high <= 1 + _ROUNDING):
+            raise UsageError(
+                f"this picture has floats from {low:.4g} to {high:.4g}, and black is -1, white 1\n"
+                "  give uint8, or x / 127.5 - 1 of bytes; scale what has another range, and clamp what is beyond"
+            )
+
+
+_ROUNDING = 0.01  # of few bits
 _WHOLE = (torch.uint8, torch.uint16)
 
 

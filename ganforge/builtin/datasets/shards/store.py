@@ -162,8 +162,8 @@ class Remote:
         return [self.place] if self.place.exists() else []
 
     def _keep(self, text: bytes) -> None:
-        self.cache.make()
         try:
+            self.place.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.place.parent, suffix=".json.new", delete=False) as part:
                 part.write(text)
             os.replace(part.name, self.place)
