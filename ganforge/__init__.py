@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Samples,
         traits,
     )
+    from ganforge.share import Share
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "Run",
     "Sample",
     "Samples",
+    "Share",
     "TrainingFailed",
     "UsageError",
     "__version__",
@@ -56,7 +58,11 @@ __all__ = [
     "traits",
 ]
 
-_HOMES = {"Run": "ganforge.engine.run", "load": "ganforge.engine.translation"} | dict.fromkeys(
+_HOMES = {
+    "Run": "ganforge.engine.run",
+    "Share": "ganforge.share",
+    "load": "ganforge.engine.translation",
+} | dict.fromkeys(
     (
         "Callback",
         "Context",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -41,21 +41,28 @@ class Progress:
     step: int
     steps_per_epoch: int
     total_steps: int
+    ahead: int = 0
+    """Steps, as they are now, that the way through the data is ahead of the steps taken, or behind: not 0 where a
+    resumed run changed how many samples a step has. Epochs go on from where they were."""
 
     @property
     def epoch(self) -> int:
         """The epoch that this step belongs to."""
-        return self.step // self.steps_per_epoch
+        return (self.step + self.ahead) // self.steps_per_epoch
 
     @property
     def epochs(self) -> float:
         """Epochs done so far, as a fraction."""
-        return self.step / self.steps_per_epoch
+        return (self.step + self.ahead) / self.steps_per_epoch
 
     @property
     def total_epochs(self) -> float:
         """The length of the run in epochs."""
-        return self.total_steps / self.steps_per_epoch
+        return (self.total_steps + self.ahead) / self.steps_per_epoch
+
+    def at(self, step: int) -> Progress:
+        """The progress of the same run at another step."""
+        return replace(self, step=step)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ def traits(
     couples_samples: bool = False,
     replays: bool = False,
     better: Literal["lower", "higher"] | None = None,
+    one_of: tuple[tuple[str, ...], ...] = (),
 ) -> Callable[[F], F]:
     """Declare what the engine should know about a part; it decorates a function or a class.
 
@@ -148,6 +156,8 @@ def traits(
         replays: whether an op may return earlier samples instead of those that it is given: verdicts on them are
             called `pooled`.
         better: which way a metric that is a function is better: the best checkpoint is kept.
+        one_of: groups of options that say one thing in several ways, such as a length in epochs, in steps, or as a
+            share of the run: a recipe must give one of each group. Each has None as its default.
     """
 
     def decorate(part: F) -> F:
@@ -157,6 +167,7 @@ def traits(
         part.couples_samples = couples_samples  # type: ignore[attr-defined]
         part.replays = replays  # type: ignore[attr-defined]
         part.better = better  # type: ignore[attr-defined]
+        part.one_of = one_of  # type: ignore[attr-defined]
         return part
 
     return decorate
