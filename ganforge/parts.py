@@ -231,6 +231,11 @@ class Dataset(ABC):
         """The batch fields of a validation sample; by default those of a training sample."""
         return self.shapes()
 
+    def known_length(self) -> int | None:
+        """How many training samples there are, where that is known without a file; None, as here: it is not.
+        `ganforge check` then knows how long an epoch is."""
+        return None
+
     def prepare(self) -> None:  # noqa: B027 - many datasets have nothing to prepare
         """Find, or download, what the samples need. Called once, before the first sample.
 

@@ -46,11 +46,11 @@ class Share:
         if isinstance(written, str) and re.fullmatch(PATTERN, written):
             return cls(float(written[:-1]))
         if isinstance(written, int | float) and not isinstance(written, bool):
-            shown, meant = f"{written:g}", written * 100 if written <= 1 else written
-            meant = f": write {meant:g}%" if 0 <= meant <= 100 else ""
+            percent = written * 100 if written <= 1 else written
+            shown = f"{written:g}" + (f": write {percent:g}%" if 0 <= percent <= 100 else "")
         else:
-            shown, meant = f"'{written}'", ""
-        raise ValueError(f"should be a share of the run from 0% to 100%, such as 50%, not {shown}{meant}")
+            shown = f"'{written}'"
+        raise ValueError(f"should be a share of the run from 0% to 100%, such as 50%, not {shown}")
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    bundle: Path, overrides: Sequence[str], resume: bool, dry_run: bool, out: Path, files: Sequence[Path]
+    bundle: Path,
+    overrides: Sequence[str],
+    resume: bool,
+    accept: bool,
+    dry_run: bool,
+    out: Path,
+    files: Sequence[Path],
 ) -> None:
     """Train a bundle's recipe in a new run's folder; with `resume`, go on from its state instead."""
     from ganforge.commands.run import begin, train
@@ -51,7 +57,7 @@ def reproduce(
         report(recipe)
         return
     if resume:
-        train(begin(recipe, _continued(unpacked, recipe, out), out, plugins))
+        train(begin(recipe, _continued(unpacked, recipe, out, plugins, accept), out, plugins))
         return
     _settle_threads(record)
     known = {"reproduces": bundle.name, "machine": dict(record.machine), "levers": _levers(record)}
@@ -81,15 +87,16 @@ def _warn_of_differences(unpacked: Unpacked, record: Record, recipe: Recipe, plu
         warn(printable(difference))
 
 
-def _continued(unpacked: Unpacked, recipe: Recipe, out: Path) -> RunFolder:
+def _continued(unpacked: Unpacked, recipe: Recipe, out: Path, plugins: Plugins, accept: bool) -> RunFolder:
     """The bundle's run as a run of its own here."""
+    from ganforge.commands.run import compare
     from ganforge.engine.folder import new_run_folder, open_run_folder
-    from ganforge.engine.resuming import check_unchanged
 
-    check_unchanged(recipe, open_run_folder(unpacked.folder))
-    path = new_run_folder(out, recipe.name).path
-    shutil.copytree(unpacked.folder, path, dirs_exist_ok=True)
-    return open_run_folder(path)
+    folder = open_run_folder(unpacked.folder)
+    compare(recipe, folder, plugins, accept)
+    folder.path = new_run_folder(out, recipe.name).path
+    shutil.copytree(unpacked.folder, folder.path, dirs_exist_ok=True)
+    return folder
 
 
 def _settle_threads(record: Record) -> None:

@@ -26,11 +26,12 @@ from ganforge.engine.checkpoints import (
 )
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.directions import directions
-from ganforge.engine.division import divide, divided
+from ganforge.engine.division import divide, divided, length
 from ganforge.engine.drifting import drifted
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.failures import explained
 from ganforge.engine.folder import RunFolder, machine, now, versions
+from ganforge.engine.histories import history, keep_recipe, optimizer_options
 from ganforge.engine.keeping import check_states
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers.choosing import choose_levers, settle
@@ -38,7 +39,7 @@ from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.loader import Loader, count_steps
 from ganforge.engine.observing import FAILED, Observers
 from ganforge.engine.readings import readings
-from ganforge.engine.resuming import check_samples
+from ganforge.engine.resuming import Change, check_samples, recipe_changes, resume_command
 from ganforge.engine.saving import capture, put_back, write_parts
 from ganforge.engine.stopping import Stopping
 from ganforge.engine.training import Batch, Trainer
@@ -49,7 +50,7 @@ from ganforge.engine.world.norms import synchronise
 from ganforge.errors import EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Diagnosis, Progress
 from ganforge.recipe.model import Recipe
-from ganforge.recipe.nodes import dump
+from ganforge.recipe.nodes import dump, read
 from ganforge.registry import Registry
 
 DEFAULT_CALLBACKS = ("progress", "tensorboard", "panels", "doctor")
@@ -117,6 +118,8 @@ class Run:
         """The step of the newest checkpoint."""
         self.resumed_at: int | None = None
         """The step that a resumed run went on from."""
+        self.changes: tuple[Change, ...] = ()
+        """What a resumed run does otherwise from there on."""
         self.figures: dict[str, float] = {}
         """The latest metrics, by name."""
         self.best = Best(recipe)
@@ -202,10 +205,12 @@ class Run:
         """What `run.json` says."""
         return self._record.record
 
+    def resume_command(self, *more: str) -> str:
+        """The command that goes on with this run: `run.resume_command("--accept-changes", "run.precision=fp32")`."""
+        return resume_command(self.folder, self.record, *more)
+
     def _beginning(self, steps_per_epoch: int) -> Progress:
-        settings = self.recipe.run
-        limits = [settings.steps, settings.epochs and settings.epochs * steps_per_epoch]
-        return Progress(0, steps_per_epoch, min(limit for limit in limits if limit))
+        return Progress(0, steps_per_epoch, length(self.recipe, steps_per_epoch))
 
     def _levers_before(self) -> Mapping[str, bool]:
         """What an interrupted run had settled, if it computed here: on another device other levers help."""
@@ -238,6 +243,7 @@ class Run:
             levers=self.settled,
             **self._circumstances(distributions),
         )
+        self._record.note(code_history=history(self._record.record, 0))
 
     def resume(self, distributions: Sequence[str] = ()) -> bool:
         """Go back to the newest whole checkpoint, if there is one, and to the number of threads that it was made with.
@@ -251,8 +257,10 @@ class Run:
         if not found:
             return False
         newest = Path(found[-1])
-        check_samples(self._record, len(self.loader.samples), self.division)
+        changed = check_samples(self._record, len(self.loader.samples), self.division)
+        changed += self._recipe_changes()
         checkpoint = self.world.first_alone(lambda: load_checkpoint(newest))
+        known = checkpoint.training.get("best", self.record.get("best", {})) if checkpoint else {}
         try:
             put_back(checkpoint, self.trainer)
         except RuntimeError as error:
@@ -261,7 +269,8 @@ class Run:
                 f"  the run was made with {self.record.get('versions')}; install those versions to go on"
             ) from error
         self.resumed_at = self._saved = step_of(newest)
-        self.best.restore(self.record.get("best", {}), self.resumed_at)
+        self._take_changes([*changed, *(Change(**entry) for entry in self._record.changes)])
+        self.best.restore(self.world.from_first(known), self.resumed_at)
         self.diagnoses = {
             entry["name"]: Diagnosis(*(entry[key] for key in ("name", "message", "cure", "link")))
             for entry in self.record.get("diagnoses", [])
@@ -277,14 +286,44 @@ class Run:
         before = self.record.get("machine", {})
         if before.get("ranks", 1) == self.world.size:  # others share the cores in another way
             torch.set_num_threads(before.get("threads", torch.get_num_threads()))
+        self._note_changes()
         self._record.write_recipe(dump(self.recipe.node))  # a new length holds for the next resume too
         self._record.note(
             samples=len(self.loader.samples),
+            global_batch=self.division.global_batch,
             total_steps=self.total_steps,
             levers=self.settled,
             **self._circumstances(distributions),
         )
+        self._record.note(code_history=history(self._record.record, self.resumed_at))
         return True
+
+    def _recipe_changes(self) -> list[Change]:
+        """Where the recipe is not the one in the folder."""
+        found = recipe_changes(read(self._record.recipe), self.recipe.node) if self.world.leads else []
+        return [Change(*entry) for entry in self.world.from_first([dataclasses.astuple(change) for change in found])]
+
+    def _take_changes(self, changed: Sequence[Change]) -> None:
+        """Let what has changed hold from here on."""
+        self.changes = tuple(changed)
+        for name, options in optimizer_options(changed).items():
+            if name in self.trainer.players:
+                self.trainer.players[name].take_options(options)
+        progress = self.trainer.progress
+        total = length(self.recipe, progress.steps_per_epoch, progress.ahead)
+        self.trainer.progress = dataclasses.replace(progress, total_steps=total)
+
+    def _note_changes(self) -> None:
+        """Keep the recipe that held until now, and say from which step on something holds."""
+        assert self.resumed_at is not None
+        if self.changes and self._record.writes:
+            keep_recipe(self._record, self.resumed_at)
+        noted = [dataclasses.asdict(change) for change in self.changes]
+        before = [e | {"step": min(e["step"], self.resumed_at)} for e in self.record.get("changes", [])]
+        if noted or before:
+            self._record.note(changes=[*before, *({"step": self.resumed_at, **entry} for entry in noted)])
+        if self.trainer.progress.ahead or "ahead" in self.record:
+            self._record.note(ahead=self.trainer.progress.ahead)
 
     def _circumstances(self, distributions: Sequence[str]) -> dict[str, Any]:
         found = versions(list(distributions))
@@ -341,7 +380,7 @@ class Run:
         return self._stopping.signal
 
     def _steps(self) -> None:
-        with closing(self.loader.batches(self.step)) as batches:
+        with closing(self.loader.batches(self.step + self.trainer.progress.ahead)) as batches:
             self._take(batches)
         if self.step < self.total_steps:  # all ranks were asked to stop
             self._save()
@@ -349,7 +388,7 @@ class Run:
     def _take(self, batches: Iterator[Batch]) -> None:
         settings = self.recipe.run
         self._watch(self._unseen)
-        if self.step == 0 and self.validation.columns:
+        if self.step in (0, self.record.get("ancestor", {}).get("step")) and self.validation.columns:
             self._draw()
         if self.step == 0 and self.recipe.metrics and settings.metrics_every:
             self._measure()  # what training starts from
@@ -456,6 +495,7 @@ class Run:
 
     def _write(self, checkpoint: Checkpoint | None, unseen: Sequence[str]) -> None:
         assert checkpoint is not None
+        checkpoint.training["best"] = self.best.record()
         path = save_checkpoint(self._record.checkpoints, self.step, checkpoint)
         self._prune()
         self._record.note(step=self.step, checkpoint=path.name, unseen=list(unseen))

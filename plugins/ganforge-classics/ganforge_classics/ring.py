@@ -42,6 +42,9 @@ class Ring(Dataset):
     def dtypes(self) -> Mapping[str, torch.dtype]:
         return {"label": torch.int64}
 
+    def known_length(self) -> int:
+        return self.count
+
     def train(self) -> Samples:
         return _Points(self.count)
 

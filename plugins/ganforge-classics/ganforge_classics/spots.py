@@ -44,6 +44,9 @@ class Spots(Dataset):
     def dtypes(self) -> Mapping[str, torch.dtype]:
         return {"label": torch.int64}
 
+    def known_length(self) -> int:
+        return self.count
+
     def train(self) -> Samples:
         return _Pictures(self.count, self.size_px)
 
