@@ -121,14 +121,22 @@ def _levers(record: Record) -> dict[str, bool]:
 def _tell(unpacked: Unpacked, record: Record, recipe: Recipe, folder: Path) -> None:
     from ganforge.commands.runs import printable
     from ganforge.engine.folder import open_run_folder
-    from ganforge.engine.resuming import changes
+    from ganforge.engine.resuming import LENGTH, changes
     from ganforge.recipe.nodes import read
     from ganforge.sharing.bundle.verdict import compare
     from ganforge.sharing.records import Record
 
     ours = Record.read(folder)
     changed = changes(read(unpacked.folder / "recipe.yaml").plain(), recipe.node.plain())
-    if changed or ours.step != record.total_steps:
+    under_way = [e for e in record.changes if e["key"] not in LENGTH]
+    if under_way:
+        which = ", ".join(f"{e['key']} at step {e['step']}" for e in under_way)
+        click.echo(
+            printable(
+                f"nothing to compare with: the bundle's run was changed while it trained ({which}); this one was not"
+            )
+        )
+    elif changed or ours.step != record.total_steps:
         which = ", ".join(changed) or "the length"
         click.echo(f"nothing to compare with the bundle: you changed {which}")
     elif record.status != "finished":

@@ -76,6 +76,6 @@ def told_changes(
 
 
 def _named(code: Mapping[str, str]) -> str:
-    """`my_losses.py (3f2a91c0)`, or `ganforge-cyclegan 0.1.0 (3f2a91c0)`."""
+    """`my_losses.py (3f2a91c0)`, or a distribution with its version."""
     origin = code.get("file") or f"{code.get('distribution', '')} {code.get('version', '')}".strip()
     return f"{origin} ({code.get('sha256', '')[:8]})"

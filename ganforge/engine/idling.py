@@ -49,13 +49,14 @@ def idle(recipe: Recipe, progress: Progress, mend: Callable[[str], str] = lambda
     Raises:
         RecipeError: a schedule fails at some step, or gives what is no rate.
     """
-    found: dict[tuple[Mark, Stretch], list[tuple[PlayerUse, str]]] = {}
+    found: dict[tuple[Any, Stretch], list[_Idle]] = {}
     for player in recipe.players.values():
         factors = list(_factors(recipe, player))
         for stretch in stretches(_rate(factors), progress):
             culprit = next(f for f in factors if f.is_nothing(progress, stretch) or f is factors[-1])
-            found.setdefault((culprit.mark, stretch), []).append((player, culprit.mended(factors, progress, stretch)))
-    problems = [_told(recipe, progress, mark, stretch, players, mend) for (mark, stretch), players in found.items()]
+            mended = culprit.mended(factors, progress)
+            found.setdefault((culprit.kind, stretch), []).append(_Idle(player.name, culprit, mended))
+    problems = [_told(recipe, progress, stretch, players, mend) for (_, stretch), players in found.items()]
     return [*problems, *_weights(recipe, progress, mend), *_averages(recipe, progress)]
 
 
@@ -84,11 +85,16 @@ class _Factor:
     otherwise: str = "null"
     """What to set instead of it."""
 
+    @property
+    def kind(self) -> Any:
+        """The same for what is written alike: players that have one schedule are told of together."""
+        return (self.use.part.full_name, repr(self.use.options)) if self.use else self.mark
+
     def is_nothing(self, progress: Progress, stretch: Stretch) -> bool:
         return abs(self.rate(progress.at((stretch.first + stretch.end - 1) // 2))) <= NOTHING
 
-    def mended(self, factors: Sequence[_Factor], progress: Progress, stretch: Stretch) -> str:
-        """The override with which nothing of the stretch would be idle."""
+    def mended(self, factors: Sequence[_Factor], progress: Progress) -> str:
+        """The override with which nothing would be idle."""
         if self.use is not None:
             for option in _lengths(self.use):
                 if value := self._longer(self.use, option, factors, progress):
@@ -109,6 +115,15 @@ class _Factor:
             return low + bisect.bisect_left(range(low, most), True, key=suffices) if suffices(most) else None
         except RecipeError:
             return None
+
+
+@dataclass(frozen=True)
+class _Idle:
+    """A player that learns nothing for a while, why, and what mends it."""
+
+    player: str
+    culprit: _Factor
+    mended: str
 
 
 def _factors(recipe: Recipe, player: PlayerUse) -> Iterator[_Factor]:
@@ -152,7 +167,7 @@ def _rate(factors: Sequence[_Factor]) -> Rate:
 def stretches(rate: Rate, progress: Progress, asked: int = ASKED) -> list[Stretch]:
     """Where from here on a rate is 0 for more than a step.
 
-    The last epoch alone does not count where rates are held for an epoch: the public CycleGAN reference ends at 0.
+    The last epoch alone does not count where rates are held for an epoch: papers' own recipes end so, at 0.
     """
     steps = _asked(progress, asked)
     values = {step: abs(rate(progress.at(step))) for step in steps}
@@ -200,21 +215,15 @@ def _is_last_epoch(stretch: Stretch, rate: Rate, progress: Progress) -> bool:
 
 
 def _told(
-    recipe: Recipe,
-    progress: Progress,
-    mark: Mark,
-    stretch: Stretch,
-    players: Sequence[tuple[PlayerUse, str]],
-    mend: Callable[[str], str],
+    recipe: Recipe, progress: Progress, stretch: Stretch, players: Sequence[_Idle], mend: Callable[[str], str]
 ) -> Problem:
-    names = " and ".join(f"'{player.name}'" for player, _ in players)
-    overrides = " ".join(dict.fromkeys(override for _, override in players))
-    whose = f"player{'s' * (len(players) > 1)} {names}"
+    names = " and ".join(f"'{each.player}'" for each in players)
+    overrides = " ".join(dict.fromkeys(each.mended for each in players))
+    whose, culprit = f"player{'s' * (len(players) > 1)} {names}", players[0].culprit
     cure = f"nothing is learnt there; this mends it: {mend(overrides)}"
-    use = next((f.use for f in _factors(recipe, players[0][0]) if f.mark == mark and f.use), None)
-    if use is not None and (shares := _as_shares(use)):
+    if culprit.use is not None and (shares := _as_shares(culprit.use)):
         cure += f"\nor let it stretch with the run, as a share of it: {shares}"
-    return Problem(f"the learning rate of {whose} is 0 {_where(recipe, progress, stretch)}", mark, cure)
+    return Problem(f"the learning rate of {whose} is 0 {_where(recipe, progress, stretch)}", culprit.mark, cure)
 
 
 def _where(recipe: Recipe, progress: Progress, stretch: Stretch) -> str:

@@ -89,7 +89,8 @@ def resume_command(run: Path, record: Mapping[str, Any], *more: str) -> str:
         record: of the run, or what becomes it: the process that trains it knows its plugins that are plain files.
         more: options and overrides, as on the command line.
     """
-    files = record.get("process", {}).get("plugins", [])
+    code = record.get("code", {}).values()
+    files = record.get("process", {}).get("plugins") or [entry["file"] for entry in code if "file" in entry]
     words = ["ganforge", "run", str(run), "--resume", *(word for file in files for word in ("-p", file)), *more]
     return shlex.join(words)
 

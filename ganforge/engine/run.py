@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganforge.engine.advice import after_bad_loss, scaled_rates
 from ganforge.engine.best import Best
 from ganforge.engine.cast import build_cast, construct, prepare
 from ganforge.engine.checkpoints import (
@@ -113,6 +114,9 @@ class Run:
             self.trainer.averages,
             lambda: self.trainer.progress,
         )
+        self.trainer.bad_losses.advice = (
+            f"for example: {self.resume_command('--accept-changes', *after_bad_loss(recipe))}"
+        )
         self.trainer.lanes.seed()
         self._saved: int | None = None
         """The step of the newest checkpoint."""
@@ -208,6 +212,10 @@ class Run:
     def resume_command(self, *more: str) -> str:
         """The command that goes on with this run: `run.resume_command("--accept-changes", "run.precision=fp32")`."""
         return resume_command(self.folder, self.record, *more)
+
+    def scaled_rates(self, players: Collection[str], factor: float) -> list[str]:
+        """Overrides that scale learning rates of players, for `resume_command`; none for rates that are schedules."""
+        return scaled_rates(self.recipe, players, factor)
 
     def _beginning(self, steps_per_epoch: int) -> Progress:
         return Progress(0, steps_per_epoch, length(self.recipe, steps_per_epoch))

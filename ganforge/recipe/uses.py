@@ -117,7 +117,11 @@ class PartReader:
             quoted = [f"'{name}'" for name in given or group]
             named = f"{', '.join(quoted[:-1])} and {quoted[-1]}"
             if len(given) > 1:
-                self.fault(f"{named} of {part.name} say one thing in several ways", node.keys[given[1]], "give one")
+                self.fault(
+                    f"{named} of {part.name} say one thing in several ways",
+                    node.keys[given[1]],
+                    "give one; null removes the other",
+                )
             elif not given:
                 self.fault(f"{part.name} needs one of the options {named}", node.mark, f"it takes: {part.signature}")
             sound = sound and len(given) == 1
