@@ -264,6 +264,8 @@ def started(recipe: Recipe, place: RunFolder, goes_on: bool, plugins: Plugins, w
             place.discard()
         return None
     if world.leads:
+        for change in (change for change in run.changes if change.key == "data.files"):
+            warn(f"{run.folder} goes on with other files than it was trained on: {change}")
         warn_of(idle(run.recipe, run.trainer.progress, _mending(run)))
     return run
 

@@ -14,7 +14,7 @@ from ganforge.engine.histories import entries_before
 from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.sharing.records import recipe_at
 
-INHERITED = ("lanes", "samples", "global_batch", "levers", "machine", "versions", "code", "reproduces")
+INHERITED = ("lanes", "samples", "data", "global_batch", "levers", "machine", "versions", "code", "reproduces")
 """What a run that goes on is held against, and what it goes on with."""
 
 

@@ -31,6 +31,7 @@ from ganforge.engine.division import divide, divided, length
 from ganforge.engine.drifting import drifted
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.failures import explained
+from ganforge.engine.fingerprint import fingerprint, in_words
 from ganforge.engine.folder import RunFolder, machine, now, versions
 from ganforge.engine.histories import history, keep_recipe, optimizer_options
 from ganforge.engine.keeping import check_states
@@ -247,6 +248,7 @@ class Run:
             lanes=self.division.lanes,
             global_batch=self.division.global_batch,
             samples=len(self.loader.samples),
+            data=self._fingerprint(),
             total_steps=self.total_steps,
             levers=self.settled,
             **self._circumstances(distributions),
@@ -267,6 +269,9 @@ class Run:
         newest = Path(found[-1])
         changed = check_samples(self._record, len(self.loader.samples), self.division)
         changed += self._recipe_changes()
+        data, before = self._fingerprint(), self.record.get("data")
+        if data and before and data != before:
+            changed.append(Change("data.files", in_words(before), in_words(data)))
         checkpoint = self.world.first_alone(lambda: load_checkpoint(newest))
         known = checkpoint.training.get("best", self.record.get("best", {})) if checkpoint else {}
         try:
@@ -298,6 +303,7 @@ class Run:
         self._record.write_recipe(dump(self.recipe.node))  # a new length holds for the next resume too
         self._record.note(
             samples=len(self.loader.samples),
+            data=data,
             global_batch=self.division.global_batch,
             total_steps=self.total_steps,
             levers=self.settled,
@@ -310,6 +316,10 @@ class Run:
         """Where the recipe is not the one in the folder."""
         found = recipe_changes(read(self._record.recipe), self.recipe.node) if self.world.leads else []
         return [Change(*entry) for entry in self.world.from_first([dataclasses.astuple(change) for change in found])]
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """That of the data, as the first rank finds them: the others have the same."""
+        return self.world.from_first(self.world.first_alone(lambda: fingerprint(self.recipe.dataset)))
 
     def _take_changes(self, changed: Sequence[Change]) -> None:
         """Let what has changed hold from here on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,3 +168,20 @@ def test_what_a_bad_loss_advises_works(trained: Folder, ganforge: Callable) -> N
     assert f"{LR}=0.005" in advice
     outcome = ganforge(*shlex.split(advice))
     assert outcome.code == 0, outcome.err
+
+
+def test_other_pictures_under_the_same_names_are_told(
+    picture_folders: Path, ganforge: Callable, trained: Folder
+) -> None:
+    data = "data={type: unpaired_folders, root: %s, load_px: 8, crop_px: 8, batch_size: 4}"
+    shutil.copytree(picture_folders, "one")
+    shutil.copytree(picture_folders, "moved/two")
+    common = ("-p", "toy.py", "metrics=null")
+    assert ganforge("run", "toy.yaml", *common, data % "one", "run.epochs=1").code == 0
+    same = ganforge("run", "runs/toy/0002", "--resume", *common, data % "moved/two", "run.epochs=2")
+    assert (same.code, same.err) == (0, "")
+    shutil.copyfile("one/trainA/1.jpg", "moved/two/trainA/0.jpg")
+    other = ganforge("run", "runs/toy/0002", "--resume", *common, "run.epochs=3")
+    assert other.code == 0
+    assert "goes on with other files than it was trained on: data.files: 14 files (" in other.err
+    assert "data.files" in [change["key"] for change in Folder(Path("runs/toy/0002")).record["changes"]]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from runfolder import Folder
 
 
@@ -121,11 +119,31 @@ def test_the_new_run_lies_beside_its_ancestor_or_where_it_is_said(trained: Folde
     assert (here / "runs/elsewhere/toy/0001/run.json").is_file()
 
 
-def test_two_processes_go_back_into_one_run(trained: Folder) -> None:
-    command = [sys.executable, "-m", "ganforge", "run", str(trained.checkpoint(8)), "--resume", "-p", "toy.py"]
-    more = ["--nproc", "1", "--accept-changes", "players.judge.optimizer.lr=1e-3"]
-    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in Path("runs/toy").iterdir()) == ["0001", "0002"]
-    assert Folder(Path("runs/toy/0002")).record["changes"][0]["after"] == 0.001
-    assert not re.search("Traceback", done.stderr)
+def test_ranks_go_back_once_though_their_launcher_starts_them_again(
+    trained: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ganforge.commands.ranks import _place
+    from ganforge.plugins import load_plugins
+    from ganforge.recipe import open_recipe
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
+    plugins, given = load_plugins([Path("toy.py")]), str(trained.checkpoint(8))
+    recipe = open_recipe(given, ["players.judge.optimizer.lr=1e-3"], plugins.registry)
+    places = []
+    for _ in range(2):
+        place, goes_on = _place(recipe, given, True, True, Path("runs"), plugins)
+        assert goes_on
+        place.note(status="running", process={})
+        places.append(place.path)
+    assert places == [Path("runs/toy/0002")] * 2
+
+
+def test_a_launcher_hands_on_what_is_accepted(
+    trained: Folder, resume: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[list[str]] = []
+    monkeypatch.setattr("ganforge.commands.launching.launch", lambda words, *_: launched.append(words))
+    change = "players.judge.optimizer.lr=1e-3"
+    assert resume(trained.checkpoint(8), "--accept-changes", "--nproc", "2", change).code == 0
+    asked = ["run", str(trained.checkpoint(8)), change, "--resume", "--accept-changes", "--out", "runs", "-p", "toy.py"]
+    assert launched == [asked]
