@@ -57,7 +57,7 @@ def reproduce(
         report(recipe)
         return
     if resume:
-        train(begin(recipe, _continued(unpacked, recipe, out, plugins, accept), out, plugins))
+        train(begin(recipe, _continued(bundle, unpacked, recipe, out, plugins, accept), out, plugins))
         return
     _settle_threads(record)
     known = {"reproduces": bundle.name, "machine": dict(record.machine), "levers": _levers(record)}
@@ -87,13 +87,15 @@ def _warn_of_differences(unpacked: Unpacked, record: Record, recipe: Recipe, plu
         warn(printable(difference))
 
 
-def _continued(unpacked: Unpacked, recipe: Recipe, out: Path, plugins: Plugins, accept: bool) -> RunFolder:
+def _continued(
+    bundle: Path, unpacked: Unpacked, recipe: Recipe, out: Path, plugins: Plugins, accept: bool
+) -> RunFolder:
     """The bundle's run as a run of its own here."""
     from ganforge.commands.run import compare
     from ganforge.engine.folder import new_run_folder, open_run_folder
 
     folder = open_run_folder(unpacked.folder)
-    compare(recipe, folder, plugins, accept)
+    compare(recipe, folder, plugins, accept, given=bundle)
     folder.path = new_run_folder(out, recipe.name).path
     shutil.copytree(unpacked.folder, folder.path, dirs_exist_ok=True)
     return folder

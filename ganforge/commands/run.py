@@ -212,7 +212,7 @@ def compare(
     folder.accepts = accept
     check_unchanged(recipe, folder, plugins.registry, others=changed, written=written, given=given)
     for change in told:
-        warn(f"{folder.path} goes on with other code, and last bits may differ: {change}")
+        warn(f"{given or folder.path} goes on with other code, and last bits may differ: {change}")
     folder.changes = [{"key": c.key, "before": c.before, "after": c.after} for c in (*changed, *told)]
 
 

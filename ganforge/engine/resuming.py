@@ -137,7 +137,10 @@ def _refusal(
 ) -> str:
     of_code = [change for change in differing if change.key.startswith("code.")]
     what = "another recipe" if len(of_code) < len(differing) else "other code"
-    lines = [f"{folder.path} was started with {what}:", *(f"  {change}" for change in differing)]
+    lines = [
+        f"{given if given.is_file() else folder.path} was started with {what}:",
+        *(f"  {change}" for change in differing),
+    ]
     if never and len(never) < len(differing):
         keys = ", ".join(change.key for change in never)
         lines.append(f"  what a checkpoint holds does not fit another {keys}; the rest can change, with {ACCEPT}")
