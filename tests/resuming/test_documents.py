@@ -1,4 +1,4 @@
-"""What the pages say of training longer, changing one's mind and going back, happens: their commands run, on a tiny run.
+"""What the pages say of training longer, changing one's mind and going back: their commands run, on a tiny run.
 
 Only their place is another: `runs/my_recipe` is the first page's run, and its checkpoints are of earlier steps.
 """
