@@ -153,13 +153,18 @@ def _lengths(use: PartUse) -> list[str]:
 
 def _rate(factors: Sequence[_Factor]) -> Rate:
     def rate(progress: Progress) -> float:
-        try:
-            return math.prod(float(factor.rate(progress)) for factor in factors)
-        except Exception as error:
-            guilty = next((f for f in factors if f.use), factors[0])
-            name = guilty.use.part.name if guilty.use else guilty.path
-            message = f"{name} fails at step {progress.step} of {progress.total_steps}: {type(error).__name__}: {error}"
-            raise RecipeError([Problem(message, guilty.mark)]) from error
+        value = 1.0
+        for factor in factors:
+            name = factor.use.part.name if factor.use else factor.path
+            try:
+                value *= float(factor.rate(progress))
+            except Exception as error:
+                what = f"fails at step {progress.step} of {progress.total_steps}: {type(error).__name__}: {error}"
+                raise RecipeError([Problem(f"{name} {what}", factor.mark)]) from error
+            if not math.isfinite(value):
+                message = f"{name} is NaN or infinite at step {progress.step} of {progress.total_steps}"
+                raise RecipeError([Problem(message, factor.mark, "a schedule gives a finite number at every step")])
+        return value
 
     return rate
 

@@ -21,7 +21,7 @@ QUICK = (
     "data.count=4",
     "run.images_every=100",
     "run.checkpoint_every=4",
-    "run.keep_last=9",
+    "run.keep_last=99",
 )
 
 

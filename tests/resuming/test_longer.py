@@ -98,12 +98,21 @@ def test_a_paper_ends_as_it_says_and_a_longer_run_is_told_without_the_data(ganfo
     assert ganforge("check", "pix2pix_facades", *by_steps).err == ""
 
 
-def test_a_schedule_that_fails_later_is_told_before_the_first_step(trained: Folder, ganforge: Callable) -> None:
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("1 / (7 - progress.step)", "fails at step 7 of 12: Zero"),
+        ("1e308 * 10 ** progress.step", "is NaN or infinite at step 1"),
+    ],
+)
+def test_a_schedule_that_fails_later_is_told_before_the_first_step(
+    value: str, told: str, trained: Folder, ganforge: Callable
+) -> None:
     Path("late.py").write_text(
         "from ganforge import Progress, hookimpl\n"
-        "def late(progress: Progress) -> float:\n    return 1 / (7 - progress.step)\n"
+        f"def late(progress: Progress) -> float:\n    return {value}\n"
         "@hookimpl\ndef register_schedules(register):\n    register('late', late)\n"
     )
     outcome = ganforge("run", "toy.yaml", "-p", "toy.py", "-p", "late.py", "players.judge.schedule=late")
     assert outcome.code == 2
-    assert "command line:1:24: late fails at step 7 of 12: ZeroDivisionError" in outcome.err
+    assert f"command line:1:24: late {told}" in outcome.err
