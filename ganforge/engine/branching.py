@@ -14,8 +14,10 @@ from ganforge.engine.histories import entries_before
 from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.sharing.records import recipe_at
 
-INHERITED = ("lanes", "samples", "data", "global_batch", "levers", "machine", "versions", "code", "reproduces")
+INHERITED = ("lanes", "levers", "machine", "versions", "code", "reproduces")
 """What a run that goes on is held against, and what it goes on with."""
+OF_DATA = ("samples", "data", "global_batch")
+"""The same, unless something was changed since: the record has them as they are now."""
 
 
 def checkpoint_of(run: Path, step: int) -> Path:
@@ -47,8 +49,10 @@ def ancestral(run: Path, step: int) -> RunFolder:
     record = open_run_folder(run).record
     history = entries_before(record.get("code_history"), step)
     held = {key: history[-1][key] for key in ("code", "versions") if history and key in history[-1]}
-    past = {key: record[key] for key in INHERITED if key in record} | held
-    past |= {"changes": entries_before(record.get("changes"), step), "code_history": history}
+    changes = entries_before(record.get("changes"), step)
+    keys = INHERITED if len(changes) < len(record.get("changes", [])) else (*INHERITED, *OF_DATA)
+    past = {key: record[key] for key in keys if key in record} | held
+    past |= {"changes": changes, "code_history": history}
     past["best"] = _reached(record.get("best"), step)
     past["diagnoses"] = [entry for entry in record.get("diagnoses", []) if entry.get("step", 0) <= step]
     return RunFolder(run, {key: value for key, value in past.items() if value})
