@@ -25,9 +25,9 @@ if TYPE_CHECKING:
         Recognised,
         Sample,
         Samples,
+        Share,
         traits,
     )
-    from ganforge.share import Share
 
 __version__ = "0.1.0"
 
@@ -58,11 +58,7 @@ __all__ = [
     "traits",
 ]
 
-_HOMES = {
-    "Run": "ganforge.engine.run",
-    "Share": "ganforge.share",
-    "load": "ganforge.engine.translation",
-} | dict.fromkeys(
+_HOMES = {"Run": "ganforge.engine.run", "load": "ganforge.engine.translation"} | dict.fromkeys(
     (
         "Callback",
         "Context",
@@ -76,6 +72,7 @@ _HOMES = {
         "Recognised",
         "Sample",
         "Samples",
+        "Share",
         "traits",
     ),
     "ganforge.parts",
