@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Recognised,
         Sample,
         Samples,
+        Share,
         traits,
     )
 
@@ -49,6 +50,7 @@ __all__ = [
     "Run",
     "Sample",
     "Samples",
+    "Share",
     "TrainingFailed",
     "UsageError",
     "__version__",
@@ -71,6 +73,7 @@ _HOMES = {"Run": "ganforge.engine.run", "load": "ganforge.engine.translation"} |
         "Recognised",
         "Sample",
         "Samples",
+        "Share",
         "traits",
     ),
     "ganforge.parts",

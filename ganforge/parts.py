@@ -7,13 +7,17 @@ function of parameters. Import these names from `ganforge`, not from here.
 from __future__ import annotations
 
 import random
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -41,21 +45,83 @@ class Progress:
     step: int
     steps_per_epoch: int
     total_steps: int
+    ahead: int = 0
+    """Steps, as they are now, that the way through the data is ahead of the steps taken, or behind: not 0 where a
+    resumed run changed how many samples a step has. Epochs go on from where they were."""
 
     @property
     def epoch(self) -> int:
         """The epoch that this step belongs to."""
-        return self.step // self.steps_per_epoch
+        return (self.step + self.ahead) // self.steps_per_epoch
 
     @property
     def epochs(self) -> float:
         """Epochs done so far, as a fraction."""
-        return self.step / self.steps_per_epoch
+        return (self.step + self.ahead) / self.steps_per_epoch
 
     @property
     def total_epochs(self) -> float:
         """The length of the run in epochs."""
-        return self.total_steps / self.steps_per_epoch
+        return (self.total_steps + self.ahead) / self.steps_per_epoch
+
+    def at(self, step: int) -> Progress:
+        """The progress of the same run at another step."""
+        return replace(self, step=step)
+
+
+_SHARE = r"(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)%"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of the whole run; a recipe writes `50%`. Annotate an option of a schedule with it.
+
+    Args:
+        percent: from 0 to 100.
+    """
+
+    percent: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.percent <= 100:
+            raise ValueError(f"a share is from 0% to 100%, not {self}")
+
+    def of(self, whole: float) -> float:
+        """This share of a whole: of 200 epochs, `Share(50)` is 100.0."""
+        return whole * self.percent / 100
+
+    def __str__(self) -> str:
+        return f"{self.percent:g}%"
+
+    @classmethod
+    def parse(cls, written: Any) -> Share:
+        """`50%` as a share.
+
+        Raises:
+            ValueError: it is written otherwise, or is no percentage from 0 to 100.
+        """
+        if isinstance(written, Share):
+            return written
+        if isinstance(written, str) and re.fullmatch(_SHARE, written):
+            return cls(float(written[:-1]))
+        if isinstance(written, int | float) and not isinstance(written, bool):
+            percent = written * 100 if written <= 1 else written
+            shown = f"{written:g}" + (f": write {percent:g}%" if 0 <= percent <= 100 else "")
+        else:
+            shown = f"'{written}'"
+        raise ValueError(f"should be a share of the run from 0% to 100%, such as 50%, not {shown}")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.to_string_ser_schema(when_used="always")
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "pattern": f"^{_SHARE}$"}
 
 
 @dataclass(frozen=True)
@@ -133,6 +199,7 @@ def traits(
     couples_samples: bool = False,
     replays: bool = False,
     better: Literal["lower", "higher"] | None = None,
+    one_of: tuple[tuple[str, ...], ...] = (),
 ) -> Callable[[F], F]:
     """Declare what the engine should know about a part; it decorates a function or a class.
 
@@ -148,6 +215,8 @@ def traits(
         replays: whether an op may return earlier samples instead of those that it is given: verdicts on them are
             called `pooled`.
         better: which way a metric that is a function is better: the best checkpoint is kept.
+        one_of: groups of options that say one thing in several ways, such as a length in epochs, in steps, or as a
+            share of the run: a recipe must give one of each group. Each has None as its default.
     """
 
     def decorate(part: F) -> F:
@@ -157,6 +226,7 @@ def traits(
         part.couples_samples = couples_samples  # type: ignore[attr-defined]
         part.replays = replays  # type: ignore[attr-defined]
         part.better = better  # type: ignore[attr-defined]
+        part.one_of = one_of  # type: ignore[attr-defined]
         return part
 
     return decorate
@@ -228,6 +298,11 @@ class Dataset(ABC):
     def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The batch fields of a validation sample; by default those of a training sample."""
         return self.shapes()
+
+    def known_length(self) -> int | None:
+        """How many training samples there are, where that is known without a file; None, as here: it is not.
+        `ganforge check` then knows how long an epoch is."""
+        return None
 
     def prepare(self) -> None:  # noqa: B027 - many datasets have nothing to prepare
         """Find, or download, what the samples need. Called once, before the first sample.

@@ -66,6 +66,11 @@ class Part:
         """What `ganforge.traits` declared of the part."""
         return getattr(self.factory, name, ())
 
+    @property
+    def one_of(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of options of which a recipe must give one."""
+        return getattr(self.factory, "one_of", ())
+
 
 def _check_parameters(part: Part) -> None:
     """Refuse what a recipe could never give, or the engine would never fill in."""
@@ -80,6 +85,9 @@ def _check_parameters(part: Part) -> None:
             if name not in inputs:
                 known = ", ".join(inputs)
                 raise SignatureError(f"'{part.name}' declares {trait}=('{name}',): no input of it; it has: {known}")
+    options = [p.name for p in signature.options if not p.required]
+    for name in (name for group in part.one_of for name in group if name not in options):
+        raise SignatureError(f"'{part.name}' declares one_of '{name}', which is no option of it that may be left out")
     for name, kind in signature.injected.items():
         if kind not in FILLED_IN.get(part.kind, ()):
             raise SignatureError(

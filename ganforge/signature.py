@@ -223,7 +223,8 @@ def describe_type(annotation: Any) -> str:
 
 def _type_name(annotation: Any) -> str:
     name = getattr(annotation, "__name__", str(annotation))
-    return {"Module": "network", "Sequence": "list", "tuple": "list", "Path": "path", "str": "text"}.get(name, name)
+    known = {"Module": "network", "Sequence": "list", "tuple": "list", "Path": "path", "str": "text"}
+    return (known | {"Share": "percentage"}).get(name, name)
 
 
 _BOUNDS = {annotated_types.Ge: ">=", annotated_types.Gt: ">", annotated_types.Le: "<=", annotated_types.Lt: "<"}

@@ -40,9 +40,12 @@ def report(recipe: Recipe) -> None:
     """Run one step on fake tensors and say what it would do."""
     from ganforge.engine.division import divide, divided
     from ganforge.engine.dryrun import dry_run
+    from ganforge.engine.idling import idle_by_guess
 
-    recipe = divided(recipe, divide(recipe))
+    division = divide(recipe)
+    recipe = divided(recipe, division)
     plan = dry_run(recipe)
+    warn_of(idle_by_guess(recipe, division.global_batch))
     click.echo(f"{recipe.name}: all fits")
     for phase in recipe.phases:
         forwards = ", ".join(f"{name} {count}" for name, count in sorted(plan.forwards[phase.name].items()))

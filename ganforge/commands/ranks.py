@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 600.0
 
 
-def run_as_rank(recipe: str, overrides: Sequence[str], resume: bool, out: Path, files: Sequence[Path]) -> None:
+def run_as_rank(
+    recipe: str, overrides: Sequence[str], resume: bool, accept: bool, out: Path, files: Sequence[Path]
+) -> None:
     """Train as one of the ranks that torchrun, or whatever sets the same environment, has started."""
     from ganforge.commands.run import started, train
     from ganforge.engine.folder import RunFolder
@@ -45,10 +47,16 @@ def run_as_rank(recipe: str, overrides: Sequence[str], resume: bool, out: Path, 
         agree(world, _about(checked, plugins))
         if world.leads:
             warn_of(checked.warnings)
-        found = world.first_alone(lambda: _place(checked, recipe, resume, out, plugins))
-        told = world.from_first([str(found[0].path), found[0].record, found[1]] if found else None)
-        place = RunFolder(Path(told[0]), told[1], writes=world.leads)
-        train(started(checked, place, told[2], plugins, world))
+        found = world.first_alone(lambda: _place(checked, recipe, resume, accept, out, plugins))
+        told = world.from_first(_told(*found) if found else None)
+        path, record, goes_on, accepts, changes, copied = told
+        place = RunFolder(Path(path), record, world.leads, accepts, changes, copied)
+        train(started(checked, place, goes_on, plugins, world))
+
+
+def _told(place: RunFolder, goes_on: bool) -> list[Any]:
+    """What the other ranks must know of the folder."""
+    return [str(place.path), place.record, goes_on, place.accepts, place.changes, place.copied]
 
 
 def _agree_that_it_opens(world: World, fault: GanforgeError | None) -> None:
@@ -76,27 +84,31 @@ def _about(recipe: Recipe, plugins: Plugins) -> dict[str, Any]:
     }
 
 
-def _place(recipe: Recipe, given: str, resume: bool, out: Path, plugins: Plugins) -> tuple[RunFolder, bool]:
+def _place(
+    recipe: Recipe, given: str, resume: bool, accept: bool, out: Path, plugins: Plugins
+) -> tuple[RunFolder, bool]:
     """The run's folder, and whether a run goes on in it: as asked, or because this launch began it before."""
     from ganforge.commands.run import circumstances, to_resume
     from ganforge.engine.folder import new_run_folder
+    from ganforge.sharing.records import as_checkpoint
 
     launch = _this_launch()
-    folder = to_resume(recipe, given, out) if resume else _begun_by(launch, recipe, out)
+    begun = _begun_by(launch, recipe, out, plugins, accept) if not resume or as_checkpoint(Path(given)) else None
+    folder = begun or (to_resume(recipe, given, out, plugins, accept) if resume else None)
     place = folder or new_run_folder(out, recipe.name)
     place.record |= {"launch": launch, **circumstances(recipe, plugins)}
     return place, folder is not None
 
 
-def _begun_by(launch: str | None, recipe: Recipe, out: Path) -> RunFolder | None:
+def _begun_by(launch: str | None, recipe: Recipe, out: Path, plugins: Plugins, accept: bool) -> RunFolder | None:
     """The run that this launch began before its launcher restarted the processes."""
+    from ganforge.commands.run import compare
     from ganforge.engine.folder import latest_run_folder
-    from ganforge.engine.resuming import check_unchanged
 
     folder = latest_run_folder(out, recipe.name)
     if folder is None or launch is None or folder.record.get("launch") != launch:
         return None
-    check_unchanged(recipe, folder)
+    compare(recipe, folder, plugins, accept)
     return folder
 
 

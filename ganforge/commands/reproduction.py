@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    bundle: Path, overrides: Sequence[str], resume: bool, dry_run: bool, out: Path, files: Sequence[Path]
+    bundle: Path,
+    overrides: Sequence[str],
+    resume: bool,
+    accept: bool,
+    dry_run: bool,
+    out: Path,
+    files: Sequence[Path],
 ) -> None:
     """Train a bundle's recipe in a new run's folder; with `resume`, go on from its state instead."""
     from ganforge.commands.run import begin, train
@@ -51,7 +57,7 @@ def reproduce(
         report(recipe)
         return
     if resume:
-        train(begin(recipe, _continued(unpacked, recipe, out), out, plugins))
+        train(begin(recipe, _continued(bundle, unpacked, recipe, out, plugins, accept), out, plugins))
         return
     _settle_threads(record)
     known = {"reproduces": bundle.name, "machine": dict(record.machine), "levers": _levers(record)}
@@ -82,15 +88,18 @@ def _warn_of_differences(unpacked: Unpacked, record: Record, recipe: Recipe, plu
         warn(printable(difference))
 
 
-def _continued(unpacked: Unpacked, recipe: Recipe, out: Path) -> RunFolder:
+def _continued(
+    bundle: Path, unpacked: Unpacked, recipe: Recipe, out: Path, plugins: Plugins, accept: bool
+) -> RunFolder:
     """The bundle's run as a run of its own here."""
+    from ganforge.commands.run import compare
     from ganforge.engine.folder import new_run_folder, open_run_folder
-    from ganforge.engine.resuming import check_unchanged
 
-    check_unchanged(recipe, open_run_folder(unpacked.folder))
-    path = new_run_folder(out, recipe.name).path
-    shutil.copytree(unpacked.folder, path, dirs_exist_ok=True)
-    return open_run_folder(path)
+    folder = open_run_folder(unpacked.folder)
+    compare(recipe, folder, plugins, accept, given=bundle)
+    folder.path = new_run_folder(out, recipe.name).path
+    shutil.copytree(unpacked.folder, folder.path, dirs_exist_ok=True)
+    return folder
 
 
 def _settle_threads(record: Record) -> None:
@@ -115,14 +124,22 @@ def _levers(record: Record) -> dict[str, bool]:
 def _tell(unpacked: Unpacked, record: Record, recipe: Recipe, folder: Path) -> None:
     from ganforge.commands.runs import printable
     from ganforge.engine.folder import open_run_folder
-    from ganforge.engine.resuming import changes
+    from ganforge.engine.resuming import LENGTH, changes
     from ganforge.recipe.nodes import read
     from ganforge.sharing.bundle.verdict import compare
     from ganforge.sharing.records import Record
 
     ours = Record.read(folder)
     changed = changes(read(unpacked.folder / "recipe.yaml").plain(), recipe.node.plain())
-    if changed or ours.step != record.total_steps:
+    under_way = [e for e in record.changes if e["key"] not in LENGTH]
+    if under_way:
+        which = ", ".join(f"{e['key']} at step {e['step']}" for e in under_way)
+        click.echo(
+            printable(
+                f"nothing to compare with: the bundle's run was changed while it trained ({which}); this one was not"
+            )
+        )
+    elif changed or ours.step != record.total_steps:
         which = ", ".join(changed) or "the length"
         click.echo(f"nothing to compare with the bundle: you changed {which}")
     elif record.status != "finished":

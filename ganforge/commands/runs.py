@@ -124,9 +124,10 @@ def _age(started: datetime.datetime | None) -> str:
 
 
 def _told(record: Record) -> str:
-    """What is wrong, then the figures."""
+    """What is wrong, where it comes from, then the figures."""
     count = len(record.diagnoses)
     wrong = [f"{count} {'diagnosis' if count == 1 else 'diagnoses'}"] if count else []
+    wrong += [f"from {record.ancestor[0]} at {record.ancestor[1]}"] if record.ancestor else []
     # Numbers first: what a narrow terminal cuts are the names.
     return ", ".join([*wrong, *(f"{value:.4g} {name}" for name, value in record.figures.items())])
 
@@ -228,6 +229,8 @@ def _entry(record: Record) -> dict[str, Any]:
         "figures": record.figures,
         "best": {name: {"step": step, "value": value} for name, (step, value) in record.best.items()},
         "diagnoses": record.diagnoses,
+        "ancestor": record.ancestor and dict(zip(("run", "step"), record.ancestor, strict=True)),
+        "changes": record.changes,
     }
 
 

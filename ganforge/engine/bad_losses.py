@@ -45,6 +45,8 @@ class BadLosses:
         """The step in which each player last learnt something."""
         self._moments: list[int] = []
         """The steps of what was noted, in its order: what comes first in a step is the cause of what follows."""
+        self.advice = ""
+        """The command that goes on after one, gentler."""
 
     def note(self, player: str, names: Sequence[str], values: Tensor, step: int) -> bool:
         """Whether the player may take its step on losses of these values, as far as this is looked at now."""
@@ -159,7 +161,8 @@ class BadLosses:
         alike = all(faults == told[0] for faults in told)  # gradients are averaged: then all ranks have the same
         for rank, faults in enumerate(told):
             for fault in faults:
-                raise TrainingFailed(fault if alike else f"rank {rank}: {fault}")
+                told_by = "" if alike else f"rank {rank}: "
+                raise TrainingFailed(f"{told_by}{fault}" + (f"\n  {self.advice}" if self.advice else ""))
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on counting."""

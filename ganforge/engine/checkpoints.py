@@ -169,10 +169,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         EnvironmentFault: it is damaged, or written by a newer ganforge.
     """
     try:
-        sums = _manifest(path)
-        for name, expected in sums.items():
-            if _sha256(path / name) != expected:
-                raise EnvironmentFault(_damaged(path, f"{name} has changed since it was written"))
+        sums = verify(path)
         state = json.loads((path / "state.json").read_text())
         if state["format"] != FORMAT:
             raise EnvironmentFault(
@@ -185,6 +182,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise EnvironmentFault(_damaged(path, str(error))) from error
     return Checkpoint(networks, ema, training, versions={"networks": versions, "ema": versions_of_ema})
+
+
+def verify(path: Path) -> dict[str, str]:
+    """Check every byte of a checkpoint; its files, each with its SHA-256.
+
+    Raises:
+        EnvironmentFault: it is damaged.
+    """
+    try:
+        sums = _manifest(path)
+        for name, expected in sums.items():
+            if _sha256(path / name) != expected:
+                raise EnvironmentFault(_damaged(path, f"{name} has changed since it was written"))
+    except OSError as error:
+        raise EnvironmentFault(_damaged(path, str(error))) from error
+    return sums
 
 
 @contextmanager

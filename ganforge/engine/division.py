@@ -122,5 +122,12 @@ def divided(recipe: Recipe, division: Division) -> Recipe:
     return dataclasses.replace(recipe, loader=loader, run=run)
 
 
+def length(recipe: Recipe, steps_per_epoch: int, ahead: int = 0) -> int:
+    """The steps that a run has when it ends; `ahead` is how far its epochs are ahead of its steps."""
+    settings = recipe.run
+    limits = [settings.steps, settings.epochs and max(1, settings.epochs * steps_per_epoch - ahead)]
+    return min(limit for limit in limits if limit)
+
+
 def _problem(recipe: Recipe, key: str, message: str, cure: str = "") -> RecipeError:
     return RecipeError([Problem(f"run.{key}: {message}", recipe.node.at(("run", key)).mark, cure)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -25,6 +26,12 @@ class RunFolder:
     record: dict[str, Any] = field(default_factory=dict)
     writes: bool = True
     """Whether this process writes into it: of several ranks, the first."""
+    accepts: bool = False
+    """Whether it goes on though something has changed that decides over its training."""
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    """What has changed beside its recipe: `key`, `before` and `after` of each."""
+    copied: bool = False
+    """Whether all in it was copied from its ancestor, and nothing was added yet."""
 
     @property
     def recipe(self) -> Path:
@@ -42,6 +49,8 @@ class RunFolder:
         """Remove the folder, and those above it, as far as they are empty: nothing was started."""
         if not self.writes:
             return
+        if self.copied:
+            shutil.rmtree(self.path, ignore_errors=True)
         with suppress(OSError):
             for empty in (self.path, self.path.parent, self.path.parent.parent):
                 empty.rmdir()

@@ -36,9 +36,14 @@ class Lane:
             "op_rngs": {name: rng.getstate() for name, rng in self.rngs.items()},
         }
 
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+    def load_state_dict(self, state: dict[str, Any], device: torch.device, dtype: torch.dtype | None = None) -> None:
+        """Restore what `state_dict` gave; floats as `dtype`, where it was saved in another precision."""
+
+        def placed(tensor: Tensor) -> Tensor:
+            return tensor.to(device, dtype) if dtype and tensor.is_floating_point() else tensor.to(device)
+
         for name, op in _stateful(self.ops):
-            op.load_state_dict(map_tensors(lambda t: t.to(device), state["ops"][name]))
+            op.load_state_dict(map_tensors(placed, state["ops"][name]))
         for name, rng in self.rngs.items():
             rng.setstate(state["op_rngs"][name])
 
@@ -152,8 +157,9 @@ class Lanes:
             self.held[0].random = random_state()
         return [{**lane.state_dict(), "random": lane.random} for lane in self.held]
 
-    def put_back(self, states: Sequence[dict[str, Any]] | None) -> None:
-        """Restore what `captured` gave to rank 0."""
+    def put_back(self, states: Sequence[dict[str, Any]] | None, weights: torch.dtype | None = None) -> None:
+        """Restore what `captured` gave to rank 0; `weights` is the type of the weights that were saved with it."""
+        dtype = self.precision.weights if weights not in (None, self.precision.weights) else None
         if self.world.leads:
             assert states is not None
             for number in range(len(self.held), self.division.lanes):
@@ -162,7 +168,7 @@ class Lanes:
         else:
             mine = [self.world.receive(0) for _ in self.held]
         for lane, state in zip(self.held, mine, strict=True):
-            lane.load_state_dict(state, self.precision.device)
+            lane.load_state_dict(state, self.precision.device, dtype)
             lane.random = state["random"]
         restore_random_state(self.held[0].random)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ganforge.engine.cast import Cast, bind_schedule
 from ganforge.engine.device import Precision
 from ganforge.engine.hyperparameters import NoPlace, Path, Place, places, write
 from ganforge.engine.sharding import Sharding, is_part, part
-from ganforge.errors import Problem, RecipeError
+from ganforge.errors import Problem, RecipeError, UsageError
 from ganforge.parts import Progress
 from ganforge.recipe.model import PlayerUse
 
@@ -49,6 +50,9 @@ class Player:
         """Where the optimizer keeps each of its options that move."""
         self.base_rates: list[float] = [float(group.get("lr", math.nan)) for group in self.optimizer.param_groups]
         self._no_size: Tensor | None = None
+        self._use = use
+        self._given = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        """The optimizer's options, by group, as the recipe has them."""
         self.scaler = torch.amp.GradScaler(precision.device.type) if precision.scaled else None
         self.count_anew()
         self.ema: dict[str, Average] = {}
@@ -241,11 +245,42 @@ class Player:
             if "fused" in now:  # how it computes is this run's choice
                 group["fused"] = now["fused"]
         self.optimizer.load_state_dict(saved)
-        if self.scaler:
+        if self.scaler and state["scaler"]:  # none where it was computed in another precision
             self.scaler.load_state_dict(state["scaler"])
             self.count_anew()
         for name, average in self.ema.items():
             average.updates = state["averaged"][name]
+
+    def take_options(self, names: Collection[str]) -> None:
+        """Let options of the optimizer that have changed since its state was saved be as the recipe has them now.
+
+        Raises:
+            UsageError: what the optimizer remembers does not fit them.
+        """
+        for group, given in zip(self.optimizer.param_groups, self._given, strict=True):
+            group.update({name: given[name] for name in names if name in given})
+        if fault := self._misfit():
+            raise UsageError(
+                f"the optimizer of player '{self.name}' cannot go on with another {' and '.join(sorted(names))}: what "
+                f"the checkpoint remembers of its weights does not fit ({fault})\n"
+                "  leave these options as they were, or start a new run: leave out --resume"
+            )
+
+    def _misfit(self) -> str:
+        """What goes wrong where the optimizer steps with what it remembers: tried on a copy of its smallest weight."""
+        known = [parameter for parameter in self.mine if self.optimizer.state.get(parameter)]
+        if not known:
+            return ""
+        smallest = min(known, key=torch.Tensor.numel)
+        copied = nn.Parameter(smallest.detach().clone())
+        copied.grad = torch.zeros_like(copied)
+        try:
+            trial = _optimizer(self._use, [copied], {})
+            trial.state[copied] = copy.deepcopy(self.optimizer.state[smallest])
+            trial.step()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return ""
 
 
 def _values(gradient: Tensor) -> Tensor:

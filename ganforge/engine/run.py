@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from itertools import chain
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganforge.engine.advice import after_bad_loss, scaled_rates
 from ganforge.engine.best import Best
 from ganforge.engine.cast import build_cast, construct, prepare
 from ganforge.engine.checkpoints import (
@@ -28,11 +29,13 @@ from ganforge.engine.checkpoints import (
 from ganforge.engine.data import prepare_data, training_samples, validation_samples
 from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.directions import directions
-from ganforge.engine.division import divide, divided
+from ganforge.engine.division import divide, divided, length
 from ganforge.engine.drifting import drifted
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.failures import bad_file_met, explained
+from ganforge.engine.fingerprint import fingerprint, in_words
 from ganforge.engine.folder import RunFolder, machine, now, versions
+from ganforge.engine.histories import history, keep_recipe, optimizer_options
 from ganforge.engine.keeping import check_states
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers.choosing import choose_levers, settle
@@ -40,7 +43,7 @@ from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.loader import Loader, count_steps
 from ganforge.engine.observing import FAILED, Observers
 from ganforge.engine.readings import readings
-from ganforge.engine.resuming import check_samples
+from ganforge.engine.resuming import Change, check_samples, recipe_changes, resume_command
 from ganforge.engine.sample_checks import looked_at, promise_of
 from ganforge.engine.saving import capture, put_back, write_parts
 from ganforge.engine.stopping import Stopping
@@ -52,7 +55,7 @@ from ganforge.engine.world.norms import synchronise
 from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Diagnosis, Progress
 from ganforge.recipe.model import Recipe
-from ganforge.recipe.nodes import dump
+from ganforge.recipe.nodes import dump, read
 from ganforge.registry import Registry
 
 DEFAULT_CALLBACKS = ("progress", "tensorboard", "panels", "doctor")
@@ -116,11 +119,16 @@ class Run:
             self.trainer.averages,
             lambda: self.trainer.progress,
         )
+        self.trainer.bad_losses.advice = (
+            f"for example: {self.resume_command('--accept-changes', *after_bad_loss(recipe))}"
+        )
         self.trainer.lanes.seed()
         self._saved: int | None = None
         """The step of the newest checkpoint."""
         self.resumed_at: int | None = None
         """The step that a resumed run went on from."""
+        self.changes: tuple[Change, ...] = ()
+        """What a resumed run does otherwise from there on."""
         self.figures: dict[str, float] = {}
         """The latest metrics, by name."""
         self.best = Best(recipe)
@@ -206,10 +214,16 @@ class Run:
         """What `run.json` says."""
         return self._record.record
 
+    def resume_command(self, *more: str) -> str:
+        """The command that goes on with this run: `run.resume_command("--accept-changes", "run.precision=fp32")`."""
+        return resume_command(self.folder, self.record, *more)
+
+    def scaled_rates(self, players: Collection[str], factor: float) -> list[str]:
+        """Overrides that scale learning rates of players, for `resume_command`; none for rates that are schedules."""
+        return scaled_rates(self.recipe, players, factor)
+
     def _beginning(self, steps_per_epoch: int) -> Progress:
-        settings = self.recipe.run
-        limits = [settings.steps, settings.epochs and settings.epochs * steps_per_epoch]
-        return Progress(0, steps_per_epoch, min(limit for limit in limits if limit))
+        return Progress(0, steps_per_epoch, length(self.recipe, steps_per_epoch))
 
     def _levers_before(self) -> Mapping[str, bool]:
         """What an interrupted run had settled, if it computed here: on another device other levers help."""
@@ -238,10 +252,12 @@ class Run:
             lanes=self.division.lanes,
             global_batch=self.division.global_batch,
             samples=len(self.loader.samples),
+            data=self._fingerprint(),
             total_steps=self.total_steps,
             levers=self.settled,
             **self._circumstances(distributions),
         )
+        self._record.note(code_history=history(self._record.record, 0))
 
     def resume(self, distributions: Sequence[str] = ()) -> bool:
         """Go back to the newest whole checkpoint, if there is one, and to the number of threads that it was made with.
@@ -255,8 +271,13 @@ class Run:
         if not found:
             return False
         newest = Path(found[-1])
-        check_samples(self._record, len(self.loader.samples), self.division)
+        changed = check_samples(self._record, len(self.loader.samples), self.division)
+        changed += self._recipe_changes()
+        data, before = self._fingerprint(), self.record.get("data")
+        if data and before and data != before:
+            changed.append(Change("data.files", in_words(before), in_words(data)))
         checkpoint = self.world.first_alone(lambda: load_checkpoint(newest))
+        known = checkpoint.training.get("best", self.record.get("best", {})) if checkpoint else {}
         try:
             put_back(checkpoint, self.trainer)
         except RuntimeError as error:
@@ -265,7 +286,8 @@ class Run:
                 f"  the run was made with {self.record.get('versions')}; install those versions to go on"
             ) from error
         self.resumed_at = self._saved = step_of(newest)
-        self.best.restore(self.record.get("best", {}), self.resumed_at)
+        self._take_changes([*changed, *(Change(**entry) for entry in self._record.changes)])
+        self.best.restore(self.world.from_first(known), self.resumed_at)
         self.diagnoses = {
             entry["name"]: Diagnosis(*(entry[key] for key in ("name", "message", "cure", "link")))
             for entry in self.record.get("diagnoses", [])
@@ -281,14 +303,49 @@ class Run:
         before = self.record.get("machine", {})
         if before.get("ranks", 1) == self.world.size:  # others share the cores in another way
             torch.set_num_threads(before.get("threads", torch.get_num_threads()))
+        self._note_changes()
         self._record.write_recipe(dump(self.recipe.node))  # a new length holds for the next resume too
         self._record.note(
             samples=len(self.loader.samples),
+            data=data,
+            global_batch=self.division.global_batch,
             total_steps=self.total_steps,
             levers=self.settled,
             **self._circumstances(distributions),
         )
+        self._record.note(code_history=history(self._record.record, self.resumed_at))
         return True
+
+    def _recipe_changes(self) -> list[Change]:
+        """Where the recipe is not the one in the folder."""
+        found = recipe_changes(read(self._record.recipe), self.recipe.node) if self.world.leads else []
+        return [Change(*entry) for entry in self.world.from_first([dataclasses.astuple(change) for change in found])]
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """That of the data, as the first rank finds them: the others have the same."""
+        return self.world.from_first(self.world.first_alone(lambda: fingerprint(self.recipe.dataset)))
+
+    def _take_changes(self, changed: Sequence[Change]) -> None:
+        """Let what has changed hold from here on."""
+        self.changes = tuple(changed)
+        for name, options in optimizer_options(changed).items():
+            if name in self.trainer.players:
+                self.trainer.players[name].take_options(options)
+        progress = self.trainer.progress
+        total = length(self.recipe, progress.steps_per_epoch, progress.ahead)
+        self.trainer.progress = dataclasses.replace(progress, total_steps=total)
+
+    def _note_changes(self) -> None:
+        """Keep the recipe that held until now, and say from which step on something holds."""
+        assert self.resumed_at is not None
+        if self.changes and self._record.writes:
+            keep_recipe(self._record, self.resumed_at)
+        noted = [dataclasses.asdict(change) for change in self.changes]
+        before = [e | {"step": min(e["step"], self.resumed_at)} for e in self.record.get("changes", [])]
+        if noted or before:
+            self._record.note(changes=[*before, *({"step": self.resumed_at, **entry} for entry in noted)])
+        if self.trainer.progress.ahead or "ahead" in self.record:
+            self._record.note(ahead=self.trainer.progress.ahead)
 
     def _circumstances(self, distributions: Sequence[str]) -> dict[str, Any]:
         found = versions(list(distributions))
@@ -353,7 +410,7 @@ class Run:
         return self._stopping.signal
 
     def _steps(self) -> None:
-        with closing(self.loader.batches(self.step)) as batches:
+        with closing(self.loader.batches(self.step + self.trainer.progress.ahead)) as batches:
             self._take(batches)
         if self.step < self.total_steps:  # all ranks were asked to stop
             self._save()
@@ -361,7 +418,7 @@ class Run:
     def _take(self, batches: Iterator[Batch]) -> None:
         settings = self.recipe.run
         self._watch(self._unseen)
-        if self.step == 0 and self.validation.columns:
+        if self.step in (0, self.record.get("ancestor", {}).get("step")) and self.validation.columns:
             self._draw()
         if self.step == 0 and self.recipe.metrics and settings.metrics_every:
             self._measure()  # what training starts from
@@ -468,6 +525,7 @@ class Run:
 
     def _write(self, checkpoint: Checkpoint | None, unseen: Sequence[str]) -> None:
         assert checkpoint is not None
+        checkpoint.training["best"] = self.best.record()
         path = save_checkpoint(self._record.checkpoints, self.step, checkpoint)
         self._prune()
         self._record.note(step=self.step, checkpoint=path.name, unseen=list(unseen))

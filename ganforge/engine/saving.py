@@ -94,6 +94,7 @@ def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
             optimizers = _apart(state, trainer)
             common = {"trainer": state}
     common = world.state_from_first(common)
+    weights = world.from_first(_type_of(checkpoint.networks) if checkpoint else None)
     if trainer.sharding:
         _spread(checkpoint, trainer)
         _spread_optimizers(optimizers, common["trainer"]["players"], trainer)
@@ -106,7 +107,13 @@ def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
     trainer.load_state_dict(common["trainer"])
     if not world.leads:
         trainer.statistics.read()  # the first rank has all that was not read yet
-    trainer.lanes.put_back(lanes)
+    trainer.lanes.put_back(lanes, getattr(torch, weights) if weights else None)
+
+
+def _type_of(networks: Mapping[str, Tensor]) -> str | None:
+    """The name of the type of weights: `float32`."""
+    dtypes = (tensor.dtype for tensor in networks.values() if tensor.is_floating_point())
+    return next((str(dtype).removeprefix("torch.") for dtype in dtypes), None)
 
 
 def _spread(checkpoint: Checkpoint | None, trainer: Trainer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -162,7 +162,7 @@ class Trainer:
         if log:
             self._note_ops()
         self.program.gradients.restore()
-        self.progress = Progress(step + 1, self.progress.steps_per_epoch, self.progress.total_steps)
+        self.progress = self.progress.at(step + 1)
 
     def _plan(self, step: int) -> Plan:
         """The phases of a step whose turn it is; the same object for every step with the same ones."""
@@ -296,6 +296,8 @@ class Trainer:
         """All that a step depends on, but the networks, their average, and what belongs to lanes."""
         return {
             "step": self.progress.step,
+            "steps_per_epoch": self.progress.steps_per_epoch,
+            "ahead": self.progress.ahead,
             "players": {name: player.state_dict() for name, player in self.players.items()},
             "losses": {"/".join(place): loss.state_dict() for place, loss in self._loss_modules().items()},
             "statistics": self.statistics.state_dict(),
@@ -304,13 +306,22 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
-        self.progress = Progress(state["step"], self.progress.steps_per_epoch, self.progress.total_steps)
+        self.progress = _going_on(self.progress, state)
         for name, player in self.players.items():
             player.load_state_dict(state["players"][name])
         for place, loss in self._loss_modules().items():
             loss.load_state_dict(state["losses"]["/".join(place)])
         self.statistics.load_state_dict(state["statistics"])
         self.bad_losses.load_state_dict(state["skipped"])
+
+
+def _going_on(now: Progress, state: Mapping[str, Any]) -> Progress:
+    """The progress at a saved step. Where a step has other samples than before, the way through the data goes on from
+    where it was: at the first step of now that shows nothing of the epoch twice."""
+    step, before, ahead = state["step"], state.get("steps_per_epoch", now.steps_per_epoch), state.get("ahead", 0)
+    if before != now.steps_per_epoch:
+        ahead = -(-(step + ahead) * now.steps_per_epoch // before) - step
+    return replace(now, step=step, ahead=ahead)
 
 
 def _check_loss(value: Any, phase: PhaseUse, loss: LossUse, step: int) -> None:

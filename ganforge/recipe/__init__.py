@@ -20,17 +20,21 @@ MAX_NAME = 200
 
 
 def find_recipe(name: str, registry: Registry) -> Path:
-    """The file of a recipe: a path, a run's folder, a bundle, or the name of a recipe that a plugin brings.
+    """The file of a recipe: a path, a run's folder, a checkpoint's, a bundle, or the name of a recipe that a plugin
+    brings. Of a checkpoint it is the one that held when its run came there.
 
     Raises:
         UsageError: there is none.
         EnvironmentFault: the bundle is damaged.
     """
     from ganforge.sharing.bundle import is_bundle, unpack
+    from ganforge.sharing.records import as_checkpoint, recipe_at
 
     path = Path(name)
     if len(name) > MAX_NAME:
         raise UsageError(f"no recipe has a name of {len(name)} characters")
+    if found := as_checkpoint(path):
+        return recipe_at(*found)
     if path.is_dir() and (path / "recipe.yaml").is_file():
         return path / "recipe.yaml"
     if is_bundle(path):
@@ -71,7 +75,7 @@ def open_recipe(name: str, overrides: Sequence[str], registry: Registry) -> Reci
     node = load(path, overrides, lambda extended: shipped_recipe(extended, registry))
     stem = (
         path.resolve().parent.parent.name
-        if path.name == "recipe.yaml" and (path.parent / "run.json").exists()
+        if path.name.startswith("recipe") and (path.parent / "run.json").exists()
         else path.stem
     )
     return read_recipe(node, registry, stem)

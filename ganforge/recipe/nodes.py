@@ -295,6 +295,11 @@ def dump(node: Node, origins: bool = False) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def inline(node: Node) -> str:
+    """The value on one line, as an override of the command line has it."""
+    return _flow(node)
+
+
 def _lines(node: Node, head: str, width: int, origins: bool) -> Iterator[str]:
     """The lines of a value behind its head, which is `key:` or, in a list, nothing."""
     line = f"{head} {_flow(node)}".lstrip() if _is_leaf(node) else ""

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
+from torch import Tensor
 
 from ganforge.errors import Mark, Problem, RecipeError, misspelt, nearest
 from ganforge.parts import Dataset, Progress
@@ -35,6 +36,8 @@ SECTIONS = (
     "run",
     "requires",
 )
+BEGINNING = Progress(0, 100, 1000)
+"""Where schedules are tried, and take the number that they begin with."""
 REQUIRED = ("data", "networks", "players", "phases", "run")
 
 S = TypeVar("S", bound=model.Settings)
@@ -73,7 +76,7 @@ class _Reader(PartReader):
             message = f"{root.mark.source.name}: the recipe lacks {' and '.join(lacking)}"
             self.problems.append(Problem(message, cure="`ganforge cp` copies a whole recipe to start from"))
         self.requirements(sections.get("requires"))
-        schedules = {k: u for k, n in self.section(sections, "schedules") if (u := self.use("schedules", n))}
+        schedules = {k: u for k, n in self.section(sections, "schedules") if (u := self.schedule(n))}
         data, loader = self.data(sections.get("data"))
         run_node = sections.get("run")
         run = self.settings(model.RunSettings, run_node, "run") if run_node else None
@@ -159,10 +162,14 @@ class _Reader(PartReader):
         try:
             return use.part.factory(**use.options)
         except Exception as error:
-            blamed = [name for name in node.keys if name in use.options and re.search(rf"\b{name}\b", str(error))]
-            message, _, cure = str(error).partition("; ")
-            self.fault(f"{use.part.name}: {message}", node.keys[blamed[0]] if blamed else use.mark, cure)
+            self.refusal(use, node, error)
             return None
+
+    def refusal(self, use: model.PartUse, node: Node, error: Exception) -> None:
+        """Note that a part refused its options: at that which it names, if it names one."""
+        blamed = [name for name in node.keys if name in use.options and re.search(rf"\b{name}\b", str(error))]
+        message, _, cure = str(error).partition("; ")
+        self.fault(f"{use.part.name}: {message}", node.keys[blamed[0]] if blamed else use.mark, cure)
 
     def network(self, node: Node) -> model.PartUse | None:
         frozen = self.mapping(node, "a network").get("frozen") if isinstance(node.value, dict) else None
@@ -185,7 +192,7 @@ class _Reader(PartReader):
         if optimizer_node is None:
             self.fault(f"player '{name}' has no optimizer", node.mark, "for example optimizer: {type: adam, lr: 2e-4}")
         optimizer = self.use("optimizers", optimizer_node) if optimizer_node else None
-        factors = tuple(u for n in _one_or_many(schedule_node) if (u := self.use("schedules", n)))
+        factors = tuple(u for n in _one_or_many(schedule_node) if (u := self.schedule(n)))
         if settings is None or optimizer is None:
             return None
         marks: dict[str, Mark] = {}
@@ -194,6 +201,22 @@ class _Reader(PartReader):
                 self.fault(f"player '{name}' names the network '{network}' twice", item.mark, "once is enough")
             marks.setdefault(network, item.mark)
         return model.PlayerUse(name, settings, optimizer, factors, moving, marks, node.mark)
+
+    def schedule(self, node: Node) -> model.PartUse | None:
+        """A schedule, tried once: whether its options fit together only it can say."""
+        use = self.use("schedules", node)
+        if use is None:
+            return None
+        (progress,) = use.part.signature.injected
+        try:
+            value = use.part.factory(**{progress: BEGINNING}, **use.options)
+        except Exception as error:
+            self.refusal(use, node, error)
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
+            self.fault(f"{use.part.name} gives {_article(value)}, not a number", use.mark, "a schedule returns a float")
+            return None
+        return use
 
     def settled(
         self,
@@ -208,16 +231,12 @@ class _Reader(PartReader):
             place = (*path, key)
             named = isinstance(child.value, str) and child.value in schedules and key != "type"
             written = isinstance(child.value, dict) and "type" in child.value
-            use = schedules[str(child.value)] if named else self.use("schedules", child) if written else None
+            use = schedules[str(child.value)] if named else self.schedule(child) if written else None
             if use is None:  # of a faulty schedule enough has been said
                 return Node(0.5, child.mark) if written else self.settled(child, place, schedules, moving)
             moving[place] = dataclasses.replace(use, mark=child.mark) if named else use
             (progress,) = use.part.signature.injected
-            try:
-                return Node(use.part.factory(**{progress: Progress(0, 1, 1)}, **use.options), child.mark)
-            except Exception as error:
-                self.fault(f"{use.part.name}: {error}", use.mark)
-                return Node(0.5, child.mark)
+            return Node(use.part.factory(**{progress: BEGINNING}, **use.options), child.mark)
 
         match node.value:
             case dict() as entries:
@@ -272,7 +291,7 @@ class _Reader(PartReader):
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
         if isinstance(value, dict):
-            return self.use("schedules", node)
+            return self.schedule(node)
         if isinstance(value, str) and value in schedules:
             return schedules[value]
         if isinstance(value, str) and schedules:
@@ -294,6 +313,10 @@ class _Reader(PartReader):
         entries = node.value if node and isinstance(node.value, dict) else {}
         image_nodes = self.items(entries.get("images"), "images")
         return tuple(w for n in image_nodes if isinstance(n.value, str) and (w := self.expression(n)))
+
+
+def _article(value: Any) -> str:
+    return "nothing" if value is None else f"a value of type {type(value).__name__}"
 
 
 def _one_or_many(node: Node | None) -> list[Node]:

@@ -137,7 +137,7 @@ class _Writer:
             "required": ["type"],
             "allOf": branches or [{}],
         }
-        bare = {part: names for part, names in parts.items() if not _required(part)}
+        bare = {part: names for part, names in parts.items() if not _required(part) and not part.one_of}
         return mapping if kind in ("datasets", "losses") or not bare else {"anyOf": [_choice(bare), mapping]}
 
     def names(self, part: Part) -> list[str]:
@@ -169,7 +169,7 @@ class _Writer:
             "properties": properties | self.own_keys(part.kind),
             "required": _required(part),
             "additionalProperties": False,
-        }
+        } | _one_of(part)
 
     def own_keys(self, kind: str) -> Json:
         """The keys beside the options that are the engine's."""
@@ -238,6 +238,12 @@ def _required(part: Part) -> list[str]:
     return [parameter.name for parameter in (*_inputs(part), *part.signature.options) if parameter.required]
 
 
+def _one_of(part: Part) -> Json:
+    """That of options which say one thing in several ways one is given."""
+    groups = [{"oneOf": [{"required": [name]} for name in group]} for group in part.one_of]
+    return {"allOf": groups} if groups else {}
+
+
 def _about(part: Part, parameter: Parameter) -> Json:
     """What the docstring says of a parameter, and its default where that is a value to start from."""
     text = part.explanations.get(parameter.name)
@@ -292,6 +298,8 @@ def _extending(schema: Json) -> Json:
                 loose[key] = {name: _or_null(_extending(child)) for name, child in value.items()}
             case ("additionalProperties", dict()):
                 loose[key] = _or_null(_extending(value))
+            case ("oneOf", list()):  # what is inherited may say it already
+                loose["anyOf"] = [{}]
             case ("anyOf" | "allOf", list()):
                 loose[key] = [_extending(child) for child in value]
             case ("then", dict()):

@@ -107,7 +107,25 @@ class PartReader:
             if fault.kind != "missing" or fault.path[0] not in meant:
                 names = dict.fromkeys(known, "") | {p.name: "" for p in part.signature.inputs} | options
                 self.option_fault(fault, node, part.name, names, f"it takes: {part.signature}")
-        return None if found else values
+        return None if found or not self.one_of_each(part, node) else values
+
+    def one_of_each(self, part: Part, node: Node) -> bool:
+        """Whether of options that say one thing in several ways one is given."""
+        sound = True
+        for group in part.one_of:
+            given = [name for name in node.keys if name in group]
+            quoted = [f"'{name}'" for name in given or group]
+            named = f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+            if len(given) > 1:
+                self.fault(
+                    f"{named} of {part.name} say one thing in several ways",
+                    node.keys[given[1]],
+                    "give one; null removes the other",
+                )
+            elif not given:
+                self.fault(f"{part.name} needs one of the options {named}", node.mark, f"it takes: {part.signature}")
+            sound = sound and len(given) == 1
+        return sound
 
     def settings(self, form: type[S], node: Node, what: str, known: Collection[str] = ()) -> S | None:
         """Settings of a fixed form."""

@@ -19,6 +19,8 @@ from ganforge.sharing.process import is_gone
 DEPTH = 4
 """Levels below a given folder at which runs are looked for."""
 STEP = re.compile(r"step_(\d{7,})")
+UNTIL = re.compile(r"recipe_until_(\d{7,})\.yaml")
+"""Earlier recipes of a run, by the step that they held until."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,20 @@ class Record:
         return {str(name): str(value) for name, value in self._mapping("machine").items()}
 
     @property
+    def changes(self) -> list[dict[str, Any]]:
+        """What was changed while it trained: `step`, `key`, `before` and `after` of each."""
+        found = self.entries.get("changes")
+        known = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+        return [entry for entry in known if {"step", "key", "before", "after"} <= entry.keys()]
+
+    @property
+    def ancestor(self) -> tuple[str, int] | None:
+        """The run that it went on from, as `recipe/number`, and the step of the checkpoint."""
+        found = self._mapping("ancestor")
+        step = _number(found.get("step"))
+        return (str(found["run"]), int(step)) if "run" in found and step is not None else None
+
+    @property
     def diagnoses(self) -> list[dict[str, Any]]:
         """What was found wrong with it."""
         found = self.entries.get("diagnoses")
@@ -138,6 +154,24 @@ class Record:
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def as_checkpoint(path: Path) -> tuple[Path, int] | None:
+    """The run's folder and the step, if this is, or would be, a checkpoint of a run."""
+    match = STEP.fullmatch(path.name)
+    run = path.resolve().parent.parent
+    known = match and path.resolve().parent.name == "checkpoints" and (run / "run.json").is_file()
+    if not match or not known:
+        return None
+    written = path.parent.parent  # as it was given, where that names the folder
+    return (written if written.name and (written / "run.json").is_file() else run), int(match[1])
+
+
+def recipe_at(run: Path, step: int) -> Path:
+    """The recipe under which a run came to a step."""
+    found = ((int(match[1]), path) for path in run.iterdir() if (match := UNTIL.fullmatch(path.name)))
+    later = sorted((until, path) for until, path in found if until >= step)
+    return later[0][1] if later else run / "recipe.yaml"
 
 
 def find_records(folders: Iterable[Path]) -> tuple[list[Record], list[str]]:

@@ -124,6 +124,8 @@ def introduction(run: Run) -> Iterator[str]:
     rows += [("data", remark) for remark in run.recipe.dataset.remarks()]
     if run.resumed_at is not None:
         rows.append(("resumed at", f"step {run.resumed_at}"))
+        changed = [entry for entry in run.record.get("changes", []) if entry["step"] == run.resumed_at]
+        rows += [("changed", "{key}: {before} -> {after}".format(**entry)) for entry in changed]
     yield from (f"  {line}" for line in _aligned(rows))
 
 
@@ -156,10 +158,10 @@ def _whereabouts(run: Run, status: str) -> Iterator[tuple[str, str]]:
         yield "skipped", f"{len(bad)} bad {'file' if len(bad) == 1 else 'files'}, listed in {run.folder / 'run.json'}"
     for name, reached in run.record.get("best", {}).items():
         if reached["step"] < run.step and name in run.figures:
-            yield (
-                "was better",
-                f"{name.replace('_', ' ')} {reached['value']:.3g} at step {reached['step']}, which is kept",
-            )
+            # A checkpoint that an ancestor had may be gone.
+            kept = "ancestor" not in run.record or (run.folder / f"checkpoints/step_{reached['step']:07d}").is_dir()
+            better = f"{name.replace('_', ' ')} {reached['value']:.3g} at step {reached['step']}"
+            yield "was better", f"{better}, which is kept" if kept else better
     if (run.folder / "images").is_dir():
         yield "panels", str(run.folder / "images")
     yield "TensorBoard", f"ganforge board {run.folder}"
@@ -182,8 +184,11 @@ def _going_on(run: Run) -> Iterator[tuple[str, str]]:
     step = int(saved.rpartition("_")[2])
     if step != run.step:
         yield "saved", f"step {step}; what came after it is lost"
-    plugins = "".join(f" -p {code['file']}" for code in run.record.get("code", {}).values() if "file" in code)
-    yield "to go on", f"ganforge run {run.folder} --resume{plugins}"
+    record = run.record
+    files = record.get("process", {}).get("plugins") or [
+        c["file"] for c in record.get("code", {}).values() if "file" in c
+    ]
+    yield "to go on", f"ganforge run {run.folder} --resume{''.join(f' -p {file}' for file in files)}"
 
 
 def _figures_of_step(scalars: Mapping[str, float]) -> list[str]:
@@ -199,11 +204,16 @@ def _position(run: Run) -> str:
 
 
 def _epoch(run: Run) -> str:
-    return f"{_short(run.step / run.steps_per_epoch)}/{_total_epochs(run)}"
+    return f"{_short(_epochs(run, run.step))}/{_total_epochs(run)}"
 
 
 def _total_epochs(run: Run) -> str:
-    return _short(run.total_steps / run.steps_per_epoch).removesuffix(".0")
+    return _short(_epochs(run, run.total_steps)).removesuffix(".0")
+
+
+def _epochs(run: Run, step: int) -> float:
+    """Done after a step; where a step's samples have changed, epochs go on from where they were."""
+    return (step + run.record.get("ahead", 0)) / run.steps_per_epoch
 
 
 def _short(epochs: float) -> str:

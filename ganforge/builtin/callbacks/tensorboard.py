@@ -24,8 +24,8 @@ _END = ".end"
 class TensorBoard(Callback):
     """Scalars, panels, metrics, the recipe, the machine and the hyperparameters, for `ganforge board`.
 
-    A resumed run hides what was written of steps after its checkpoint. Where the disk is full, a warning says so and
-    the training goes on.
+    A resumed run hides what was written of steps after its checkpoint, and says what it does otherwise. Where the disk
+    is full, a warning says so and the training goes on.
 
     Args:
         flush_s: how long values may wait in memory until they are written, in seconds.
@@ -86,11 +86,15 @@ class TensorBoard(Callback):
         for path in run.folder.glob(f"events.out.tfevents.*{_END}"):
             path.write_bytes(b"")  # deleted, it would stop a TensorBoard that is open from following the folder
         sort_before_now(run.folder)
+        begins = run.resumed_at is None or not any(run.folder.glob("events.out.tfevents.*"))
         # The first start counts as none to TensorBoard, so every process marks its own: only then is the second seen.
-        first_step = 0 if run.resumed_at is None else run.step + 1
+        first_step = run.step if begins else run.step + 1
         self._writer = SummaryWriter(run.folder, purge_step=first_step, max_queue=100, flush_secs=self.flush_s)
-        if run.resumed_at is None:
+        if begins:
             _introduce(self._writer, run)
+        if run.changes:
+            changed = {change.key: (change.before, change.after) for change in run.changes}
+            self._writer.add_text("changes", _table((f"from step {run.step} on", "before", "after"), changed), run.step)
 
     def _end(self, run: Run, status: str) -> None:
         # TensorBoard believes the first end that it finds, so it has a file of its own, which a resumed run empties.
@@ -141,9 +145,9 @@ def _introduce(writer: SummaryWriter, run: Run) -> None:
         for name, use in run.recipe.networks.items()
     }
     machine = {name: (value,) for key in ("machine", "versions") for name, value in run.record[key].items()}
-    writer.add_text("recipe", f"```yaml\n{recipe}```", 0)
-    writer.add_text("machine", _table(("", "value"), machine), 0)
-    writer.add_text("networks", _table(("network", "part", "trained by", "parameters"), networks), 0)
+    writer.add_text("recipe", f"```yaml\n{recipe}```", run.step)
+    writer.add_text("machine", _table(("", "value"), machine), run.step)
+    writer.add_text("networks", _table(("network", "part", "trained by", "parameters"), networks), run.step)
     writer.file_writer.add_summary(session_start(hyperparameters(run)))  # type: ignore[attr-defined]
 
 

@@ -54,6 +54,9 @@ class Shapes(Dataset):
     def truths(self) -> Mapping[str, str]:
         return {"real_a": "true_b", "real_b": "true_a"}
 
+    def known_length(self) -> int:
+        return self.count
+
     def train(self) -> Samples:
         a, b = (self._scenes(f"train {domain}", self.count) for domain in "ab")
         return _Training(torch.stack([in_a for in_a, _ in a]), torch.stack([in_b for _, in_b in b]))

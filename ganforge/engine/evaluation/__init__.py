@@ -121,7 +121,7 @@ def _validation(trained: Trained, samples: Samples) -> Validation:
     record, recipe = open_run_folder(trained.folder).record, trained.recipe
     batch = record.get("global_batch", recipe.loader.batch_size * recipe.run.accumulate)
     epoch = max(1, record.get("samples", len(samples)) // batch)
-    progress = Progress(trained.step, epoch, max(1, record.get("total_steps", trained.step)))
+    progress = Progress(trained.step, epoch, max(1, record.get("total_steps", trained.step)), record.get("ahead", 0))
     return Validation(trained.program(), trained.precision, samples, (), progress=lambda: progress)
 
 

@@ -11,6 +11,7 @@ from ganforge.engine.trained import Trained
 from ganforge.engine.validation import Validation
 from ganforge.recipe.model import MetricUse, PartUse, written
 from ganforge.registry import Registry
+from ganforge.sharing.records import Record
 
 FORMAT = 1
 Card = dict[str, Any]
@@ -20,12 +21,14 @@ def make_card(
     trained: Trained, validation: Validation, registry: Registry, held_out: bool, reference_sha256: str
 ) -> Card:
     """What the figures of a checkpoint, which has been judged, depend on; its siblings' depend on the same."""
-    recipe = trained.recipe
+    recipe, record = trained.recipe, Record.read(trained.folder)
     plugins = {part.plugin for part in registry.parts.values()} - {"ganforge"}
     return {
         "format": FORMAT,
         "run": "/".join(trained.folder.resolve().parts[-2:]),  # a card may be given away: not where it lay
         "recipe": recipe.name,
+        "ancestor": record.ancestor and dict(zip(("run", "step"), record.ancestor, strict=True)),
+        "changes": [{key: _plain(e[key]) for key in ("step", "key", "before", "after")} for e in record.changes],
         "made": now(),
         "weights": "averaged (EMA)" if trained.averaged else "raw",
         "precision": trained.precision.name,
@@ -119,6 +122,10 @@ def facts(card: Card) -> Iterator[str]:
     data = card["data"]
     yield f"data: {data['samples']:,} {'validation' if data['held_out'] else 'training'} samples of {data['type']}"
     yield f"weights: {card['weights']}, computed in {card['precision']}"
+    if ancestor := card.get("ancestor"):
+        yield f"it went on from step {ancestor['step']} of {ancestor['run']}"
+    for change in card.get("changes", ()):
+        yield f"changed at step {change['step']}: {change['key']}: {change['before']} -> {change['after']}"
     yield f"resizer: {data['resizer']}"
     yield f"reference: SHA-256 {data['reference_sha256']}"
     for name, metric in card["metrics"].items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,8 +21,8 @@ ENGINE = "ganforge"
 def code_of(recipe: Recipe, plugins: Plugins) -> dict[str, dict[str, str]]:
     """The engine and the plugins whose parts the recipe names, as `Code` has them, by plugin.
 
-    The hash of a package is that of the lines `<SHA-256 of the file>  <its path>`, in the order of their paths; that of
-    a plain file is its own.
+    The hash of a package is that of the lines `<SHA-256 of the file>  <its path>`, in the order of their paths; so is
+    that of a plain file with the files beside it that it imports. That of a plain file alone is its own.
     """
     used = {ENGINE, *used_plugins(recipe)}
     found = {}
@@ -33,7 +34,7 @@ def code_of(recipe: Recipe, plugins: Plugins) -> dict[str, dict[str, str]]:
                 found[plugin.name] = {**about, "sha256": digest}
             else:
                 path = Path(plugin.distribution)
-                found[plugin.name] = {"file": path.name, "sha256": sha256_of(path)}
+                found[plugin.name] = {"file": path.name, "sha256": _hash_of_file(path)}
     return found
 
 
@@ -72,8 +73,46 @@ def _hash_of_package(module: ModuleType) -> str:
     home = Path(str(top.__file__ or module.__file__))  # a namespace package has no file
     if home.name != "__init__.py":
         return sha256_of(home)
-    lines = [f"{sha256_of(path)}  {path.relative_to(home.parent).as_posix()}\n" for path in _files(home.parent)]
+    return _hash_of_all(_files(home.parent), home.parent)
+
+
+def _hash_of_all(paths: Sequence[Path], folder: Path) -> str:
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _hash_of_file(path: Path) -> str:
+    """Of a plain file, and of what lies beside it that it imports, and what that imports."""
+    beside = _imported(path, path.parent, {path})
+    return _hash_of_all(sorted({path, *beside}), path.parent) if beside else sha256_of(path)
+
+
+def _imported(path: Path, folder: Path, known: set[Path]) -> set[Path]:
+    """The files of a folder that a file of it imports, now or later; `known` are those that were looked at."""
+    found: set[Path] = set()
+    for name in _names_imported(path):
+        module, package = folder / f"{name}.py", folder / name
+        files = [module] if module.is_file() else _files(package) if (package / "__init__.py").is_file() else []
+        loaded = getattr(sys.modules.get(name), "__file__", None)
+        if loaded and Path(loaded).resolve().parent not in (folder.resolve(), package.resolve()):
+            continue  # an installed one of that name
+        for file in (file for file in files if file not in known):
+            known.add(file)
+            found |= {file, *(_imported(file, folder, known) if file.suffix == ".py" else ())}
+    return found
+
+
+def _names_imported(path: Path) -> set[str]:
+    """The first names of the modules that a file imports anywhere in it, of its own folder those after the dots."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (OSError, SyntaxError, ValueError):
+        return set()
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            names |= {node.module} if node.module else {alias.name for alias in node.names}
+    return {name.partition(".")[0] for name in names}
 
 
 def _files(folder: Path) -> list[Path]:

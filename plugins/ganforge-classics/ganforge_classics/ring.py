@@ -45,6 +45,9 @@ class Ring(Dataset):
     def ranges(self) -> Mapping[str, range]:
         return {"label": range(MODES)}
 
+    def known_length(self) -> int:
+        return self.count
+
     def train(self) -> Samples:
         return _Points(self.count)
 

@@ -47,6 +47,9 @@ class Spots(Dataset):
     def ranges(self) -> Mapping[str, range]:
         return {"label": range(MODES)}
 
+    def known_length(self) -> int:
+        return self.count
+
     def train(self) -> Samples:
         return _Pictures(self.count, self.size_px)
 

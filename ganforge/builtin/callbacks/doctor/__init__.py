@@ -102,5 +102,5 @@ class Doctor(Callback):
     def _tell(self, run: Run, disease: Disease, found: Iterable[str]) -> None:
         """Once it was found, a disease is not looked for any more."""
         if messages := list(found):
-            run.diagnose(disease.diagnosis("; ".join(messages)))
+            run.diagnose(disease.diagnosis("; ".join(messages), run))
             self._diseases.remove(disease)

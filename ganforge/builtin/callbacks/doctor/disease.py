@@ -49,9 +49,16 @@ class Disease(ABC):
         """`ModeCollapse` is `mode_collapse`."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
-    def diagnosis(self, message: str) -> Diagnosis:
-        """What is told once it was found."""
-        return Diagnosis(self.name(), message, self.cure, f"{DOCUMENT}#{self.name().replace('_', '-')}")
+    def overrides(self, run: Run) -> list[str]:
+        """A change to try in the run itself; none where it should be started anew, or nothing can be named."""
+        return []
+
+    def diagnosis(self, message: str, run: Run | None = None) -> Diagnosis:
+        """What is told once it was found, with the command that changes the run and goes on."""
+        cure = self.cure
+        if run is not None and (overrides := self.overrides(run)):
+            cure += f"\n  For example: {run.resume_command('--accept-changes', *overrides)}"
+        return Diagnosis(self.name(), message, cure, f"{DOCUMENT}#{self.name().replace('_', '-')}")
 
     def lasts(self, place: str, seen: bool, times: int) -> bool:
         """Whether it was seen so many times in a row at this place."""
@@ -80,3 +87,25 @@ def drawn(run: Run, *names: str | None) -> list[Tensor] | None:
     sets = [list(run.drawn.get(name or "", ())) for name in names]
     alike = len({picture.shape for pictures in sets for picture in pictures}) == 1
     return [torch.stack(pictures) for pictures in sets] if alike and min(map(len, sets)) > 1 else None
+
+
+def judging(run: Run) -> list[str]:
+    """The players that train judges."""
+    return list(dict.fromkeys(owner for d in run.directions if (owner := run.recipe.owner(d.judge))))
+
+
+def making(run: Run) -> list[str]:
+    """The other players: those that make pictures."""
+    return [name for name in run.recipe.players if name not in judging(run)]
+
+
+def less_of_the_way_back(run: Run) -> list[str]:
+    """Half the weight for the losses that compare with what is translated, or with what is translated back."""
+    sources = {text for d in run.directions for text in (d.source, d.recovered) if text}
+    found = []
+    for number, phase in enumerate(run.recipe.phases):
+        for loss in phase.losses if phase.train in making(run) else ():
+            compared = {item.text for item in loss.expressions()}
+            if compared & sources and isinstance(loss.weight, float):
+                found.append(f"phases.{number}.losses.{loss.name}.weight={loss.weight / 2:.3g}")
+    return found

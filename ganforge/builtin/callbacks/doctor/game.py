@@ -9,7 +9,7 @@ from itertools import groupby
 from statistics import median
 
 from ganforge import Direction, Run
-from ganforge.builtin.callbacks.doctor.disease import DrawnDisease, Patience, ReadDisease, drawn
+from ganforge.builtin.callbacks.doctor.disease import DrawnDisease, Patience, ReadDisease, drawn, judging, making
 from ganforge.builtin.callbacks.doctor.judges import Judge, Judges
 from ganforge.builtin.callbacks.doctor.measures import distance
 
@@ -30,6 +30,9 @@ class DiscriminatorWins(DrawnDisease):
         "Weaken the discriminator (a lower learning rate, fewer channels, a gradient penalty such as r1, noise on what "
         "it sees), or give the generator's adversarial loss more weight."
     )
+
+    def overrides(self, run: Run) -> list[str]:
+        return run.scaled_rates(judging(run), 0.5)
 
     def __init__(self, patience: Patience) -> None:
         super().__init__(patience)
@@ -60,6 +63,9 @@ class DiscriminatorCollapses(DrawnDisease):
         "whether gradients/* of its phase are zero and its real input is what it should be."
     )
 
+    def overrides(self, run: Run) -> list[str]:
+        return run.scaled_rates(judging(run), 2)
+
     def look(self, run: Run, judges: Judges) -> Iterator[str]:
         for direction, judge in _judged(run, judges):
             far = _distance(run, direction) if judge.never_right() else 0.0
@@ -85,6 +91,10 @@ class Oscillation(ReadDisease):
         "Lower the learning rates or the optimizers' momentum (betas[0] of 0.5 or 0), damp the discriminator with a "
         "gradient penalty such as r1, and average the generator's weights (ema)."
     )
+
+    def overrides(self, run: Run) -> list[str]:
+        return run.scaled_rates(run.recipe.players, 0.5)
+
     CHANGES, STEPS = 4, 10
 
     def __init__(self, patience: Patience) -> None:
@@ -126,6 +136,10 @@ class VanishedGradient(ReadDisease):
         "Look for saturated outputs (tanh or sigmoid at their ends) and for weights that ran away, lower the learning "
         "rate, and take an adversarial loss that does not saturate (vanilla_g, lsgan_g, hinge_g)."
     )
+
+    def overrides(self, run: Run) -> list[str]:
+        return run.scaled_rates(making(run), 0.5)
+
     SHARE, FIRST, SWALLOWED = 1e-3, 5, 1e-8
 
     def __init__(self, patience: Patience) -> None:

@@ -22,6 +22,9 @@ class SkippedSteps(ReadDisease):
         "clip_norm on the player, or take run.precision=bf16 or fp32."
     )
 
+    def overrides(self, run: Run) -> list[str]:
+        return run.scaled_rates(run.recipe.players, 0.5)
+
     def __init__(self, patience: Patience) -> None:
         super().__init__(patience)
         self._skipped: float | None = None

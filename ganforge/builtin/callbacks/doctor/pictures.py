@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganforge import Direction, Run
-from ganforge.builtin.callbacks.doctor.disease import DrawnDisease, drawn
+from ganforge.builtin.callbacks.doctor.disease import DrawnDisease, drawn, less_of_the_way_back, making
 from ganforge.builtin.callbacks.doctor.judges import Judges
 from ganforge.builtin.callbacks.doctor.measures import (
     GREY_LEVEL,
@@ -33,6 +33,10 @@ class CopiedInput(DrawnDisease):
         "Lower the weights of cycle and identity losses against the adversarial one (see shares/*), or let them end "
         "with a schedule; and see that the two domains differ."
     )
+
+    def overrides(self, run: Run) -> list[str]:
+        return less_of_the_way_back(run)
+
     COPY, NEAR = 0.02, 0.1
 
     def look(self, run: Run, judges: Judges) -> Iterator[str]:
@@ -96,6 +100,10 @@ class ModeCollapse(DrawnDisease):
         "Lower the generator's learning rate or raise the discriminator's, use a larger batch, or a loss against it: "
         "relativistic pairs (r3gan), minibatch statistics, a gradient penalty such as r1."
     )
+
+    def overrides(self, run: Run) -> list[str]:
+        return run.scaled_rates(making(run), 0.5)
+
     LEAST = 0.15
 
     def look(self, run: Run, judges: Judges) -> Iterator[str]:
@@ -155,6 +163,10 @@ class HiddenInformation(DrawnDisease):
         "Add noise to what is translated back, lower the weight of the cycle loss or let it end with a schedule, or "
         "give what the other domain cannot show a place of its own (a style, a mask)."
     )
+
+    def overrides(self, run: Run) -> list[str]:
+        return less_of_the_way_back(run)
+
     NOISE, GROWTH, GAIN = 2 * GREY_LEVEL, 2.5, 3.0
 
     def look(self, run: Run, judges: Judges) -> Iterator[str]:
