@@ -76,6 +76,11 @@ def _check_parameters(part: Part) -> None:
             if name not in inputs:
                 known = ", ".join(inputs)
                 raise SignatureError(f"'{part.name}' declares {trait}=('{name}',): no input of it; it has: {known}")
+    if part.kind == "schedules" and Progress not in signature.injected.values():
+        raise SignatureError(
+            f"'{part.name}' has no parameter of ganforge.Progress: a schedule is a function of one; "
+            f"write def {part.name}(progress: Progress) -> float"
+        )
     for name, kind in signature.injected.items():
         if kind not in FILLED_IN.get(part.kind, ()):
             raise SignatureError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ganforge.blame import blame
 from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def report(recipe: Recipe) -> None:
     from ganforge.engine.dryrun import dry_run
 
     recipe = divided(recipe, divide(recipe))
-    plan = dry_run(recipe)
+    with blame("while checking"):
+        plan = dry_run(recipe)
     click.echo(f"{recipe.name}: all fits")
     for phase in recipe.phases:
         forwards = ", ".join(f"{name} {count}" for name, count in sorted(plan.forwards[phase.name].items()))

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganforge.blame import blame
 from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
 from ganforge.errors import UsageError
+
+BEFORE = "before the first step"
 
 if TYPE_CHECKING:
     from ganforge.engine.folder import RunFolder
@@ -168,11 +171,14 @@ def started(recipe: Recipe, place: RunFolder, goes_on: bool, plugins: Plugins, w
 
     distributions = [plugin.distribution for plugin in plugins.found if plugin.version and not plugin.reason]
     try:
-        run = Run(recipe, place, plugins.registry, world=world)
+        with blame(BEFORE):
+            run = Run(recipe, place, plugins.registry, world=world)
     except BaseException:
         place.discard()
         raise
-    if not goes_on or not run.resume(distributions):
+    with blame(BEFORE):
+        resumed = goes_on and run.resume(distributions)
+    if not resumed:
         run.start(distributions)
     elif run.status == "finished":
         if world.leads:

@@ -38,7 +38,8 @@ def from_dataset(trained: Trained) -> list[Exhibit]:
     """
     recipe = trained.recipe
     recipe.dataset.prepare()
-    samples = recipe.dataset.validation() or recipe.dataset.train()
+    held_out = recipe.dataset.validation()
+    samples = recipe.dataset.train() if held_out is None else held_out
     found = directions(recipe, trained.plan.shapes)
     validation = Validation(trained.program(), trained.precision, samples, found)
     validation.panels()

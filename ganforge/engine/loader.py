@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import random
-import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from ganforge import images
+from ganforge.blame import PartFailed, blame, fault_of, refuse, said
 from ganforge.engine.cast import derive_seed
 from ganforge.engine.device import Precision
 from ganforge.engine.division import Division
+from ganforge.engine.workers import workers
 from ganforge.errors import EnvironmentFault, GanforgeError, UsageError
 from ganforge.parts import Sample, Samples
-from ganforge.recipe.model import Recipe
+from ganforge.recipe.building import kind_of
+from ganforge.recipe.model import PartUse, Recipe
 
 Place = tuple[int, list[int]]
 """An epoch, and the indices of a batch in it."""
@@ -27,10 +30,21 @@ Place = tuple[int, list[int]]
 class Loader:
     """Training batches from a step on, on the device, without end: as many a step as this rank computes."""
 
-    def __init__(self, samples: Samples, division: Division, workers: int, seed: int, precision: Precision) -> None:
-        self.samples, self.division, self.workers = samples, division, workers
+    def __init__(
+        self,
+        samples: Samples,
+        division: Division,
+        workers: int,
+        seed: int,
+        precision: Precision,
+        use: PartUse | None = None,
+    ) -> None:
+        """`use` is the dataset, as the recipe names it."""
+        self.samples, self.division, self.workers, self.use = samples, division, workers, use
         self.seed, self.precision = seed, precision
-        self.steps_per_epoch = count_steps(samples, division)
+        with blame("the training samples cannot be counted", use):
+            self.count = len(samples)
+            self.steps_per_epoch = count_steps(samples, division)
         if workers and not samples.in_workers:
             raise UsageError(
                 "the data lies on the GPU (cache: device), where workers cannot reach it; set data.workers=0"
@@ -48,32 +62,25 @@ class Loader:
                 yield batch
 
     def made(self, step: int) -> Generator[Sample, None, None]:
-        """The same as the dataset makes them: not yet on the device, pictures mostly as uint8."""
-        seeded = _Seeded(self.samples, self.seed)
-        places = _places(self.samples, self.division, self.seed, step)
-        batches = self._from_workers(seeded, places) if self.workers else map(seeded.__getitem__, places)
+        """The same as the dataset makes them: not yet on the device, pictures mostly as uint8.
+
+        Raises:
+            GanforgeError: a sample cannot be made, and the dataset says why.
+            PartFailed: it raised anything else, in whichever process, or made no samples.
+            WorkerLost: a loading worker is gone.
+        """
+        seeded = _Seeded(self.samples, self.seed, self.use)
+        places = _places(self.samples, self.count, self.division, self.seed, step, self.use)
+        batches = (
+            workers(seeded, places, self.workers, self.precision) if self.workers else map(seeded.__getitem__, places)
+        )
         try:
             for batch in batches:
-                if isinstance(batch, GanforgeError):
+                if isinstance(batch, Exception):
                     raise batch
                 yield batch
         finally:
             del batches  # and its workers with it, now: at exit Python would wait for them for ever, deaf to SIGTERM
-
-    def _from_workers(self, seeded: _Seeded, places: Iterator[Place]) -> Iterator[Sample | GanforgeError]:
-        return iter(
-            DataLoader(
-                seeded,
-                sampler=places,
-                batch_size=None,
-                num_workers=self.workers,
-                pin_memory=self.precision.device.type == "cuda",
-                worker_init_fn=_ignore_stop,
-                # Otherwise making the iterator would draw from the run's own generator.
-                generator=torch.Generator(),
-                prefetch_factor=4,
-            )
-        )
 
 
 def count_steps(samples: Samples, division: Division) -> int:
@@ -110,31 +117,61 @@ def blank_batch(recipe: Recipe, precision: Precision, validation: bool = False) 
     }
 
 
-class _Seeded(Dataset[Sample | GanforgeError]):
+class _Seeded(Dataset[Sample | Exception]):
     """Batches by (epoch, indices), the randomness of each sample drawn from nothing else."""
 
-    def __init__(self, samples: Samples, seed: int) -> None:
-        self.samples, self.seed = samples, seed
+    def __init__(self, samples: Samples, seed: int, use: PartUse | None) -> None:
+        self.samples, self.seed, self.use = samples, seed, use
 
-    def __getitem__(self, place: Place) -> Sample | GanforgeError:
+    def __getitem__(self, place: Place) -> Sample | Exception:
+        """The batch; what is raised is returned: from a worker it would come wrapped in a traceback, or not at all."""
         epoch, indices = place
-        rngs = [random.Random(derive_seed(self.seed, "sample", epoch, index)) for index in indices]
         try:
-            return self.samples.batch(indices, rngs)
-        except GanforgeError as error:  # raised in a worker, it would come out wrapped in a traceback
+            with blame(f"the samples {', '.join(map(str, indices))} of epoch {epoch} cannot be made", self.use):
+                rngs = [random.Random(derive_seed(self.seed, "sample", epoch, index)) for index in indices]
+                return checked(self.samples.batch(indices, rngs), self.use)
+        except GanforgeError as error:
             return error
+        except Exception as error:
+            if get_worker_info() is None:
+                return error
+            # What has run out is told where it is missed; of the rest, what can travel to the process that trains.
+            return PartFailed(said(error), fault_of(error))
 
 
-def _places(samples: Samples, division: Division, seed: int, step: int) -> Iterator[Place]:
+def checked(batch: Any, use: PartUse | None) -> Sample:
+    """A sample, or a batch, that another process and the device can be given: other tensors would be lost on the way.
+
+    Raises:
+        PartFailed: it is not made of plain tensors.
+    """
+    if not isinstance(batch, dict) or not batch:
+        raise refuse(f"it is {kind_of(batch)}, not tensors by the names of fields", use)
+    for name, tensor in batch.items():
+        if not isinstance(tensor, Tensor):
+            raise refuse(f"the field '{name}' is {kind_of(tensor)}, not a tensor", use)
+        if tensor.is_complex() or tensor.layout != torch.strided or tensor.device.type == "meta":
+            how = (
+                "has no values (device meta)" if tensor.device.type == "meta" else f"is {tensor.dtype}, {tensor.layout}"
+            )
+            raise refuse(f"the tensor of the field '{name}' {how}; make it a plain one of real numbers", use)
+        if tensor.requires_grad:
+            batch[name] = tensor.detach()
+    return batch
+
+
+def _places(
+    samples: Samples, count: int, division: Division, seed: int, step: int, use: PartUse | None
+) -> Iterator[Place]:
     """Each epoch's own order, in batches, from a step on. What does not fill a step waits for another epoch.
 
     However a step's samples are divided, together they are the same; but where each lane has a stretch of its own,
     another number of lanes takes them in another order.
     """
-    steps_per_epoch = len(samples) // division.global_batch
+    steps_per_epoch = count // division.global_batch
     epoch, first = divmod(step, steps_per_epoch)
     while True:
-        order, stretches = _order(samples, seed, epoch)
+        order, stretches = _order(samples, count, seed, epoch, use)
         for number in range(first, steps_per_epoch):
             for lane in division.mine:
                 start = division.lane_batch * (
@@ -145,18 +182,15 @@ def _places(samples: Samples, division: Division, seed: int, step: int) -> Itera
         epoch, first = epoch + 1, 0
 
 
-def _order(samples: Samples, seed: int, epoch: int) -> tuple[Sequence[int], bool]:
+def _order(samples: Samples, count: int, seed: int, epoch: int, use: PartUse | None) -> tuple[Sequence[int], bool]:
     """The samples of an epoch, and whether each lane should have a stretch of them: neighbours lie together."""
     rng = random.Random(derive_seed(seed, "order", epoch))
-    chosen = samples.order(rng)
+    with blame(f"the order of epoch {epoch} cannot be had", use):
+        chosen = samples.order(rng)
+        if chosen is not None and len(chosen) < count:
+            raise refuse(f"order() gives {len(chosen)} numbers, fewer than the {count} samples", use)
     if chosen is not None:
         return chosen, True
-    order = list(range(len(samples)))
+    order = list(range(count))
     rng.shuffle(order)
     return order, False
-
-
-def _ignore_stop(_worker: int) -> None:
-    """Ctrl-C, and a scheduler's SIGTERM, reach the whole process group; the run itself decides when its workers end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganforge.blame import blame, words
 from ganforge.engine.best import Best
-from ganforge.engine.cast import build_cast, construct, prepare
+from ganforge.engine.cast import build_cast, prepare
 from ganforge.engine.checkpoints import (
     Checkpoint,
     checkpoints,
@@ -48,6 +49,7 @@ from ganforge.engine.world.agreeing import agree, agree_on_data
 from ganforge.engine.world.norms import synchronise
 from ganforge.errors import EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Diagnosis, Progress
+from ganforge.recipe.building import build
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import dump
 from ganforge.registry import Registry
@@ -82,15 +84,16 @@ class Run:
         agree(world, {"device": {"type": self.device.type}})
         world.in_turn(recipe.dataset.prepare)
         samples = recipe.dataset.train()
-        agree_on_data(world, recipe.dataset, len(samples))
-        beginning = self._beginning(count_steps(samples, self.division))
+        with blame("the training samples cannot be counted", recipe.data):
+            agree_on_data(world, recipe.dataset, len(samples))
+            beginning = self._beginning(count_steps(samples, self.division))
         self.settled = settle(recipe.run, self.device, self._flops(beginning), self._levers_before())
         """The levers that make it fast, each true or false."""
         self.levers = choose_levers(recipe, self.plan, self.device, self.settled, self.division)
         """What they come to for this recipe."""
         precision = Precision(recipe.run.precision, self.device, self.levers.channels_last)
         precision.set_up(recipe.run.deterministic)
-        self.loader = Loader(samples, self.division, recipe.loader.workers, recipe.run.seed, precision)
+        self.loader = Loader(samples, self.division, recipe.loader.workers, recipe.run.seed, precision, recipe.data)
         cast = build_cast(recipe, precision.place)
         if recipe.run.sync_batch_norm and world.size > 1:
             for network in cast.networks.values():
@@ -104,10 +107,11 @@ class Run:
             self.trainer.record(CudaGraphs())
         self.directions = directions(recipe, self.plan.shapes)
         """What is translated into what, or made from noise, and who judges it."""
+        held_out = recipe.dataset.validation()
         self.validation = Validation(
             self.trainer.program,
             precision,
-            recipe.dataset.validation() or samples,
+            samples if held_out is None else held_out,
             self.directions,
             self.trainer.averages,
             lambda: self.trainer.progress,
@@ -233,7 +237,7 @@ class Run:
             step=0,
             lanes=self.division.lanes,
             global_batch=self.division.global_batch,
-            samples=len(self.loader.samples),
+            samples=self.loader.count,
             total_steps=self.total_steps,
             levers=self.settled,
             **self._circumstances(distributions),
@@ -251,7 +255,7 @@ class Run:
         if not found:
             return False
         newest = Path(found[-1])
-        check_samples(self._record, len(self.loader.samples), self.division)
+        check_samples(self._record, self.loader.count, self.division)
         checkpoint = self.world.first_alone(lambda: load_checkpoint(newest))
         try:
             put_back(checkpoint, self.trainer)
@@ -279,7 +283,7 @@ class Run:
             torch.set_num_threads(before.get("threads", torch.get_num_threads()))
         self._record.write_recipe(dump(self.recipe.node))  # a new length holds for the next resume too
         self._record.note(
-            samples=len(self.loader.samples),
+            samples=self.loader.count,
             total_steps=self.total_steps,
             levers=self.settled,
             **self._circumstances(distributions),
@@ -318,13 +322,13 @@ class Run:
             self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(OSError):  # a full disk must not hide the error
                 told = error.traceback if isinstance(error, PeerLost) and error.traceback else traceback.format_exc()
-                self._record.note(status=self.status, step=self.step, error=str(error), traceback=told)
+                self._record.note(status=self.status, step=self.step, error=words(error), traceback=told)
             self._observers.strict = False  # all of them are told how it ended, and this error is the one to tell
             with suppress(Exception):
                 self._emit("run_ended", self.status)
-            if isinstance(error, GanforgeError) or not isinstance(error, Exception):
+            if isinstance(error, GanforgeError | KeyboardInterrupt):
                 raise
-            raise explained(error, self.step, self.folder / "run.json") from error
+            raise explained(error, self.step, self.folder / "run.json", self._saved) from error
         if not self.recipe.run.strict:
             self._emit("run_ended", self.status)
         return self.status
@@ -359,7 +363,7 @@ class Run:
             waited = 0.0
             micro = []
             for _ in range(settings.accumulate * len(self.division.mine)):
-                micro.append(next(batches))
+                micro.append(self._next(batches))
                 waited += self.loader.wait_s
             self.trainer.step(micro, log=self._logs(self.step + 1), examine=self._examines(self.step + 1))
             self.trainer.stopwatch.add("seconds/data_wait", waited)
@@ -391,6 +395,16 @@ class Run:
                 self._draw() if job == "panels" else self._measure()
         if self.record.get("unseen"):
             self._record.note(unseen=[])
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        """The next batch. If there is none, no step has begun that would be half taken: what was trained is saved."""
+        try:
+            return next(batches)
+        except Exception:
+            if self.step and self.world.size == 1:  # others would not save with it
+                with suppress(Exception):  # why there is none is to be told
+                    self._save()
+            raise
 
     def _due(self, every: int | None) -> bool:
         return every is not None and self.step % every == 0
@@ -473,7 +487,7 @@ def _build_callbacks(recipe: Recipe, registry: Registry) -> dict[str, Callback]:
     """The built-in callbacks, unless the recipe replaces one or sets it to null, and then the recipe's own."""
     names = [name for name in DEFAULT_CALLBACKS if name not in recipe.callbacks]
     defaults = {name: registry.find("callbacks", f"ganforge.{name}").factory() for name in names}
-    return defaults | {name: construct(use) for name, use in recipe.callbacks.items() if use is not None}
+    return defaults | {name: build(use) for name, use in recipe.callbacks.items() if use is not None}
 
 
 def _teller(named: Mapping[str, Callback], registry: Registry) -> Callback | None:

@@ -10,13 +10,15 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from ganforge.blame import words
 from ganforge.errors import Mark, Problem, RecipeError, misspelt, nearest
 from ganforge.parts import Dataset, Progress
 from ganforge.recipe import model
+from ganforge.recipe.building import Watched, bind_schedule, build, refusal
 from ganforge.recipe.nodes import Node
 from ganforge.recipe.scope import check_scope
 from ganforge.recipe.uses import PartReader
@@ -152,14 +154,20 @@ class _Reader(PartReader):
             self.dataset = self.construct(use, node)
         return use, loader
 
-    def construct(self, use: model.PartUse, node: Node) -> Any:
+    def construct(self, use: model.PartUse, node: Node) -> Dataset | None:
         try:
-            return use.part.factory(**use.options)
+            return Watched(build(use), use)
+        except RecipeError as refused:
+            self.problems += [self._at_option(use, node, problem) for problem in refused.problems]
         except Exception as error:
-            blamed = [name for name in node.keys if name in use.options and re.search(rf"\b{name}\b", str(error))]
-            message, _, cure = str(error).partition("; ")
-            self.fault(f"{use.part.name}: {message}", node.keys[blamed[0]] if blamed else use.mark, cure)
-            return None
+            self.problems.append(refusal(error, use))
+        return None
+
+    def _at_option(self, use: model.PartUse, node: Node, problem: Problem) -> Problem:
+        """The problem of a dataset at the option that it speaks of."""
+        said = f"{problem.message} {problem.cure.partition(chr(10))[0]}"
+        blamed = [name for name in node.keys if name in use.options and re.search(rf"\b{name}\b", said)]
+        return replace(problem, mark=node.keys[blamed[0]]) if blamed else problem
 
     def network(self, node: Node) -> model.PartUse | None:
         frozen = self.mapping(node, "a network").get("frozen") if isinstance(node.value, dict) else None
@@ -209,11 +217,13 @@ class _Reader(PartReader):
             if use is None:  # of a faulty schedule enough has been said
                 return Node(0.5, child.mark) if written else self.settled(child, place, schedules, moving)
             moving[place] = dataclasses.replace(use, mark=child.mark) if named else use
-            (progress,) = use.part.signature.injected
             try:
-                return Node(use.part.factory(**{progress: Progress(0, 1, 1)}, **use.options), child.mark)
+                return Node(bind_schedule(use)(Progress(0, 1, 1)), child.mark)
             except Exception as error:
-                self.fault(f"{use.part.name}: {error}", use.mark)
+                designed = isinstance(error, ValueError) and ";" in words(error)
+                self.problems.append(
+                    Problem(f"{use.part.name}: {words(error)}", use.mark) if designed else refusal(error, use)
+                )
                 return Node(0.5, child.mark)
 
         match node.value:

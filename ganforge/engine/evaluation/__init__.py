@@ -62,7 +62,7 @@ def evaluate(
     chosen = _chosen(run, every_checkpoint, best)
     entries, dataset = _wanted(run, overrides, registry, asked)
     held_out = dataset.validation()
-    samples = held_out or dataset.train()
+    samples = dataset.train() if held_out is None else held_out
     figures: list[tuple[int, dict[str, float]]] = []
     card: Card = {}
     for checkpoint in chosen:  # one after the other in memory
