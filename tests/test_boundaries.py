@@ -25,6 +25,7 @@ RANKS = {
     "parts": 1,
     "docstrings": 1,
     "guard": 1,
+    "annotations": 1,
     "signature": 2,
     "registry": 3,
     "plugins": 4,
