@@ -68,7 +68,7 @@ def _understood_generic(annotation: Any, origin: Any, args: tuple[Any, ...]) -> 
     if type(origin).__name__ in _ALIASES:
         return understood(origin.__value__)
     inner = tuple(map(understood, args))
-    if _same(inner, args):
+    if _same(inner, args) and origin not in _MANY:
         return annotation
     if origin in (Union, types.UnionType):
         return Union[inner]  # noqa: UP007

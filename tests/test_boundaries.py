@@ -26,6 +26,7 @@ RANKS = {
     "docstrings": 1,
     "guard": 1,
     "annotations": 1,
+    "plain_files": 1,
     "signature": 2,
     "registry": 3,
     "plugins": 4,

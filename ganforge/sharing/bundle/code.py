@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
+
+from ganforge.plain_files import beside
 
 if TYPE_CHECKING:
     from ganforge.plugins import Plugins
@@ -21,7 +23,7 @@ def code_of(recipe: Recipe, plugins: Plugins) -> dict[str, dict[str, str]]:
     """The engine and the plugins whose parts the recipe names, as `Code` has them, by plugin.
 
     The hash of a package is that of the lines `<SHA-256 of the file>  <its path>`, in the order of their paths; that of
-    a plain file is its own.
+    a plain file is its own, or where it imports files beside it, that of such lines of all of them.
     """
     used = {ENGINE, *used_plugins(recipe)}
     found = {}
@@ -32,8 +34,7 @@ def code_of(recipe: Recipe, plugins: Plugins) -> dict[str, dict[str, str]]:
                 about = {"distribution": plugin.distribution, "version": plugin.version}
                 found[plugin.name] = {**about, "sha256": digest}
             else:
-                path = Path(plugin.distribution)
-                found[plugin.name] = {"file": path.name, "sha256": sha256_of(path)}
+                found[plugin.name] = _of_plain_file(Path(plugin.distribution))
     return found
 
 
@@ -66,13 +67,27 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _of_plain_file(path: Path) -> dict[str, str]:
+    others = beside(path)
+    if not others:
+        return {"file": path.name, "sha256": sha256_of(path)}
+    folder = path.resolve().parent
+    names = dict.fromkeys(other.relative_to(folder).parts[0] for other in others)
+    digest = _hash_of_files(folder, [path.resolve(), *others])
+    return {"file": path.name, "beside": " ".join(names)[:200], "sha256": digest}
+
+
 def _hash_of_package(module: ModuleType) -> str:
     """Of the package that the plugin's module is in, whole: its parts may come from anywhere in it."""
     top = sys.modules.get(module.__name__.partition(".")[0], module)
     home = Path(str(top.__file__ or module.__file__))  # a namespace package has no file
     if home.name != "__init__.py":
         return sha256_of(home)
-    lines = [f"{sha256_of(path)}  {path.relative_to(home.parent).as_posix()}\n" for path in _files(home.parent)]
+    return _hash_of_files(home.parent, _files(home.parent))
+
+
+def _hash_of_files(folder: Path, files: Iterable[Path]) -> str:
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
