@@ -80,6 +80,9 @@ class PairedFolders(Pairs):
         self.cache = cache
         self.archive = archive(download, PAIRED) if download else None
 
+    def fields_in(self, height_px: int, width_px: int) -> Mapping[str, tuple[int, int, int, int]]:
+        return side_by_side(height_px, width_px, self.left) if self.layout == "side_by_side" else {}
+
     def prepare(self) -> None:
         if self.archive:
             fetch(self.archive.name, self.root)
@@ -117,6 +120,15 @@ class PairedFolders(Pairs):
 
     def _sheets(self, split: str) -> list[Path]:
         return existing_images(self.root / split, f"the {split} pictures, each a pair side by side")
+
+
+def side_by_side(height_px: int, width_px: int, left: str) -> Mapping[str, tuple[int, int, int, int]]:
+    """Where a pair lies in a file about twice as wide as high, or wider still; `left` is `a` or `b`."""
+    if width_px < 1.9 * height_px:
+        return {}
+    half_px = width_px // 2
+    halves = (0, 0, height_px, half_px), (0, half_px, height_px, width_px - half_px)
+    return dict(zip(("real_a", "real_b"), halves if left == "a" else halves[::-1], strict=True))
 
 
 def pairs_of_names(folder_a: Path, folder_b: Path) -> list[tuple[Path, Path]]:
