@@ -251,6 +251,12 @@ class Dataset(ABC):
         """
         return {}
 
+    def partner(self, file: Path, field: str) -> Path | None:
+        """The file that holds the truth of this one, a picture of `field`, where pairs are two files; none, as here,
+        where they are not, or it is not there.
+        """
+        return None
+
     def truths(self) -> Mapping[str, str]:
         """For a field that is translated, the validation field that the result should equal, where data have it."""
         return {}

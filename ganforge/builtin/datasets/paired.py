@@ -83,6 +83,15 @@ class PairedFolders(Pairs):
     def fields_in(self, height_px: int, width_px: int) -> Mapping[str, tuple[int, int, int, int]]:
         return side_by_side(height_px, width_px, self.left) if self.layout == "side_by_side" else {}
 
+    def partner(self, file: Path, field: str) -> Path | None:
+        own, other = ("A", "B") if field == "real_a" else ("B", "A")
+        for folder in file.parents if self.layout == "two_folders" else ():
+            there = folder.with_name(f"{folder.name.removesuffix(own)}{other}")
+            if folder.name.endswith(own) and there.is_dir():
+                named = there / file.relative_to(folder)
+                return next((path for path in sorted(named.parent.glob("*")) if path.stem == named.stem), None)
+        return None
+
     def prepare(self) -> None:
         if self.archive:
             fetch(self.archive.name, self.root)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from ganforge import images
 from ganforge.engine.translation.ledger import Ledger
 from ganforge.engine.translation.sources import Job
-from ganforge.engine.translation.translator import DEVICE_LOST, Translator, cut
+from ganforge.engine.translation.translator import DEVICE_LOST, Box, Translator, cut
 from ganforge.errors import EnvironmentFault, GanforgeError
 
 SHEET_PX = 1024
@@ -105,12 +106,16 @@ class Album:
             raise EnvironmentFault(f"cannot read the picture {job.source}: it is no plain file")
         picture = images.read_exact(job.source, self.translator.channels)
         box, of_truth = self.translator.parted(*picture.shape[1:])
-        truth = None
-        if box and of_truth:
-            channels = self.translator.trained.recipe.dataset.shapes()[str(self.translator.truth)][0]
-            same = channels == self.translator.channels
-            truth = self._sized(cut(picture if same else images.read_exact(job.source, channels), of_truth))
+        truth = self._truth(job.source, of_truth)
         return _Read(job, self._sized(cut(picture, box) if box else picture), truth)
+
+    def _truth(self, source: Path, box: Box | None) -> Tensor | None:
+        file = source if box else self.translator.partner(source)
+        if file is None:
+            return None
+        channels = self.translator.trained.recipe.dataset.shapes()[str(self.translator.truth)][0]
+        picture = images.read_exact(file, channels)
+        return self._sized(cut(picture, box) if box else picture)
 
     def _sized(self, picture: Tensor) -> Tensor:
         return picture if self.size_px is None else images.resize(picture, self.size_px, self.size_px)

@@ -174,6 +174,16 @@ class Translator:
             self._told = True
         return boxes[self.choice.field], truth
 
+    def partner(self, file: Path) -> Path | None:
+        """The file of the truth, where the dataset's pairs are two files."""
+        if self.whole or self.truth is None:
+            return None
+        found = self.trained.recipe.dataset.partner(file, self.choice.field)
+        if found and not self._told:
+            self.tell(f"the truth is there: {self.truth} of {file} is {found}")
+            self._told = True
+        return found
+
     def _where(self, boxes: Mapping[str, Box], width_px: int) -> str:
         _, left, _, width = boxes[self.choice.field]
         side = "left" if left + width < width_px else "right"
