@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import io
 import keyword
 import os
 import sys
@@ -87,6 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 well, 2 recipe or usage, 3 environment, 4 training failed, 75 another rank
     was lost, 128 + a signal."""
     warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text, nor terminals know all of it
     try:
         code: Any = cli.main(arguments, prog_name="ganforge", standalone_mode=False)
     except GanforgeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,16 @@ class Fault:
     message: str
 
 
-def faults(error: pydantic.ValidationError) -> Iterator[Fault]:
-    """What pydantic found, in a recipe's words; what the members of a union wanted makes one fault."""
+def faults(error: pydantic.ValidationError, given: Mapping[str, Any] | None = None) -> Iterator[Fault]:
+    """What pydantic found, in a recipe's words; what the members of a union wanted makes one fault.
+
+    Args:
+        error: its findings.
+        given: what was checked. Where it is known, each step of a path is one that leads somewhere in it.
+    """
     found: dict[tuple[str | int, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
-        path = tuple(step for step in detail["loc"] if not _is_union_tag(step))
+        path = _path(detail, given)
         if detail["type"] == "missing" and isinstance(path[-1], int):
             path = path[:-1]  # a tuple's missing entry is a fault of the tuple
         found.setdefault(path, []).append(detail)
@@ -35,12 +40,30 @@ def faults(error: pydantic.ValidationError) -> Iterator[Fault]:
             yield Fault(path, "bad" if path != details[0]["loc"] and kind == "missing" else kind, _complaint(details))
 
 
+def _path(detail: ErrorDetails, given: Any) -> tuple[str | int, ...]:
+    """The steps to a value, without those that pydantic puts in between: the tried member of a union, a key's check."""
+    if given is None:
+        return tuple(step for step in detail["loc"] if not _is_union_tag(step))
+    path = []
+    *before, last = detail["loc"]
+    for step in before:
+        inside = step in given if isinstance(given, dict) else isinstance(given, list) and step in range(len(given))
+        if inside:
+            path.append(step)
+            given = given[step]
+    if detail["type"] in ("missing", "extra_forbidden") or not path:
+        return (*path, last)
+    inside = last in given if isinstance(given, dict) else isinstance(given, list) and last in range(len(given))
+    return (*path, last) if inside else tuple(path)
+
+
 _WANTS = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "a number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
     **dict.fromkeys(("string_type", "path_type"), "text"),
-    **dict.fromkeys(("list_type", "tuple_type", "set_type"), "a list"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type", "iterable_type"), "a list"),
+    **dict.fromkeys(("named_tuple_type", "arguments_type"), "a list or a mapping"),
     **dict.fromkeys(("dict_type", "model_type", "typed_dict_type", "dataclass_type"), "a mapping"),
     **dict.fromkeys(("literal_error", "enum"), "{expected}"),
     "none_required": "null",

@@ -332,6 +332,19 @@ class Dataset(ABC):
         """The validation samples, unseen in training and always in the same order."""
         return None
 
+    def fields_in(self, height_px: int, width_px: int) -> Mapping[str, tuple[int, int, int, int]]:
+        """Where the fields lie in a file of this size, if it holds several: `(top, left, height, width)` in pixels by
+        field. Translating takes the one that it translates, and compares with the truth. Empty, as here, where a file
+        is one picture.
+        """
+        return {}
+
+    def partner(self, file: Path, field: str) -> Path | None:
+        """The file that holds the truth of this one, a picture of `field`, where pairs are two files; none, as here,
+        where they are not, or it is not there.
+        """
+        return None
+
     def truths(self) -> Mapping[str, str]:
         """For a field that is translated, the validation field that the result should equal, where data have it."""
         return {}

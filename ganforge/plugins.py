@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import importlib.util
 import inspect
 import keyword
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +22,10 @@ import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ganforge import __version__, blame, hookspecs
+from ganforge import __version__, blame, hookspecs, plain_files
 from ganforge.errors import EnvironmentFault, GanforgeError, UsageError, suggest
 from ganforge.guard import undisturbed
+from ganforge.plain_files import forget, hidden, load_file
 from ganforge.registry import KINDS, SINGULAR, Part, Registry
 from ganforge.signature import SignatureError
 
@@ -94,10 +93,12 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
         if entry.value == BUILT_IN_MODULE and plugin.reason:
             raise EnvironmentFault(f"ganforge's own parts could not be loaded: {plugin.reason}\n{REPAIR}")
     plugins.found += _missing()
+    forget()
     for path in files:
         plugin = Plugin(path.stem, str(path))
-        _load(plugins, plugin, functools.partial(_import_file, path))
+        _load(plugins, plugin, functools.partial(load_file, path))
         plugins.found.append(plugin)
+        plugin.notes += [f"its '{name}' is not the file beside it: installed ones go first" for name in hidden(path)]
         if plugin.reason:
             frames = plugin.traceback.replace("Traceback (most recent call last):\n", "")
             raise UsageError(f"plugin {path}: {plugin.reason}\n{frames}".rstrip())
@@ -192,17 +193,6 @@ def _import_entry(entry: EntryPoint) -> Any:
         raise
 
 
-def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise UsageError("there is no Python file of that name")
-    module = importlib.util.module_from_spec(spec)
-    # Annotations are resolved, and workers unpickle, through sys.modules.
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _load(plugins: Plugins, plugin: Plugin, importer: Callable[[], Any]) -> None:
     started = time.perf_counter()
     with undisturbed() as changed:
@@ -259,7 +249,7 @@ def _own_frames(error: BaseException) -> str:
     if isinstance(error, GanforgeError | SignatureError):
         return "".join(f"  {note}" for note in getattr(error, "__notes__", ()) if note)
     report = traceback.TracebackException.from_exception(error)
-    ours = (__file__, importlib.metadata.__file__, importlib.__file__)
+    ours = (__file__, plain_files.__file__, importlib.metadata.__file__, importlib.__file__)
     report.stack = traceback.StackSummary.from_list(
         [frame for frame in report.stack if frame.filename not in ours and "importlib._bootstrap" not in frame.filename]
     )

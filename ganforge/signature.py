@@ -4,26 +4,30 @@ engine fills in."""
 from __future__ import annotations
 
 import collections.abc
+import functools
 import inspect
 import json
 import random
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from functools import cached_property
-from typing import Annotated, Any, Literal, NotRequired, Required, Union
+from typing import Annotated, Any, Literal, NotRequired, Required, TypeVar, Union
 
 import annotated_types
+import numpy as np
 import pydantic
 import torch
 from pydantic.fields import FieldInfo
 from torch import nn
-from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from ganforge.annotations import NOTHING, adapter, is_bound, place, understood, writable
 from ganforge.faults import Fault, faults
 from ganforge.parts import Context, Progress
 
+VARIOUS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 MISSING = inspect.Parameter.empty
 INJECTED = (Context, Progress, random.Random)
 CALLED = {"losses": "forward", "metrics": "update"}
@@ -41,6 +45,9 @@ class Parameter:
     name: str
     annotation: Any
     default: Any = MISSING
+    function: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
+    """Whose it is."""
+    kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
     @property
     def required(self) -> bool:
@@ -50,6 +57,11 @@ class Parameter:
         text = f"{self.name}: {describe_type(self.annotation)}"
         return text if self.required else f"{text} = {_plain(self.default)}"
 
+    def refused(self, part: str, why: str, cure: str) -> SignatureError:
+        """What is wrong with it, to be raised."""
+        where = place(self.function, self.name) if self.function else ""
+        return SignatureError(f"parameter '{self.name}' of '{part}'{where} {why}; {cure}")
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -58,6 +70,8 @@ class Signature:
     options: tuple[Parameter, ...] = ()
     inputs: tuple[Parameter, ...] = ()
     injected: Mapping[str, type] = field(default_factory=dict)
+    fixed: tuple[Parameter, ...] = ()
+    """What no recipe can write, and need not: it has a default."""
 
     def __str__(self) -> str:
         known = (*self.inputs, *self.options)
@@ -68,11 +82,9 @@ class Signature:
     @cached_property
     def adapter(self) -> pydantic.TypeAdapter[dict[str, Any]]:
         """What checks the options, a mapping of them by name."""
-        fields = {o.name: Required[o.annotation] if o.required else NotRequired[o.annotation] for o in self.options}
-        form = TypedDict("Options", fields)  # type: ignore[misc]
-        # Strict: "64" is no number; unknown options are refused, not ignored.
-        form.__pydantic_config__ = pydantic.ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)  # type: ignore[attr-defined]
-        return pydantic.TypeAdapter(form)  # type: ignore[arg-type]
+        return adapter(
+            {o.name: Required[o.annotation] if o.required else NotRequired[o.annotation] for o in self.options}
+        )
 
     def check(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
         """The options in the types that the part asks for, and every fault among them.
@@ -82,28 +94,38 @@ class Signature:
         try:
             return self.adapter.validate_json(json.dumps(options)), []
         except pydantic.ValidationError as error:
-            return {}, list(faults(error))
+            return {}, [self._of_fixed(fault) for fault in faults(error, options)]
+
+    def _of_fixed(self, fault: Fault) -> Fault:
+        parameter = next((each for each in self.fixed if (each.name,) == fault.path), None)
+        if parameter is None or fault.kind != "unknown":
+            return fault
+        wanted = describe_type(parameter.annotation)
+        return Fault(fault.path, "bad", f"should be left out: it is annotated with {wanted}, which no recipe can write")
 
 
 def read_signature(kind: str, factory: Callable[..., Any]) -> Signature:
     """The signature of a part of this kind.
 
     Raises:
-        SignatureError: a parameter has no annotation, or one that cannot be resolved.
+        SignatureError: a parameter has no annotation, one that cannot be resolved, or one that no recipe can write.
     """
+    part = getattr(factory, "__name__", repr(factory))
     if kind == "optimizers":
-        parameters = _parameters(factory, "__init__" if inspect.isclass(factory) else None)
-        return Signature(tuple(_without_tensors(parameter) for parameter in list(parameters)[1:]))
+        parameters = list(_parameters(factory, "__init__" if inspect.isclass(factory) else None))[1:]
+        return _sort_parameters(part, parameters, inputs=False)
     if inspect.isclass(factory):
-        built = _sort_parameters(_parameters(factory, "__init__"), inputs=False)
+        built = _sort_parameters(part, _parameters(factory, "__init__"), inputs=False)
         if kind not in CALLED:
             return built
         if not callable(getattr(factory, CALLED[kind], None)):
             raise SignatureError(
                 f"the class '{factory.__name__}' has no method '{CALLED[kind]}'; write it: it is called"
             )
-        return Signature(built.options, tuple(_parameters(factory, CALLED[kind])), built.injected)
-    return _sort_parameters(_parameters(factory), inputs=kind in {"losses", "metrics", "ops"})
+        return replace(built, inputs=tuple(_by_name(part, _parameters(factory, CALLED[kind]))))
+    if kind in CALLED:
+        return _sort_parameters(part, _by_name(part, _parameters(factory)), inputs=True)
+    return _sort_parameters(part, _parameters(factory), inputs=kind == "ops")
 
 
 def call_signature(factory: Callable[..., Any]) -> inspect.Signature | None:
@@ -127,10 +149,10 @@ def expression_signature(function: Callable[..., Any]) -> inspect.Signature:
 def context_parameter(op: Callable[..., Any]) -> str | None:
     """The parameter by which an op, a function or a class, is told of the step it runs in, if it has one."""
     try:
-        hints = typing.get_type_hints(_called(op) if inspect.isclass(op) else op)
+        hints = _hints(_called(op) if inspect.isclass(op) else op)
     except (NameError, TypeError):  # a name that only type checkers import: then it is no type of ours
         return None
-    return next((name for name, hint in hints.items() if hint is Context), None)
+    return next((name for name, hint in hints.items() if _injected(understood(hint)) is Context), None)
 
 
 def _called(made: type[Any]) -> Callable[..., Any]:
@@ -151,38 +173,102 @@ def _parameters(factory: Callable[..., Any], method: str | None = None) -> Itera
         return
     name = getattr(factory, "__name__", repr(factory))
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = _hints(function)
         signature = inspect.signature(function)
     except (NameError, TypeError, ValueError) as error:
-        raise SignatureError(f"the annotations of '{name}' cannot be read: {error}") from error
-    for parameter in list(signature.parameters.values())[1 if method else 0 :]:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if parameter.name not in hints and parameter.name != "params":
-            raise SignatureError(
-                f"parameter '{parameter.name}' of '{name}' has no type annotation; "
-                "write one: it tells the engine how to check or bind it"
-            )
-        yield Parameter(parameter.name, hints.get(parameter.name, Any), parameter.default)
-
-
-def _sort_parameters(parameters: collections.abc.Iterable[Parameter], inputs: bool) -> Signature:
-    options, bound, injected = [], [], {}
+        cure = (
+            "; import what it needs where it runs: not below `if TYPE_CHECKING:`"
+            if isinstance(error, NameError)
+            else ""
+        )
+        raise SignatureError(f"the annotations of '{name}'{place(function)} cannot be read: {error}{cure}") from error
+    parameters = list(signature.parameters.values())[1 if method else 0 :]
+    bare = [p.name for p in parameters if p.name not in hints and p.kind not in VARIOUS and p.name != "params"]
+    if bare:
+        names = " and ".join(f"'{each}'" for each in bare)
+        told = f"parameter {names} of '{name}'{place(function, bare[0])} has no type annotation"
+        if len(bare) > 1:
+            told = told.replace("parameter", "parameters", 1).replace(" has no ", " have no ")
+        raise SignatureError(
+            f"{told}; write one: it tells the engine how to check or bind it, "
+            f"`{bare[0]}: Tensor` by an expression, `{bare[0]}: float = 1.0` as an option"
+        )
     for parameter in parameters:
-        if parameter.annotation in INJECTED:
-            injected[parameter.name] = parameter.annotation
+        annotation = understood(hints.get(parameter.name, Any))
+        yield Parameter(parameter.name, annotation, parameter.default, function, parameter.kind)
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return typing.get_type_hints(function, include_extras=True)
+
+
+def _by_name(part: str, parameters: Iterable[Parameter]) -> Iterator[Parameter]:
+    """The parameters of a loss or a metric, which are given by their names.
+
+    Raises:
+        SignatureError: one cannot be.
+    """
+    for parameter in parameters:
+        if parameter.kind in VARIOUS and is_bound(parameter.annotation):
+            why, cure = (
+                "takes any number of tensors, and a recipe names each",
+                "`Sequence[Tensor]` takes a list of them",
+            )
+            raise parameter.refused(part, why, cure)
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            raise parameter.refused(part, "is given by its name, and takes none", "take the `/` out of its signature")
+        if _is_array(parameter.annotation):
+            raise parameter.refused(part, *_NO_ARRAY)
+        if parameter.required and (parameter.annotation in (Any, object) or isinstance(parameter.annotation, TypeVar)):
+            why = f"is annotated with {describe_type(parameter.annotation)}: nobody can tell if it is a tensor"
+            raise parameter.refused(part, why, "write Tensor for what is bound to an expression, or an option's type")
+        yield parameter
+
+
+def _sort_parameters(part: str, parameters: Iterable[Parameter], inputs: bool) -> Signature:
+    options, bound, injected, fixed = [], [], {}, []
+    for parameter in parameters:
+        if parameter.kind in VARIOUS:
+            continue
+        positional = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+        if kind := _injected(parameter.annotation):
+            injected[parameter.name] = kind
         elif inputs and is_bound(parameter.annotation):
             bound.append(parameter)
+        elif not positional and (annotation := writable(parameter.annotation)) is not NOTHING:
+            options.append(replace(parameter, annotation=annotation))
+        elif not parameter.required:
+            fixed.append(parameter)
+        elif positional:
+            raise parameter.refused(part, "is given by its name, and takes none", "take the `/` out of its signature")
         else:
-            options.append(parameter)
-    return Signature(tuple(options), tuple(bound), injected)
+            raise _no_option(part, parameter)
+    return Signature(tuple(options), tuple(bound), injected, tuple(fixed))
 
 
-def is_bound(annotation: Any) -> bool:
-    """Whether a parameter so annotated is bound to an expression: it mentions tensors or modules."""
-    if inspect.isclass(annotation) and issubclass(annotation, torch.Tensor | nn.Module):
-        return True
-    return any(map(is_bound, typing.get_args(annotation)))
+_NO_ARRAY = "is an array of numpy, and the engine gives tensors", "write Tensor, and compute with torch"
+_OPTIONS = "int, float, bool, str, Path, Literal, Enum, dataclasses, and lists, tuples, dicts and `| None` of these"
+
+
+def _no_option(part: str, parameter: Parameter) -> SignatureError:
+    if _is_array(parameter.annotation):
+        return parameter.refused(part, *_NO_ARRAY)
+    why = f"is annotated with {describe_type(parameter.annotation)}, which no recipe can write"
+    return parameter.refused(part, why, f"options are {_OPTIONS}; what has a default may be anything")
+
+
+def _is_array(annotation: Any) -> bool:
+    found = (annotation, typing.get_origin(annotation))
+    return np.ndarray in found or (not is_bound(annotation) and any(map(_is_array, typing.get_args(annotation))))
+
+
+def _injected(annotation: Any) -> type | None:
+    """What the engine fills in, be it optional or not."""
+    optional = typing.get_origin(annotation) in (Union, types.UnionType)
+    kinds = typing.get_args(annotation) if optional else (annotation,)
+    return next((kind for kind in kinds if kind in INJECTED), None)
 
 
 def is_sequence(annotation: Any) -> bool:
@@ -191,20 +277,6 @@ def is_sequence(annotation: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(map(is_sequence, typing.get_args(annotation)))
     return inspect.isclass(origin) and issubclass(origin, collections.abc.Sequence)
-
-
-def _without_tensors(parameter: Parameter) -> Parameter:
-    """Torch's optimizers accept tensors where a recipe gives numbers."""
-
-    def strip(annotation: Any) -> Any:
-        if not is_bound(annotation):
-            return annotation
-        origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-        if origin in (Union, types.UnionType):
-            return Union[tuple(strip(a) for a in args if a is not torch.Tensor)]  # noqa: UP007
-        return origin[tuple(map(strip, args))]
-
-    return Parameter(parameter.name, strip(parameter.annotation), parameter.default)
 
 
 def describe_type(annotation: Any) -> str:
@@ -218,6 +290,8 @@ def describe_type(annotation: Any) -> str:
         return " | ".join(map(describe_type, args))
     if annotation is types.NoneType:
         return "null"
+    if inspect.isclass(annotation) and issubclass(annotation, Enum):
+        return "|".join(str(member.value) for member in annotation)
     if annotation is torch.Tensor:
         return "tensor"
     if inspect.isclass(origin) and args:
@@ -257,4 +331,6 @@ def _plain(value: Any) -> str:
         return json.dumps(value)
     if isinstance(value, tuple):
         return str(list(value))
+    if isinstance(value, Enum):
+        return _plain(value.value)
     return str(value)

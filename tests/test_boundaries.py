@@ -30,6 +30,8 @@ RANKS = {
     "parts": 1,
     "docstrings": 1,
     "guard": 1,
+    "annotations": 1,
+    "plain_files": 1,
     "signature": 2,
     "registry": 3,
     "plugins": 4,

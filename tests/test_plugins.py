@@ -85,7 +85,8 @@ BROKEN = {
     "raises_mutely": ("raise RuntimeError", "RuntimeError"),
     "undefined_type": (
         'from __future__ import annotations\n' + SOUND.replace("epsilon: float", "epsilon: Flaot"),
-        "the annotations of 'charbonnier' cannot be read: name 'Flaot' is not defined",
+        "the annotations of 'charbonnier' (ganforge_undefined_type_{}.py:5) cannot be read: "
+        "name 'Flaot' is not defined; import what it needs where it runs: not below `if TYPE_CHECKING:`",
     ),
     "twice": (
         SOUND + '    register("charbonnier", charbonnier)\n',

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, NewType, TypeVar
 
+import numpy as np
 import pytest
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import TypeAliasType
 
 from ganforge import Context, Metric, Progress
 from ganforge.faults import Fault
@@ -18,6 +23,7 @@ from ganforge.signature import (
     Signature,
     SignatureError,
     call_signature,
+    context_parameter,
     describe_type,
     expression_signature,
     is_sequence,
@@ -191,9 +197,11 @@ def test_what_cannot_be_read_is_an_error_of_the_plugin() -> None:
 
     def undefined(x: Flaot) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
-    with pytest.raises(SignatureError, match="parameter 'x' of 'untyped' has no type annotation"):
+    with pytest.raises(
+        SignatureError, match=r"parameter 'x' of 'untyped' \(.*test_signature.py:\d+\) has no type annotation"
+    ):
         read_signature("ops", untyped)
-    with pytest.raises(SignatureError, match="annotations of 'undefined' cannot be read: name 'Flaot'"):
+    with pytest.raises(SignatureError, match=r"annotations of 'undefined' \(.*py:\d+\) cannot be read: name 'Flaot'"):
         read_signature("ops", undefined)
 
 
@@ -221,3 +229,187 @@ def test_how_things_are_called_in_expressions() -> None:
 )
 def test_a_sequence_takes_several_expressions(annotation: Any, expected: bool) -> None:
     assert is_sequence(annotation) is expected
+
+
+# What people write for tensors
+
+
+class Shaped:
+    """As jaxtyping makes `Float[Tensor, "n c"]` and `Float[ndarray, "n c"]`: classes of their own with these names."""
+
+    array_type: Any = Tensor
+    dim_str = "n c"
+
+
+class ShapedArray(Shaped):
+    array_type = np.ndarray
+
+
+class Verdict(NamedTuple):
+    logits: Tensor
+    features: list[Tensor]
+
+
+Images = NewType("Images", Tensor)
+Made = TypeVar("Made", bound=Tensor)
+Tight = TypeVar("Tight", Tensor, nn.Parameter)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "shown"),
+    [
+        (torch.FloatTensor, "tensor"),
+        (torch.LongTensor, "tensor"),
+        (torch.cuda.HalfTensor, "tensor"),
+        (torch.autograd.Variable, "tensor"),
+        (torch.FloatTensor | None, "tensor | null"),
+        (Shaped, "tensor"),
+        (list[Shaped], "list[tensor]"),
+        (Shaped | None, "tensor | null"),
+        (Annotated[torch.FloatTensor, "n c"], "tensor"),
+        (Images, "tensor"),
+        (Images | None, "tensor | null"),
+        (Made, "tensor"),
+        (Tight, "tensor | Parameter"),
+        (Sequence[Made], "list[tensor]"),
+        (Iterable[Tensor], "list[tensor]"),
+        (TypeAliasType("Alias", torch.FloatTensor), "tensor"),
+        (dict[str, torch.FloatTensor], "dict[text, tensor]"),
+        (Verdict, "Verdict"),
+        (nn.Sequential, "Sequential"),
+        (Callable[[Tensor], Tensor], "network"),
+        ("torch.FloatTensor", "tensor"),
+    ],
+    ids=str,
+)
+def test_every_spelling_of_a_tensor_is_bound(annotation: Any, shown: str) -> None:
+    def loss(x, eps=1.0): ...  # type: ignore[no-untyped-def]
+
+    loss.__annotations__ = {"x": annotation, "eps": float}
+    signature = read_signature("losses", loss)
+    assert str(signature) == f"x: {shown}, eps: float = 1.0"
+    assert [parameter.name for parameter in signature.inputs] == ["x"]
+    assert is_sequence(signature.inputs[0].annotation) == shown.startswith("list")
+
+
+Size = NewType("Size", int)
+
+
+class Colour(Enum):
+    red = "crimson"
+    blue = "navy"
+
+
+@dataclass
+class Ramp:
+    start: float
+    steps: int = 3
+
+
+def test_enums_and_dataclasses_are_options() -> None:
+    def build(colour: Colour | int = Colour.red, ramp: Ramp | None = None, size: Size = 1) -> nn.Module: ...
+
+    signature = read_signature("networks", build)
+    assert str(signature) == "colour: crimson|navy | int = crimson, ramp: Ramp | null = null, size: int = 1"
+    assert signature.check({"colour": "navy", "ramp": {"start": 1}})[0] == {"colour": Colour.blue, "ramp": Ramp(1.0)}
+    _, found = signature.check({"colour": "green", "ramp": {"start": "x"}})
+    assert found == [
+        Fault(("colour",), "bad", "should be 'crimson' or 'navy' or a whole number, not 'green'"),
+        Fault(("ramp", "start"), "bad", "should be a number, not 'x'"),
+    ]
+
+
+def test_what_no_recipe_can_write_keeps_its_default() -> None:
+    def build(channels: int = 3, norm: type[nn.Module] = nn.BatchNorm2d, scale: float | Tensor = 1.0) -> nn.Module: ...
+
+    signature = read_signature("networks", build)
+    assert str(signature) == "channels: int = 3, scale: float = 1.0"
+    told = "should be left out: it is annotated with type[network], which no recipe can write"
+    assert signature.check({"norm": "BatchNorm2d"})[1] == [Fault(("norm",), "bad", told)]
+
+
+def test_what_is_optional_is_filled_in_too() -> None:
+    def noise(size: int, context: Context | None = None) -> Tensor: ...
+
+    assert read_signature("ops", noise).injected == {"context": Context}
+    assert context_parameter(noise) == "context"
+
+
+def test_a_part_may_be_a_function_with_some_of_it_given() -> None:
+    assert str(read_signature("losses", partial(loss, epsilon=0.1))).endswith("epsilon: float = 0.1")
+
+
+class Thing: ...
+
+
+@pytest.mark.parametrize(
+    "annotation", [Thing, Thing | None, list[Thing], np.float32, Callable, torch.dtype, 3, nn.Module]
+)
+def test_no_message_speaks_of_what_checks_options(annotation: Any) -> None:
+    def build(x) -> nn.Module: ...  # type: ignore[no-untyped-def]
+
+    build.__annotations__["x"] = annotation
+    with pytest.raises(SignatureError) as refused:
+        read_signature("networks", build)
+    line = build.__code__.co_firstlineno
+    assert str(refused.value).startswith(
+        f"parameter 'x' of 'build' (tests/test_signature.py:{line}) is annotated with "
+    )
+    assert "which no recipe can write; options are int, float, bool, str, Path," in str(refused.value)
+
+
+def test_what_cannot_be_bound_by_name_is_told() -> None:
+    def some(*images: Tensor) -> Tensor: ...
+
+    def strict(image: Tensor, /) -> Tensor: ...
+
+    def anything(image: Any) -> Tensor: ...
+
+    def array(image: np.ndarray) -> Tensor: ...
+
+    def shaped(image: ShapedArray) -> Tensor: ...
+
+    def bare(real, fake): ...  # type: ignore[no-untyped-def]
+
+    class Old(nn.Module):
+        def forward(self, image: np.ndarray) -> Tensor: ...
+
+    told = {
+        some: "takes any number of tensors, and a recipe names each; `Sequence[Tensor]` takes a list of them",
+        strict: "is given by its name, and takes none; take the `/` out of its signature",
+        anything: "is annotated with Any: nobody can tell if it is a tensor",
+        array: "is an array of numpy, and the engine gives tensors; write Tensor, and compute with torch",
+        shaped: "is an array of numpy, and the engine gives tensors",
+        Old: "is an array of numpy, and the engine gives tensors",
+        bare: "have no type annotation; write one: it tells the engine how to check or bind it, `real: Tensor` by",
+    }
+    for part, message in told.items():
+        with pytest.raises(SignatureError) as refused:
+            read_signature("losses", part)
+        assert message in str(refused.value), part
+        assert "(tests/test_signature.py:" in str(refused.value), part
+
+
+PLUGIN = """
+import torch
+from ganforge import hookimpl
+
+def near(input: torch.FloatTensor, target: torch.Tensor, mask: "torch.BoolTensor | None" = None) -> torch.Tensor:
+    return (input - target).abs().mean()
+
+@hookimpl
+def register_losses(register):
+    register("near", near)
+"""
+
+
+def test_old_spellings_train(ganforge: Callable, in_tmp: Path, repository: Path) -> None:
+    (in_tmp / "old.py").write_text(PLUGIN)
+    recipe = repository / "recipes" / "tiny" / "cyclegan_shapes.yaml"
+    outcome = ganforge("check", recipe, "-p", "old.py", "phases.0.losses.cycle_a.type=near")
+    assert (outcome.code, outcome.err) == (0, "")
+    (in_tmp / "odd.py").write_text(PLUGIN.replace("torch.FloatTensor", "object"))
+    refused = ganforge("check", recipe, "-p", "odd.py")
+    assert refused.code == 2
+    assert "parameter 'input' of 'near' (odd.py:5) is annotated with object" in refused.err
+    assert "pydantic" not in refused.err

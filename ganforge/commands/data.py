@@ -97,6 +97,7 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
     from ganforge import images
     from ganforge.engine.cast import derive_seed
     from ganforge.engine.data import prepare_data, training_samples, validation_samples
+    from ganforge.engine.panels import lay_out
     from ganforge.recipe import open_recipe
 
     if not output.parent.is_dir():
@@ -125,7 +126,7 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
         for index in range(min(count, len(train)))
     ]
     rows = [[images.to_uint8(sample[name]).expand(3, -1, -1) for name in names] for sample in samples]
-    images.write_image(output, images.label_grid(rows, names))
+    images.write_image(output, lay_out(rows, names))
     click.echo(f"drawn: {output}")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings
+from ganforge.commands.common import plugin_option, plugins_with_warnings, warn
 from ganforge.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
@@ -108,9 +108,10 @@ def _exhibits(
             click.echo(f"the first {count} of {len(paths)} pictures; -n {len(paths)} shows all")
 
         def translator(direction: str) -> Translator:
-            return Translator.open(run, registry, direction=direction, device=device)
+            return Translator.open(run, registry, direction=direction, device=device, tell=click.echo)
 
-        return from_pictures(trained, paths[:count], translator), trained.weights, []
+        exhibits = from_pictures(trained, paths[:count], translator, warn)
+        return exhibits, trained.weights, []
     if "download" in trained.recipe.data.options:  # to show a run is no reason to fetch gigabytes
         trained = open_trained(run, registry, overrides=(*show, "data.download=null"), device=device)
     try:

@@ -25,6 +25,10 @@ class TileSize(click.ParamType[int | str]):
         return self.fail(f"'{value}' is none of auto, off, and a number of pixels from 64 on", param, ctx)
 
 
+COMPARED = ("absolute_error", "psnr", "ssim")
+"""The metrics that are told where the files hold the truth."""
+
+
 @click.command()
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
@@ -67,7 +71,16 @@ class TileSize(click.ParamType[int | str]):
     type=click.Choice(["auto", "8", "16"]),
     help="Bits a channel of the results; auto: 16 where the picture has 16, as PNG.",
 )
-@click.option("--compare", is_flag=True, help="Write sheets too: the picture, its translation, and back again.")
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Write sheets too: the picture, its translation, the truth where the file has it, and back again.",
+)
+@click.option(
+    "--whole",
+    is_flag=True,
+    help="Take each file as one picture, though the run's dataset has pictures side by side in one.",
+)
 @click.option("--overwrite", is_flag=True, help="Make again what the folder has already.")
 @click.option("--raw", is_flag=True, help="Use the raw weights though the run has averaged ones (EMA).")
 @click.option("--seed", default=0, show_default=True, help="Of the random numbers in the signal, such as a style.")
@@ -93,6 +106,7 @@ def command(
     suffix: str,
     depth: str,
     compare: bool,
+    whole: bool,
     overwrite: bool,
     raw: bool,
     seed: int,
@@ -121,7 +135,9 @@ def command(
 
     if depth == "16" and suffix != "png":
         raise UsageError(f"16 bits a channel are written as PNG only; leave out --format {suffix} or --depth 16")
-    jobs = find_jobs(inputs, output, f".{suffix}", compare)
+    skipped: list[str] = []
+    jobs = find_jobs(inputs, output, f".{suffix}", compare, Ledger.results(output), skipped.append)
+    early = len(skipped)
     plugins = plugins_with_warnings(files)
     translator = Translator.open(
         run,
@@ -134,12 +150,15 @@ def command(
         compiled=compiled,
         tile=tile,  # type: ignore[arg-type]
         seed=seed,
+        whole=whole,
         tell=click.echo,
     )
     click.echo(f"{translator.signal} = {translator.text}, {translator.weights}")
     ledger = Ledger(output, {**translator.identity, "size": size, "depth": depth}, overwrite)
     deep = {"auto": None if suffix == "png" else False, "8": False, "16": True}[depth]
-    album = Album(translator, ledger, batch, size, deep)
+    ledger.shared = any(output.resolve() in job.source.resolve().parents for job in jobs)
+    compared = {name: plugins.registry.find("metrics", f"ganforge.{name}").factory for name in COMPARED}
+    album = Album(translator, ledger, batch, size, deep, compared, skipped)
     todo = [job for job in jobs if not ledger.has(job)]
     if len(todo) < len(jobs):
         click.echo(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already")
@@ -149,7 +168,11 @@ def command(
     except KeyboardInterrupt:
         click.echo("the same command goes on from here", err=True)
         raise
-    click.echo(f"{len(jobs) - len(album.failed)} of {len(jobs)} pictures are in {output}")
+    total, made = len(jobs) + early, len(jobs) + early - len(album.failed)
+    click.echo(f"{made} of {total} pictures are in {output}")
+    for name, values in album.figures.items():
+        mean = sum(values) / len(values)
+        click.echo(f"  {name} against {translator.truth}: {mean:.4g}, the mean of {len(values)} made now")
     if album.failed:
         told = "\n".join(f"  {line}" for line in album.failed)
         raise EnvironmentFault(f"some pictures could not be translated:\n{told}")

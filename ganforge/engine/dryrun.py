@@ -33,6 +33,7 @@ from ganforge.engine.nested import map_tensors
 from ganforge.engine.optimizing import try_optimizer
 from ganforge.engine.scene import NotDifferentiable, Plan, Program, Scene, Turn
 from ganforge.engine.state import host_generators, random_state, restore_random_state
+from ganforge.engine.torch_log import withheld
 from ganforge.engine.unlearnt import Unlearnt
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
@@ -85,7 +86,7 @@ def dry_run(recipe: Recipe, to_train: bool = True) -> DryRun:
         fake = FakeTensorMode(allow_non_fake_inputs=True)
         unlearnt = Unlearnt()
         cast, lazy = _build(recipe, fake, unlearnt)
-        with fake:
+        with fake, withheld():
             return _Rehearsal(recipe, cast, lazy, unlearnt if to_train else None).run()
     finally:
         restore_random_state(before)
@@ -94,7 +95,7 @@ def dry_run(recipe: Recipe, to_train: bool = True) -> DryRun:
 def _build(recipe: Recipe, fake: FakeTensorMode, unlearnt: Unlearnt) -> tuple[Cast, bool]:
     """The parts, of fake tensors if they can be, and whether a network creates parameters in its first forward."""
     try:
-        with fake:
+        with fake, withheld():
             return build_cast(recipe, unlearnt.place), False
     except RecipeError:  # torch cannot fake parameters that have no shape yet
         cast = build_cast(recipe, unlearnt.place)
@@ -280,7 +281,7 @@ class _Rehearsal:
             self.unchecked[loss.name] = None
             raise _Failed from error
         except Exception as error:
-            described = [f"{name} {_describe(value)}" for name, value in inputs.items()]
+            described = [f"{name} {_describe(value) or 'nothing'}" for name, value in inputs.items()]
             message = f"the loss '{loss.name}' cannot be computed: {_in_plain_words(error)}"
             cure = "" if all(text in message for text in described) else f"its inputs: {', '.join(described)}"
             self.problems.append(Problem(message, loss.use.mark, _with_place(cure, error)))
@@ -390,12 +391,16 @@ def _quiet(scene: Scene, expression: Expression) -> Any:
 
 
 def _describe(value: Any) -> str:
-    """A value's shape, for an error."""
+    """A value's shape, or what it is, for an error; nothing where it could not be computed."""
     if isinstance(value, Tensor):
         return str(list(value.shape))
     if isinstance(value, list | tuple):
         return f"({', '.join(map(_describe, value))})"
-    return "" if isinstance(value, nn.Module) or value is None else repr(value)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} {_describe(item)}' for key, item in value.items())}}}"
+    if isinstance(value, nn.Module):
+        return type(value).__name__
+    return "" if value is None else _short(repr(value))
 
 
 def _describe_kind(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,9 @@ from ganforge.engine.data import prepare_data, training_samples, validation_samp
 from ganforge.engine.directions import directions
 from ganforge.engine.trained import Trained
 from ganforge.engine.translation import Translator
+from ganforge.engine.translation.translator import cut
 from ganforge.engine.validation import Validation
-from ganforge.errors import UsageError
+from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.parts import Direction
 
 
@@ -54,20 +56,26 @@ def from_dataset(trained: Trained) -> list[Exhibit]:
 
 
 def from_pictures(
-    trained: Trained, paths: Sequence[Path], open_translator: Callable[[str], Translator]
+    trained: Trained,
+    paths: Sequence[Path],
+    open_translator: Callable[[str], Translator],
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[Exhibit]:
-    """These pictures, at the sizes that they have.
+    """These pictures, at the sizes that they have; of files that hold several, as the dataset's do, the one that is
+    translated.
 
     Args:
         trained: the run.
         paths: of the pictures.
         open_translator: gives what translates in a direction.
+        tell: told of each picture that cannot be shown, and why.
 
     Raises:
         UsageError: no direction starts from one picture.
-        EnvironmentFault: a picture cannot be read.
+        EnvironmentFault: no picture can be shown.
     """
     exhibits = []
+    wrong: list[str] = []
     for direction in directions(trained.recipe, trained.plan.shapes):
         if direction.source is None:
             continue
@@ -75,13 +83,29 @@ def from_pictures(
             translator = open_translator(direction.name)
         except UsageError:  # it takes more than a picture
             continue
-        before = [images.read_image(path, translator.channels) for path in paths]
-        after = [images.to_uint8(translator(picture)) for picture in before]
-        captions = [path.name for path in paths]
+        shown = [(path, *pair) for path in paths if (pair := _before_and_after(path, translator, wrong.append))]
+        before, after = [one for _, one, _ in shown], [other for _, _, other in shown]
+        # A file system's name need not be text.
+        captions = [os.fsencode(path.name).decode(errors="replace") for path, *_ in shown]
         exhibits.append(Exhibit(direction, _text(trained, direction), before, after, captions))
     if not exhibits:
         raise UsageError(f"{trained.recipe.name} makes nothing of one picture; leave out --pictures")
+    if not any(exhibit.after for exhibit in exhibits):
+        raise EnvironmentFault("\n".join(dict.fromkeys(wrong)))
+    for line in dict.fromkeys(wrong):
+        tell(line)
     return exhibits
+
+
+def _before_and_after(path: Path, translator: Translator, tell: Callable[[str], None]) -> tuple[Tensor, Tensor] | None:
+    try:
+        picture = images.read_image(path, translator.channels)
+        box, _ = translator.parted(*picture.shape[1:])
+        picture = cut(picture, box) if box else picture
+        return picture, images.to_uint8(translator(picture))
+    except (EnvironmentFault, UsageError) as error:
+        tell(str(error) if str(path) in str(error) else f"{path}: {error}")
+        return None
 
 
 def _text(trained: Trained, direction: Direction) -> str:

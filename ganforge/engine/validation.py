@@ -21,6 +21,7 @@ from ganforge.engine.device import Precision
 from ganforge.engine.loader import checked, to_device
 from ganforge.engine.nested import map_tensors
 from ganforge.engine.observing import described
+from ganforge.engine.panels import lay_out
 from ganforge.engine.repeats import Repeats
 from ganforge.engine.scene import Held, Program, Scene
 from ganforge.engine.state import random_state, restore_random_state, seed_all
@@ -94,16 +95,18 @@ class Validation:
         return panels
 
     def panels(self) -> dict[str, Tensor]:
-        """Labelled grids by name, uint8 `[3, H, W]`: a row for each shown sample, a column for each of `run.images`.
+        """Labelled grids by name, uint8 `[3, H, W]`: of each shown sample what `run.images` names, side by side; what
+        is made of noise as a square of samples, beside squares of the others.
 
         Beside a translation by averaged weights stands that by the raw ones; beside what was translated back, a map of
         where it differs from the original.
         """
         self.drawn = self._draw(averaged=True)
         raw = self._draw(averaged=False) if self.averages() else {}
-        return {name: self._panel(texts, raw) for name, texts in self.columns.items()}
+        of_noise = {direction.name for direction in self.directions if direction.source is None}
+        return {name: self._panel(texts, raw, name in of_noise) for name, texts in self.columns.items()}
 
-    def _panel(self, texts: Sequence[str], raw: Values) -> Tensor:
+    def _panel(self, texts: Sequence[str], raw: Values, of_noise: bool) -> Tensor:
         translated, sources = set[str](), dict[str, str]()
         for direction in self.directions:
             translated.add(direction.translated)
@@ -117,7 +120,7 @@ class Validation:
             if text in sources:
                 pairs = zip(self.drawn[text], self.drawn[sources[text]], strict=True)
                 columns[f"{text} error"] = [images.heat_map((one - other).abs().mean(0)) for one, other in pairs]
-        return images.label_grid(list(zip(*columns.values(), strict=True)), list(columns))
+        return lay_out(list(zip(*columns.values(), strict=True)), list(columns), one_by_one=not of_noise)
 
     def _draw(self, averaged: bool) -> Values:
         signals = {n: Name(n, 0, len(n), n) for d in self.directions for n in _signals(d)}

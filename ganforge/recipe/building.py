@@ -141,9 +141,9 @@ class Watched(Dataset):
         if any(not isinstance(dtype, torch.dtype) for dtype in self._dtypes.values()):
             raise refuse("dtypes() gives something else than types of torch by the names of fields", use)
 
-    def _call(self, method: str, *kinds: type) -> Any:
+    def _call(self, method: str, *kinds: type, given: Sequence[Any] = ()) -> Any:
         with blame(f"{method}() of the dataset '{self._use.part.name}' failed", self._use):
-            value = getattr(self._dataset, method)()
+            value = getattr(self._dataset, method)(*given)
         if kinds and not isinstance(value, kinds):
             wanted = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in kinds)
             raise refuse(f"{method}() gives {kind_of(value)}, not {wanted}", self._use)
@@ -201,6 +201,12 @@ class Watched(Dataset):
 
     def known_length(self) -> int | None:
         return self._call("known_length", int, type(None))
+
+    def fields_in(self, height_px: int, width_px: int) -> Mapping[str, tuple[int, int, int, int]]:
+        return self._call("fields_in", Mapping, given=(height_px, width_px))
+
+    def partner(self, file: Path, field: str) -> Path | None:
+        return self._call("partner", Path, type(None), given=(file, field))
 
     def truths(self) -> Mapping[str, str]:
         return self._call("truths", Mapping)

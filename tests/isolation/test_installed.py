@@ -121,8 +121,9 @@ BROKEN = {
     ),
     "untyped": Case(
         LOSSES.replace("epsilon: float", "epsilon"),
-        "parameter 'epsilon' of 'charbonnier' has no type annotation; "
-        "write one: it tells the engine how to check or bind it",
+        "parameter 'epsilon' of 'charbonnier' (ganforge_untyped.py:5) has no type annotation; "
+        "write one: it tells the engine how to check or bind it, "
+        "`epsilon: Tensor` by an expression, `epsilon: float = 1.0` as an option",
     ),
     "reserved": Case(
         LOSSES.replace("epsilon", "weight"),

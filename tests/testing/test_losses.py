@@ -199,7 +199,7 @@ DEFECTS: dict[str, tuple[Callable[..., Any], str]] = {
     "to_the_cpu": (to_the_cpu, r"\[device\]: it copies a tensor to the CPU"),
     "by_numpy": (by_numpy, r"\[device\]: it copies a tensor to the CPU, or makes it NumPy's"),
     "seeding": (seeding, r"\[scalar\]: it seeds torch's generator"),
-    "untyped": (untyped, r"parameter 'fake' of 'untyped' has no type annotation"),
+    "untyped": (untyped, r"parameter 'fake' of 'untyped' \(.*\) has no type annotation"),
     "falsely_declared": (falsely_declared, r"\[samples\]: it is declared to couple samples, but is a mean"),
     "forgetful": (Forgetful, r"\[state\]: after a checkpoint it gives"),
 }

@@ -81,6 +81,18 @@ class PairedFolders(Pairs):
         self.cache = cache
         self.archive = archive(download, PAIRED) if download else None
 
+    def fields_in(self, height_px: int, width_px: int) -> Mapping[str, tuple[int, int, int, int]]:
+        return side_by_side(height_px, width_px, self.left) if self.layout == "side_by_side" else {}
+
+    def partner(self, file: Path, field: str) -> Path | None:
+        own, other = ("A", "B") if field == "real_a" else ("B", "A")
+        for folder in file.parents if self.layout == "two_folders" else ():
+            there = folder.with_name(f"{folder.name.removesuffix(own)}{other}")
+            if folder.name.endswith(own) and there.is_dir():
+                named = there / file.relative_to(folder)
+                return next((path for path in sorted(named.parent.glob("*")) if path.stem == named.stem), None)
+        return None
+
     def prepare(self) -> None:
         if self.archive:
             fetch(self.archive.name, self.root)
@@ -109,6 +121,15 @@ class PairedFolders(Pairs):
             return pictures(self.folders.layout.pairs(split), read_two, self.cache, self.skips_bad)
         read = partial(_read_halves, channels=self.channels, size_px=size_px, left=self.left)
         return pictures(self.folders.pictures(split), read, self.cache, self.skips_bad)
+
+
+def side_by_side(height_px: int, width_px: int, left: str) -> Mapping[str, tuple[int, int, int, int]]:
+    """Where a pair lies in a file about twice as wide as high, or wider still; `left` is `a` or `b`."""
+    if width_px < 1.9 * height_px:
+        return {}
+    half_px = width_px // 2
+    halves = (0, 0, height_px, half_px), (0, half_px, height_px, width_px - half_px)
+    return dict(zip(("real_a", "real_b"), halves if left == "a" else halves[::-1], strict=True))
 
 
 def _read_two(pair: tuple[Path, Path], channels: tuple[int, int], size_px: int) -> Tensor:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
+
+from ganforge.engine.torch_log import withheld
 
 PICTURE = 0
 """The number of the value that a tape begins with."""
@@ -139,7 +140,7 @@ def record(
         picture = torch.empty(tuple(shape), dtype=dtype, device=device)
     recorder.number(picture)
     try:
-        with torch.no_grad(), _quiet(), recorder:
+        with torch.no_grad(), withheld(), recorder:
             result = function(picture)
     except Untileable:
         raise
@@ -159,17 +160,6 @@ def _needed(operations: list[Operation], result: int) -> list[Operation]:
             wanted |= operation.inputs
             kept.append(operation)
     return kept[::-1]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """torch logs a traceback for what does not fit, which is told otherwise."""
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
-    logger.disabled, before = True, logger.disabled
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 def _with_part(tensor: Tensor, index: Any, part: Any) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ganforge.engine.translation.sources import Job
+from ganforge.engine.translation.sources import SHEETS, Job
 from ganforge.errors import EnvironmentFault, UsageError
 
 NAME = "translation.jsonl"
@@ -36,13 +37,31 @@ class Ledger:
                 f"the pictures in {folder} were made otherwise:\n{told}\n"
                 "  give another folder with -o, or --overwrite to make them anew"
             )
-        self.done = {line["target"]: line for line in lines[1:]}
+        self.done = {line["target"]: line for line in lines[1:] if "target" in line}
+        self.shared = False
+        """Whether results lie among the pictures: then each is written down before it is begun, too."""
         # Written anew: the last line may be torn.
         self._write("w", [made_with, *self.done.values()])
 
+    @staticmethod
+    def results(folder: Path) -> set[Path]:
+        """The pictures that were made in a folder, or begun: they are none to translate."""
+        lines = _lines_of(folder / NAME)[1:]
+        targets = [Path(line["target"]) for line in lines if "target" in line]
+        sheets = [SHEETS / target.with_suffix(".png") for target in targets]
+        return {(folder / file).resolve() for file in (*targets, *sheets)}
+
+    def begin(self, job: Job) -> None:
+        """A picture will be there: should we be stopped now, it is known to be no picture to translate."""
+        if self.shared:
+            self._write("a", [{"target": self._target(job), "source": None}])
+
     def has(self, job: Job) -> bool:
         """Whether a picture is translated."""
-        line = self._line(job)
+        try:
+            line = self._line(job)
+        except OSError:  # told when it is to be read
+            return False
         return self.done.get(line["target"]) == line and all(file.is_file() for file in job.files)
 
     def add(self, job: Job) -> None:
@@ -54,29 +73,43 @@ class Ledger:
     def _line(self, job: Job) -> dict[str, Any]:
         found = job.source.stat()
         return {
-            "target": job.target.relative_to(self.path.parent).as_posix(),
+            "target": self._target(job),
             "source": str(job.source.resolve()),
             "bytes": found.st_size,
             "changed_ns": found.st_mtime_ns,
         }
 
+    def _target(self, job: Job) -> str:
+        return job.target.relative_to(self.path.parent).as_posix()
+
     def _lines(self) -> list[dict[str, Any]]:
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return []
-        lines = []
-        for line in text.splitlines():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:  # torn when a machine stopped: that picture is made again
-                continue
-        return lines
+        return _lines_of(self.path)
 
     def _write(self, mode: str, lines: list[dict[str, Any]]) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open(mode, encoding="utf-8") as file:
-                file.writelines(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
+                file.writelines(f"{_encoded(line)}\n" for line in lines)
         except OSError as error:
             raise EnvironmentFault(f"cannot write {self.path}: {error.strerror}") from error
+
+
+def _lines_of(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise EnvironmentFault(f"cannot read {path}: {error.strerror}") from error
+    lines = []
+    for line in text.split("\n"):
+        with suppress(json.JSONDecodeError):  # torn when a machine stopped: that picture is made again
+            if isinstance(read := json.loads(line), dict):
+                lines.append(read)
+    return lines
+
+
+def _encoded(line: dict[str, Any]) -> str:
+    """As people read it; names that are no text, as file systems may have them, escaped."""
+    text = json.dumps(line, ensure_ascii=False)
+    return json.dumps(line) if any("\ud800" <= character <= "\udfff" for character in text) else text

@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ganforge import images
 from ganforge.blame import fault_of, words
 from ganforge.engine.device import Precision
+from ganforge.engine.directions import directions
 from ganforge.engine.loader import to_device
 from ganforge.engine.scene import Program, Scene
 from ganforge.engine.tiling import Tiling, Untileable
@@ -26,7 +28,7 @@ from ganforge.engine.translation.fitting import MULTIPLES, continued, scale_of
 from ganforge.engine.translation.kinds import opened
 from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.exhaustion import TILES, exhausted
-from ganforge.parts import Progress
+from ganforge.parts import Dataset, Progress
 from ganforge.plugins import load_plugins
 from ganforge.recipe.expressions import Name
 from ganforge.registry import Registry
@@ -37,6 +39,8 @@ TILES_PX = {"cpu": 256}
 """The side of a tile by device, where none is asked for: a host has other uses for its memory."""
 TILE_PX = 512
 
+Box = tuple[int, int, int, int]
+"""Top, left, height and width, in pixels."""
 Tile = int | Literal["auto", "off"]
 Convert = Callable[[Tensor], Tensor]
 
@@ -51,8 +55,11 @@ class Translator:
     tile: Tile = "auto"
     seed: int = 0
     """Of the random numbers in the signal, where there are some: each picture gets the same."""
+    whole: bool = False
+    """Take each file as one picture, though those of the dataset hold several."""
     tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
-    """Told once what is worth knowing of how large pictures are translated."""
+    """Told once what is worth knowing of how pictures are translated."""
+    _told: bool = field(default=False, init=False, repr=False)
 
     @classmethod
     def open(
@@ -68,6 +75,7 @@ class Translator:
         compiled: bool = False,
         tile: Tile = "auto",
         seed: int = 0,
+        whole: bool = False,
         tell: Callable[[str], None] = lambda _: None,
     ) -> Translator:
         """Load a run's newest checkpoint, or a given one.
@@ -85,14 +93,15 @@ class Translator:
             tile: the side of tiles in pixels, for pictures that are larger; `auto` cuts those of more than
                 `WHOLE_PIXELS`, if the networks can be tiled.
             seed: of the random numbers that the signal draws.
-            tell: told, once, how large pictures are translated.
+            whole: take files as they are, though those of the dataset hold pictures side by side.
+            tell: told, once, how large pictures are translated, and that only a part of each file is.
 
         Raises:
             UsageError: the run has no checkpoint, or no such direction or signal, or cannot be tiled and is asked to.
         """
         trained = open_trained(run, registry, device=device, averaged=averaged, precision=precision)
         chosen = choose(trained.recipe, trained.plan, direction, signal)
-        translator = cls(trained, trained.program(compiled), chosen, tile, seed, tell)
+        translator = cls(trained, trained.program(compiled), chosen, tile, seed, whole, tell)
         if isinstance(tile, int):
             _ = translator._tiling  # what cannot be done is said at once
         return translator
@@ -126,12 +135,15 @@ class Translator:
     def identity(self) -> dict[str, Any]:
         """What decides over the result, as JSON: the same picture with the same identity gives the same translation."""
         manifest = (self.trained.checkpoint / "manifest.json").read_bytes()  # it has a hash of every file
+        parted = type(self.trained.recipe.dataset).fields_in is not Dataset.fields_in
+        files = {"files": "whole" if self.whole else "parted"} if parted else {}
         return {
             "checkpoint": f"{self.trained.checkpoint.name} {hashlib.sha256(manifest).hexdigest()[:16]}",
             "weights": "averaged" if self.trained.averaged else "raw",
             "signal": self.signal,
             "precision": self.precision.name,
             "seed": self.seed,
+            **files,
         }
 
     @cached_property
@@ -142,12 +154,55 @@ class Translator:
         chosen = choose(self.trained.recipe, self.trained.plan, signal=self.choice.recovered)
         return dataclasses.replace(self, choice=chosen)
 
+    @cached_property
+    def truth(self) -> str | None:
+        """The field that a translation should equal, where the data have it."""
+        recipe = self.trained.recipe
+        found = directions(recipe, self.trained.plan.shapes)
+        if all((each.source, each.translated) != (self.choice.field, self.signal) for each in found):
+            return None
+        return recipe.dataset.truths().get(self.choice.field)
+
+    def parted(self, height_px: int, width_px: int) -> tuple[Box | None, Box | None]:
+        """Of a file of this size, what is translated, and the truth, if the dataset's files hold several pictures."""
+        dataset = self.trained.recipe.dataset
+        boxes = {} if self.whole else dataset.fields_in(height_px, width_px)
+        if self.choice.field not in boxes:
+            return None, None
+        truth = boxes.get(self.truth or "")
+        if not self._told:
+            compared = f", and {self.truth} is the truth" if truth else ""
+            self.tell(f"files hold several pictures: {self._where(boxes, width_px)}is translated{compared}")
+            self._told = True
+        return boxes[self.choice.field], truth
+
+    def partner(self, file: Path) -> Path | None:
+        """The file of the truth, where the dataset's pairs are two files."""
+        if self.whole or self.truth is None:
+            return None
+        found = self.trained.recipe.dataset.partner(file, self.choice.field)
+        if found and not self._told:
+            self.tell(f"the truth is there: {self.truth} of {file} is {found}")
+            self._told = True
+        return found
+
+    def _where(self, boxes: Mapping[str, Box], width_px: int) -> str:
+        _, left, _, width = boxes[self.choice.field]
+        side = "left" if left + width < width_px else "right"
+        return (
+            f"{self.choice.field}, on the {side}, "
+            if len(boxes) == 2 and left in (0, width_px - width)
+            else f"{self.choice.field} "
+        )
+
     def __call__(self, image: Any, size_px: int | None = None) -> Any:
         """Translate a picture; the result is of the same kind, type, height and width.
 
         Args:
             image: a path, a Pillow image, a numpy array `[H, W, C]` or `[H, W]` of uint8 or uint16, or a tensor
                 `[C, H, W]` or `[N, C, H, W]` of uint8, uint16 or floats in `[-1, 1]`. For a path it is a Pillow image.
+                Where the dataset's files hold pictures side by side, of a path and of a Pillow image only what is
+                translated is taken, unless `whole` is set.
             size_px: resize it to a square of so many pixels first.
 
         Raises:
@@ -155,6 +210,9 @@ class Translator:
             EnvironmentFault: the file cannot be read, or memory does not suffice.
         """
         pictures, returned = opened(image, self.channels)
+        if isinstance(image, str | os.PathLike | Image.Image):
+            box, _ = self.parted(*pictures.shape[-2:])
+            pictures = pictures if box is None else cut(pictures, box)
         if size_px is not None:
             pictures = images.resize(pictures, size_px, size_px)
         return returned(self.translate(pictures, _converter(pictures.dtype)))
@@ -251,7 +309,9 @@ class Translator:
                 continue
             try:
                 made = attempt(padded)
-            except (RuntimeError, ValueError, MemoryError, Untileable) as error:
+            except DEVICE_LOST:
+                raise  # the device has failed, and computes nothing more
+            except Exception as error:  # of a network that does not take this size, whatever it stumbles on
                 if told := exhausted(error, TILES):
                     raise EnvironmentFault(
                         f"memory does not suffice for {len(pictures)} x {height} x {width} pixels: {told}"
@@ -275,6 +335,7 @@ def load(
     precision: str = "fp32",
     tile: Tile = "auto",
     seed: int = 0,
+    whole: bool = False,
     plugins: Sequence[str | os.PathLike[str]] = (),
 ) -> Translator:
     """A trained run, ready to translate: `translate = ganforge.load("runs/x/0001"); result = translate(image)`.
@@ -282,7 +343,7 @@ def load(
     Args:
         path: the run's folder, or a checkpoint's.
         plugins: plain files to load as plugins, beside those that are installed.
-        direction, signal, device, averaged, precision, tile, seed: as `Translator.open`.
+        direction, signal, device, averaged, precision, tile, seed, whole: as `Translator.open`.
 
     Raises:
         UsageError: the run has no checkpoint, or no such direction or signal.
@@ -299,13 +360,23 @@ def load(
         precision=precision,
         tile=tile,
         seed=seed,
+        whole=whole,
     )
+
+
+def cut(pictures: Tensor, box: Box) -> Tensor:
+    """A part of `[..., H, W]`."""
+    top, left, height, width = box
+    return pictures[..., top : top + height, left : left + width]
 
 
 def _converter(dtype: torch.dtype) -> Convert:
     """From floats in `[-1, 1]` to the type that a picture had."""
     whole: dict[torch.dtype, Convert] = {torch.uint8: images.to_uint8, torch.uint16: images.to_uint16}
     return whole.get(dtype, lambda made: made.to(dtype))
+
+
+DEVICE_LOST: tuple[type[Exception], ...] = (torch.AcceleratorError,) if hasattr(torch, "AcceleratorError") else ()
 
 
 def _reason(error: Exception) -> str:

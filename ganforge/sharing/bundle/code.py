@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
+
+from ganforge.plain_files import beside
 
 if TYPE_CHECKING:
     from ganforge.plugins import Plugins
@@ -21,8 +22,8 @@ ENGINE = "ganforge"
 def code_of(recipe: Recipe, plugins: Plugins) -> dict[str, dict[str, str]]:
     """The engine and the plugins whose parts the recipe names, as `Code` has them, by plugin.
 
-    The hash of a package is that of the lines `<SHA-256 of the file>  <its path>`, in the order of their paths; so is
-    that of a plain file with the files beside it that it imports. That of a plain file alone is its own.
+    The hash of a package is that of the lines `<SHA-256 of the file>  <its path>`, in the order of their paths; that of
+    a plain file is its own, or where it imports files beside it, that of such lines of all of them.
     """
     used = {ENGINE, *used_plugins(recipe)}
     found = {}
@@ -33,8 +34,7 @@ def code_of(recipe: Recipe, plugins: Plugins) -> dict[str, dict[str, str]]:
                 about = {"distribution": plugin.distribution, "version": plugin.version}
                 found[plugin.name] = {**about, "sha256": digest}
             else:
-                path = Path(plugin.distribution)
-                found[plugin.name] = {"file": path.name, "sha256": _hash_of_file(path)}
+                found[plugin.name] = _of_plain_file(Path(plugin.distribution))
     return found
 
 
@@ -67,52 +67,28 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _of_plain_file(path: Path) -> dict[str, str]:
+    others = beside(path)
+    if not others:
+        return {"file": path.name, "sha256": sha256_of(path)}
+    folder = path.resolve().parent
+    names = dict.fromkeys(other.relative_to(folder).parts[0] for other in others)
+    digest = _hash_of_files(folder, [path.resolve(), *others])
+    return {"file": path.name, "beside": " ".join(names)[:200], "sha256": digest}
+
+
 def _hash_of_package(module: ModuleType) -> str:
     """Of the package that the plugin's module is in, whole: its parts may come from anywhere in it."""
     top = sys.modules.get(module.__name__.partition(".")[0], module)
     home = Path(str(top.__file__ or module.__file__))  # a namespace package has no file
     if home.name != "__init__.py":
         return sha256_of(home)
-    return _hash_of_all(_files(home.parent), home.parent)
+    return _hash_of_files(home.parent, _files(home.parent))
 
 
-def _hash_of_all(paths: Sequence[Path], folder: Path) -> str:
-    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
+def _hash_of_files(folder: Path, files: Iterable[Path]) -> str:
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _hash_of_file(path: Path) -> str:
-    """Of a plain file, and of what lies beside it that it imports, and what that imports."""
-    beside = _imported(path, path.parent, {path})
-    return _hash_of_all(sorted({path, *beside}), path.parent) if beside else sha256_of(path)
-
-
-def _imported(path: Path, folder: Path, known: set[Path]) -> set[Path]:
-    """The files of a folder that a file of it imports, now or later; `known` are those that were looked at."""
-    found: set[Path] = set()
-    for name in _names_imported(path):
-        module, package = folder / f"{name}.py", folder / name
-        files = [module] if module.is_file() else _files(package) if (package / "__init__.py").is_file() else []
-        loaded = getattr(sys.modules.get(name), "__file__", None)
-        if loaded and Path(loaded).resolve().parent not in (folder.resolve(), package.resolve()):
-            continue  # an installed one of that name
-        for file in (file for file in files if file not in known):
-            known.add(file)
-            found |= {file, *(_imported(file, folder, known) if file.suffix == ".py" else ())}
-    return found
-
-
-def _names_imported(path: Path) -> set[str]:
-    """The first names of the modules that a file imports anywhere in it, of its own folder those after the dots."""
-    try:
-        nodes = list(ast.walk(ast.parse(path.read_bytes())))
-    except (OSError, SyntaxError, ValueError):
-        return set()
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom):
-            names |= {node.module} if node.module else {alias.name for alias in node.names}
-    return {name.partition(".")[0] for name in names}
 
 
 def _files(folder: Path) -> list[Path]:

@@ -48,12 +48,16 @@ class Code(_Data):
     distribution: Label = ""
     version: Label = ""
     file: Label = ""
+    beside: Label = ""
+    """What the plain file imports from its own folder."""
     sha256: Sha256
 
     @property
     def origin(self) -> str:
         """What to install, or the file to ask for."""
-        return self.file or f"{self.distribution} {self.version}"
+        if self.file:
+            return f"{self.file} with {self.beside}" if self.beside else self.file
+        return f"{self.distribution} {self.version}"
 
 
 class Contents(_Data):

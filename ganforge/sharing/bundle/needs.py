@@ -43,7 +43,7 @@ def code_differences(contents: Contents, here: Mapping[str, Mapping[str, str]]) 
                 f"  pip install '{code.distribution}=={code.version}' gives the same"
             )
         elif code.file:
-            yield f"{now.origin} is another than the {code.file} that the bundle was made with\n  ask for that one"
+            yield f"{now.origin} is another than the {code.origin} that the bundle was made with\n  ask for that one"
         else:
             yield (
                 f"the code of {now.origin} here is not that of the same version which made the bundle\n"
@@ -66,5 +66,5 @@ def _cure(name: str, code: Code, broken: Mapping[str, str]) -> str:
     if name in broken:
         return f"it is installed, but could not be loaded: {broken[name]}"
     if code.file:
-        return f"the plain file {code.file}; bundles carry no code: ask for it, and give it with -p {code.file}"
+        return f"the plain file {code.origin}; bundles carry no code: ask for it, and give it with -p {code.file}"
     return f"pip install '{code.distribution}=={code.version}'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -64,6 +64,9 @@ class PairedShards(paired.Pairs):
         self.framing = Framing(load_px or crop_px, crop_px, flip)
         self.channels = (channels_a, channels_b)
         self.mix_shards = mix_shards
+
+    def fields_in(self, height_px: int, width_px: int) -> Mapping[str, tuple[int, int, int, int]]:
+        return paired.side_by_side(height_px, width_px, self.left)
 
     def prepare(self) -> None:
         _check(self.store.prepare(self.mix_shards + 1))
