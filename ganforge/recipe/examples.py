@@ -55,7 +55,8 @@ def _use(part: Part) -> dict[str, Any]:
     """The part with all that it needs, and an option or two more."""
     signature = part.signature
     needed: dict[str, Any] = {p.name: _source(p) for p in signature.inputs if p.required}
-    needed |= {p.name: _plausible(part, p) for p in signature.options if p.required}
+    wanted = {group[0] for group in part.one_of}
+    needed |= {p.name: _plausible(part, p) for p in signature.options if p.required or p.name in wanted}
     more = [p for p in signature.options if not p.required and p.default is not None][:2]
     return {"type": _name(part), **needed, **{p.name: to_jsonable_python(p.default, fallback=str) for p in more}}
 
@@ -86,7 +87,7 @@ def _call(part: Part, name: str) -> str:
 def _plausible(part: Part, option: Parameter) -> Any:
     """The first of these values that the option accepts; where none is, dots to be filled in."""
     text = f"some_{option.name}"
-    for value in (*_literals(option.annotation), 1.0, 8, 0.5, True, text, [8, 8], [1.0, 1.0], [text]):
+    for value in (*_literals(option.annotation), 1.0, 8, 0.5, True, text, "50%", [8, 8], [1.0, 1.0], [text]):
         _, faults = part.signature.check({option.name: value})
         if not any(fault.path[0] == option.name for fault in faults):
             return value

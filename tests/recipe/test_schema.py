@@ -192,6 +192,7 @@ TOLD = {
     "run_without_length",
     "schedule_of_a_hyperparameter",
     "several_faults",
+    "schedule_lengths",
     "typo_in_a_plugin_name",
     "unknown_key",
     "unknown_key_of_a_phase",
