@@ -96,9 +96,10 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         code = 2
     except SystemExit as leaving:
-        if isinstance(leaving.code, str):
+        told = _told(leaving)
+        if told is None and isinstance(leaving.code, str):
             raise  # Python prints it
-        code = leaving.code
+        code = leaving.code if told is None else told
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = 130
@@ -106,14 +107,10 @@ def main(arguments: list[str] | None = None) -> None:
         # The reader of our output has gone; nothing is wrong, and Python must not complain at its own end either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except Exception as error:
+    except BaseException as error:
         if os.environ.get("GANFORGE_DEBUG"):
             raise
-        _tell_error(f"{type(error).__name__}: {error}")
-        click.echo(
-            "  this should have been told better: GANFORGE_DEBUG=1 shows where it happened; please report it", err=True
-        )
-        code = 1
+        code = _told(error) or _told_badly(error)
     code = code if isinstance(code, int) else 0
     if "RANK" in os.environ:
         # Threads of torch's exchanges may abort a process that Python takes apart: a rank that is done only goes.
@@ -122,6 +119,30 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _told(error: BaseException) -> int | None:
+    """Tell what a plugin did, or what the machine has run out of, and give the exit code; None for anything else."""
+    if os.environ.get("GANFORGE_DEBUG"):
+        return None
+    from ganforge.telling import told
+
+    known = told(error)
+    if known is None:
+        return None
+    _tell_error(str(known))
+    return known.exit_code
+
+
+def _told_badly(error: BaseException) -> int:
+    """Tell what nobody expected."""
+    from ganforge.blame import said
+
+    _tell_error(said(error))
+    click.echo(
+        "  this should have been told better: GANFORGE_DEBUG=1 shows where it happened; please report it", err=True
+    )
+    return 1
 
 
 def _tell_error(message: str) -> None:

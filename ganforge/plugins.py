@@ -24,7 +24,7 @@ import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from ganforge import __version__, hookspecs
+from ganforge import __version__, blame, hookspecs
 from ganforge.errors import EnvironmentFault, GanforgeError, UsageError, suggest
 from ganforge.guard import undisturbed
 from ganforge.registry import KINDS, SINGULAR, Part, Registry
@@ -99,7 +99,8 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
         _load(plugins, plugin, functools.partial(_import_file, path))
         plugins.found.append(plugin)
         if plugin.reason:
-            raise UsageError(f"plugin {path}: {plugin.reason}\n{plugin.traceback}".rstrip())
+            frames = plugin.traceback.replace("Traceback (most recent call last):\n", "")
+            raise UsageError(f"plugin {path}: {plugin.reason}\n{frames}".rstrip())
     plugins.registry.broken = {plugin.name: plugin.reason for plugin in plugins.broken}
     return plugins
 
@@ -220,11 +221,19 @@ def _register(plugins: Plugins, plugin: Plugin, importer: Callable[[], Any]) -> 
         if manager.has_plugin(plugin.name):
             raise UsageError(f"another plugin is called '{plugin.name}'; give this one a name of its own")
         module = importer()
+        if plugin.name != GROUP:
+            blame.settle(plugin.name, plugin.origin, module, from_file=not plugin.version)
         plugin.hooks = _check_hooks(manager, module)
         manager.register(module, plugin.name)
         for part in _collect(manager, plugin, module):
-            plugins.registry.add(part)
+            try:
+                plugins.registry.add(part)
+            except SignatureError as error:
+                error.add_note(blame.defined(part))
+                raise
             parts.append(part)
+            if plugin.name != GROUP:
+                blame.acquaint(part)
         plugin.parts = _names(parts) | _commands(manager, module)
     except KeyboardInterrupt:
         raise
@@ -242,13 +251,13 @@ def _reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, SystemExit):
         return f"it ends Python when it is imported (SystemExit: {error.code})"
-    return f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
+    return blame.said(error).splitlines()[0].rstrip(": ")
 
 
 def _own_frames(error: BaseException) -> str:
     """The traceback through the plugin's code; nothing where the reason says all."""
     if isinstance(error, GanforgeError | SignatureError):
-        return ""
+        return "".join(f"  {note}" for note in getattr(error, "__notes__", ()) if note)
     report = traceback.TracebackException.from_exception(error)
     ours = (__file__, importlib.metadata.__file__, importlib.__file__)
     report.stack = traceback.StackSummary.from_list(
@@ -307,6 +316,11 @@ def _check_part(kind: str, name: Any, factory: Any) -> None:
             raise UsageError(f"its recipe '{name}' is not there: {factory}")
     elif not (isinstance(name, str) and name.isidentifier()) or keyword.iskeyword(name):
         raise UsageError(f"it registers the {SINGULAR[kind]} '{name}', which is no name that a recipe could call")
+    elif not (inspect.isclass(factory) or inspect.isroutine(factory)):
+        what = f"a {type(factory).__name__}" if factory is not None else "nothing (None)"
+        raise UsageError(
+            f"it registers the {SINGULAR[kind]} '{name}', which is {what}; register a function or a class: write def"
+        )
 
 
 def _names(parts: Sequence[Part]) -> dict[str, list[str]]:

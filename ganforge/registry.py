@@ -88,6 +88,11 @@ def _check_parameters(part: Part) -> None:
     options = [p.name for p in signature.options if not p.required]
     for name in (name for group in part.one_of for name in group if name not in options):
         raise SignatureError(f"'{part.name}' declares one_of '{name}', which is no option of it that may be left out")
+    if part.kind == "schedules" and Progress not in signature.injected.values():
+        raise SignatureError(
+            f"'{part.name}' has no parameter of ganforge.Progress: a schedule is a function of one; "
+            f"write def {part.name}(progress: Progress) -> float"
+        )
     for name, kind in signature.injected.items():
         if kind not in FILLED_IN.get(part.kind, ()):
             raise SignatureError(

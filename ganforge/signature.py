@@ -98,6 +98,10 @@ def read_signature(kind: str, factory: Callable[..., Any]) -> Signature:
         built = _sort_parameters(_parameters(factory, "__init__"), inputs=False)
         if kind not in CALLED:
             return built
+        if not callable(getattr(factory, CALLED[kind], None)):
+            raise SignatureError(
+                f"the class '{factory.__name__}' has no method '{CALLED[kind]}'; write it: it is called"
+            )
         return Signature(built.options, tuple(_parameters(factory, CALLED[kind])), built.injected)
     return _sort_parameters(_parameters(factory), inputs=kind in {"losses", "metrics", "ops"})
 

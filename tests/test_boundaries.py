@@ -19,6 +19,9 @@ PUBLIC_MODULES = {"ganforge", "ganforge.images", "ganforge.testing"}
 RANKS = {
     # Imports run one way: from a later row to an earlier one.
     "errors": 0,
+    "blame": 1,
+    "exhaustion": 2,
+    "telling": 3,
     "faults": 1,
     "hookspecs": 1,
     "depths": 1,

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -294,3 +296,39 @@ def test_a_broken_built_in_plugin_is_one_error(install: Install, monkeypatch: py
     reason, cure = str(raised.value).splitlines()
     assert reason.startswith("ganforge's own parts could not be loaded: AttributeError: ")
     assert cure == "  install it anew: pip install --force-reinstall ganforge"
+
+
+def test_a_command_that_raises_is_told_with_its_line(install: Install, ganforge: Callable[..., Any]) -> None:
+    hook = "@hookimpl\ndef register_commands(cli):\n    @cli.command('stumble')\n    def stumble():\n        1 / 0\n"
+    install("smooth", SOUND + hook)
+    outcome = ganforge("stumble")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: ZeroDivisionError: division by zero\n  raised at ")
+    assert re.search(r"smooth\S*\.py:\d+ in stumble\n  this is of the plugin 'smooth'", outcome.err)
+    assert "should have been told better" not in outcome.err
+
+
+def test_a_command_may_end_python(install: Install, ganforge: Callable[..., Any]) -> None:
+    hook = "@hookimpl\ndef register_commands(cli):\n    cli.command('leave')(lambda: exit(7))\n"
+    install("smooth", SOUND + hook)
+    assert ganforge("leave").code == 7
+
+
+def test_a_file_that_fails_prints_no_traceback_but_its_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ganforge: Callable[..., Any]
+) -> None:
+    monkeypatch.setenv("GANFORGE_PLUGINS", "")
+    (tmp_path / "my_wrong_losses.py").write_text("x = 1\ny = x / 0\n")
+    outcome = ganforge("parts", "-p", tmp_path / "my_wrong_losses.py")
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+    assert 'my_wrong_losses.py", line 2' in outcome.err
+
+
+@pytest.mark.parametrize("made", ["None", "3", "functools.partial(charbonnier)"])
+def test_what_is_no_function_and_no_class_is_no_part(made: str, install: Install, tmp_path: Path) -> None:
+    path = tmp_path / "odd_losses.py"
+    text = SOUND.replace('register("charbonnier", charbonnier)', f'register("charbonnier", {made})')
+    path.write_text("import functools\n" + text)
+    with pytest.raises(UsageError, match=r"the loss 'charbonnier', which is .*; register a function or a class"):
+        load_plugins([path])

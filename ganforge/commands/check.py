@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ganforge.blame import blame
 from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def report(recipe: Recipe) -> None:
 
     division = divide(recipe)
     recipe = divided(recipe, division)
-    plan = dry_run(recipe)
+    with blame("while checking"):
+        plan = dry_run(recipe)
     warn_of(idle_by_guess(recipe, division.global_batch))
     click.echo(f"{recipe.name}: all fits")
     for phase in recipe.phases:

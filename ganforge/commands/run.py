@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganforge.blame import blame
 from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments, warn, warn_of
 from ganforge.errors import UsageError
+
+BEFORE = "before the first step"
 
 if TYPE_CHECKING:
     from ganforge.engine.folder import RunFolder
@@ -247,8 +250,10 @@ def started(recipe: Recipe, place: RunFolder, goes_on: bool, plugins: Plugins, w
 
     distributions = [plugin.distribution for plugin in plugins.found if plugin.version and not plugin.reason]
     try:
-        run = Run(recipe, place, plugins.registry, world=world)
-        if not goes_on or not run.resume(distributions):
+        with blame(BEFORE):
+            run = Run(recipe, place, plugins.registry, world=world)
+            resumed = goes_on and run.resume(distributions)
+        if not resumed:
             run.start(distributions)
     except BaseException:
         place.discard()

@@ -21,7 +21,9 @@ class Average:
 
     def __init__(self, network: nn.Module, decay: float, module: nn.Module | None = None) -> None:
         """`module` is the copy, where the network cannot be copied."""
-        self.module = module or copy.deepcopy(network).requires_grad_(False)
+        self.module = copy.deepcopy(network) if module is None else module
+        if module is None:
+            self.module.requires_grad_(False)
         self.decay, self.updates = decay, 0
         self.extras = [n for n, layer in enumerate(network.modules()) if has_extra_state(layer)]
         """The layers, by number, that keep more than tensors."""

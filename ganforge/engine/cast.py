@@ -9,15 +9,16 @@ import inspect
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from ganforge.blame import blame, refuse
 from ganforge.engine.state import seed_all
-from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Metric, Progress
+from ganforge.recipe.building import bind_schedule, build
 from ganforge.recipe.expressions import Call
 from ganforge.recipe.model import MetricUse, PartUse, Recipe
 from ganforge.signature import context_parameter
@@ -36,6 +37,8 @@ class Cast:
     """The random generators of stateful ops, by op."""
     contexts: dict[str, str]
     """The parameter that takes the context, of each op, or method of one (`augment.watch`), that has one."""
+    uses: dict[str, PartUse] = field(default_factory=dict)
+    """Where the recipe names each network, and each op that it lists."""
 
     def operation(self, call: Call) -> Callable[..., Any]:
         """What a call of an op runs: a named op or one of its methods, or a function op by its short or full name."""
@@ -52,9 +55,23 @@ class Cast:
     def stateful_ops(self) -> dict[str, Any]:
         return {name: op for name, op in self.ops.items() if hasattr(op, "state_dict")}
 
+    def parameters(self, networks: Iterable[str]) -> list[nn.Parameter]:
+        """The parameters of these networks."""
+        found: list[nn.Parameter] = []
+        for name in networks:
+            with blame(f"the parameters of network '{name}' cannot be had", self.uses.get(name)):
+                found += self.networks[name].parameters()
+                if not all(isinstance(parameter, torch.Tensor) for parameter in found):
+                    raise refuse("its parameters() give something that is no tensor", self.uses.get(name))
+        return found
+
     def copied_ops(self, names: Iterable[str]) -> dict[str, Callable[..., Any]]:
         """The ops, these of them as copies, with their random generators: whatever they do leaves no trace."""
-        return {**self.ops, **{name: copy.deepcopy(self.ops[name]) for name in names}}
+        copies = {}
+        for name in names:
+            with blame(f"the op '{name}' cannot be copied", self.uses.get(name)):
+                copies[name] = copy.deepcopy(self.ops[name])
+        return {**self.ops, **copies}
 
 
 def derive_seed(seed: int, *path: str | int) -> int:
@@ -90,9 +107,12 @@ def build_cast(recipe: Recipe, place: Place = lambda module: module) -> Cast:
     networks = nn.ModuleDict()
     for name, use in recipe.networks.items():
         seed_all(derive_seed(seed, "network", name))
-        networks[name] = place(construct(use))
-        if use.frozen:  # not even its running statistics may move
-            networks[name].eval().requires_grad_(False)
+        network = build(use)
+        with blame(f"the network '{name}' cannot be moved to where it computes", use):
+            networks[name] = place(network)
+            _look_over(network)
+            if use.frozen:  # not even its running statistics may move
+                networks[name].eval().requires_grad_(False)
     ops, rngs = build_ops(recipe, place, seed)
     factories = {name: part.factory for name, part in recipe.functions.items()}
     factories |= {name: use.part.factory for name, use in recipe.ops.items()}
@@ -102,7 +122,21 @@ def build_cast(recipe: Recipe, place: Place = lambda module: module) -> Cast:
             seed_all(derive_seed(seed, "loss", phase.name, loss.name))
             losses[phase.name, loss.name] = _build_loss(loss.use, place)
     schedules = {name: bind_schedule(use) for name, use in recipe.schedules.items()}
-    return Cast(networks, ops, losses, schedules, rngs, _contexts(factories))
+    return Cast(networks, ops, losses, schedules, rngs, _contexts(factories), recipe.networks | recipe.ops)
+
+
+def _look_over(module: nn.Module) -> None:
+    """Ask a module for what it has, as the engine will: it may have methods of its own for that.
+
+    Raises:
+        TypeError: it gives something else.
+    """
+    found = [*module.parameters(), *(parameter for _, parameter in module.named_parameters()), *module.buffers()]
+    if not all(isinstance(tensor, torch.Tensor) for tensor in found):
+        raise TypeError("its parameters() or buffers() give something that is no tensor")
+    if not all(isinstance(part, nn.Module) for part in (*module.modules(), *(m for _, m in module.named_modules()))):
+        raise TypeError("its modules() give something that is no module")
+    hash(module)
 
 
 def build_ops(
@@ -127,21 +161,6 @@ def _contexts(factories: Mapping[str, Callable[..., Any]]) -> dict[str, str]:
     return {name: parameter for name, factory in called.items() if (parameter := context_parameter(factory))}
 
 
-def construct(use: PartUse, **injected: Any) -> Any:
-    """Call a part's constructor; its refusal becomes an error at the part's place in the recipe."""
-    try:
-        return use.part.factory(**injected, **use.options)
-    except Exception as error:
-        message, _, cure = str(error).partition("; ")
-        raise RecipeError([Problem(f"{use.part.name}: {message}", use.mark, cure)]) from error
-
-
-def bind_schedule(use: PartUse) -> Callable[[Progress], float]:
-    """A schedule as a function of the progress alone."""
-    (name,) = use.part.signature.injected
-    return lambda progress: use.part.factory(**{name: progress}, **use.options)
-
-
 def prepare(recipe: Recipe) -> None:
     """Let ops and metrics make sure that all they need is here: before data are read, not after the last step.
 
@@ -150,13 +169,15 @@ def prepare(recipe: Recipe) -> None:
     """
     for use in (*recipe.ops.values(), *(metric.use for metric in recipe.metrics)):
         if hasattr(use.part.factory, "prepare"):
-            _build_op(use, random.Random(0), lambda module: module).prepare()  # type: ignore[attr-defined]
+            made = _build_op(use, random.Random(0), lambda module: module)
+            with blame(f"'{use.part.name}' cannot be prepared, before the first step", use):
+                made.prepare()  # type: ignore[attr-defined]
 
 
 def build_metric(use: MetricUse) -> Metric:
     """A metric over the validation set; a plain function is averaged over samples."""
     if inspect.isclass(use.use.part.factory):
-        return construct(use.use)
+        return build(use.use)
     return _Mean(functools.partial(use.use.part.factory, **use.use.options))
 
 
@@ -177,11 +198,17 @@ def _build_op(use: PartUse, rng: random.Random, place: Place) -> Callable[..., A
     if not inspect.isclass(use.part.factory):
         return functools.partial(use.part.factory, **use.options)
     injected = {name: rng for name, kind in use.part.signature.injected.items() if kind is random.Random}
-    op = construct(use, **injected)
-    return place(op) if isinstance(op, nn.Module) else op
+    op = build(use, **injected)
+    with blame(f"the op '{use.part.name}' cannot be moved to where it computes", use):
+        return place(op) if isinstance(op, nn.Module) else op
 
 
 def _build_loss(use: PartUse, place: Place) -> Callable[..., Any]:
     if inspect.isclass(use.part.factory):
-        return place(construct(use)).requires_grad_(False)  # a loss judges; what learns is a network of a player
+        loss = build(use)
+        with blame(f"the loss '{use.part.name}' cannot be moved to where it computes", use):
+            loss = place(loss)
+            _look_over(loss)
+            loss.requires_grad_(False)  # a loss judges; what learns is a network of a player
+            return loss
     return functools.partial(use.part.factory, **use.options)

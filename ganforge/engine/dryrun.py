@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from ganforge.blame import blame, fault_of, said, words
 from ganforge.engine.cast import Cast, build_cast
 from ganforge.engine.coupling import couples_samples
 from ganforge.engine.device import Precision
@@ -35,6 +36,7 @@ from ganforge.engine.state import host_generators, random_state, restore_random_
 from ganforge.engine.unlearnt import Unlearnt
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
+from ganforge.recipe.building import build
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name
 from ganforge.recipe.model import Bound, LossUse, Recipe, Written
 
@@ -219,7 +221,7 @@ class _Rehearsal:
             shapes={**{name: list(value.shape) for name, value in batch.items()}, **signals},
             forwards=forwards,
             flops=flops,
-            parameters={name: sum(p.numel() for p in net.parameters()) for name, net in self.cast.networks.items()},
+            parameters={name: sum(p.numel() for p in self.cast.parameters([name])) for name in recipe.networks},
             lazy=self.lazy,
             from_before=from_before,
             unchecked=tuple(self.unchecked),
@@ -238,12 +240,11 @@ class _Rehearsal:
     def _optimizers(self) -> None:
         """Build them as the run will: some refuse values that their types allow."""
         for player in self.recipe.players.values():
-            parameters = [p for name in player.networks for p in self.cast.networks[name].parameters()]
-            use = player.optimizer
+            parameters = self.cast.parameters(player.networks)
             try:
-                use.part.factory(parameters, **use.options)
-            except (TypeError, ValueError, RuntimeError) as error:
-                self.problems.append(Problem(f"{use.part.name}: {_in_plain_words(error)}", use.mark))
+                build(player.optimizer, parameters)
+            except RecipeError as refused:
+                self.problems += refused.problems
                 continue
             if self.unlearnt and not any(map(is_lazy, parameters)):
                 with unset_fake_temporarily():
@@ -259,9 +260,7 @@ class _Rehearsal:
                     total = total + self._loss(scene, phase.name, loss)
             except _Failed:
                 continue
-        parameters = [
-            p for name in self.recipe.players[phase.train].networks for p in self.cast.networks[name].parameters()
-        ]
+        parameters = self.cast.parameters(self.recipe.players[phase.train].networks)
         if isinstance(total, Tensor) and self.unlearnt and not self.problems:
             self.problems += self.unlearnt.in_graph(total, phase, self.cast)
         if isinstance(total, Tensor) and total.requires_grad and not self.problems:
@@ -275,7 +274,8 @@ class _Rehearsal:
     def _loss(self, scene: Scene, phase: str, loss: LossUse) -> Tensor:
         inputs = {name: self._bound(scene, bound) for name, bound in loss.inputs.items()}
         try:
-            value = self.cast.losses[phase, loss.name](**inputs)
+            with blame("", loss.use):
+                value = self.cast.losses[phase, loss.name](**inputs)
         except LOOKS_AT_VALUES as error:
             self.unchecked[loss.name] = None
             raise _Failed from error
@@ -283,7 +283,7 @@ class _Rehearsal:
             described = [f"{name} {_describe(value)}" for name, value in inputs.items()]
             message = f"the loss '{loss.name}' cannot be computed: {_in_plain_words(error)}"
             cure = "" if all(text in message for text in described) else f"its inputs: {', '.join(described)}"
-            self.problems.append(Problem(message, loss.use.mark, cure))
+            self.problems.append(Problem(message, loss.use.mark, _with_place(cure, error)))
             raise _Failed from error
         if not isinstance(value, Tensor) or value.numel() != 1:
             message = f"the loss '{loss.name}' returns {_describe_kind(value)}, not a tensor of one number"
@@ -338,7 +338,7 @@ class _Rehearsal:
         if isinstance(place, Attribute) and isinstance(error, AttributeError):
             value = values[place.value.text]
             message, cure = f"'{_short(place.value.text)}' has no '{place.attribute}'", f"it is {_describe_kind(value)}"
-        self._note_once(place, Problem(message, written.place(place), cure))
+        self._note_once(place, Problem(message, written.place(place), _with_place(cure, error)))
 
     def _note_once(self, place: Expression, problem: Problem) -> None:
         """One fault of a network is one problem, however often the network is called with the same shapes."""
@@ -426,11 +426,25 @@ _PLAIN_WORDS = (
 
 
 def _in_plain_words(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    lines = words(error).splitlines()
     text = lines[0] if lines else type(error).__name__
-    for pattern, plain in _PLAIN_WORDS:
-        text = pattern.sub(plain, text)
-    return text
+    if _is_misfit(error):
+        for pattern, plain in _PLAIN_WORDS:
+            text = pattern.sub(plain, text)
+        return text
+    return text if isinstance(error, RuntimeError | ValueError | TypeError) else said(error).splitlines()[0]
+
+
+def _is_misfit(error: Exception) -> bool:
+    """Whether what is given does not fit, as torch and Python say it: no line of the part is wrong."""
+    return any(pattern.search(words(error)) for pattern, _ in _PLAIN_WORDS)
+
+
+def _with_place(cure: str, error: Exception) -> str:
+    """The cure, with the line of a plugin that raised."""
+    fault = fault_of(error)
+    lines = [] if _is_misfit(error) or not fault.own else replace(fault, mark=None).lines
+    return "\n".join(line for line in (cure, *lines) if line)
 
 
 def _short(text: str) -> str:

@@ -39,7 +39,8 @@ def from_dataset(trained: Trained) -> list[Exhibit]:
     """
     recipe = trained.recipe
     prepare_data(recipe)
-    samples = validation_samples(recipe) or training_samples(recipe)
+    held_out = validation_samples(recipe)
+    samples = training_samples(recipe) if held_out is None else held_out
     found = directions(recipe, trained.plan.shapes)
     validation = Validation(trained.program(), trained.precision, samples, found)
     validation.panels()

@@ -1,37 +1,40 @@
-"""What a user is told when a part raises in the midst of training."""
+"""What a user is told when a part raises, or the machine runs out of something, in the midst of training."""
 
 from __future__ import annotations
 
-import traceback
 from pathlib import Path
 
-import torch
-
+from ganforge.blame import fault_of, words
+from ganforge.engine.workers import WorkerLost
 from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, TrainingFailed
+from ganforge.exhaustion import exhausted
 
 
-def explained(error: Exception, step: int, record: Path) -> GanforgeError:
-    """Which part raised, and which line of its code; `record` is the file that has the whole traceback."""
-    if "does not currently support double backward" in str(error):
+def explained(error: BaseException, step: int, record: Path, saved: int | None = None) -> GanforgeError:
+    """Which part raised, and which line of its code.
+
+    Args:
+        error: what was raised.
+        step: how many steps were done.
+        record: the file that has the whole traceback.
+        saved: the step of the last checkpoint.
+    """
+    if "does not currently support double backward" in words(error):
         return TrainingFailed(
             f"step {step}: a loss differentiates twice through a compiled network\n"
             '  let it declare what it differentiates with respect to, @traits(wrt=("latents",)): then the network\n'
             "  is called uncompiled; or set run.compile=false"
         )
-    if isinstance(error, torch.OutOfMemoryError):
-        return TrainingFailed(
-            f"step {step}: the device ran out of memory\n"
-            "  lower data.batch_size (run.accumulate keeps the mathematics), the image size or the networks'\n"
-            "  channels, or set run.precision=bf16"
-        )
-    told = ": ".join([f"step {step}", *getattr(error, "__notes__", ()), f"{type(error).__name__}: {error}"])
-    if isinstance(error, OSError):
-        return EnvironmentFault(told)
-    torchs = str(Path(torch.__file__).parent)
-    frame = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(torchs)][-1]
-    return TrainingFailed(
-        f"{told}\n  raised at {frame.filename}:{frame.lineno} in {frame.name}\n  the whole traceback is in {record}"
-    )
+    if isinstance(error, WorkerLost):
+        kept = "nothing was saved yet" if saved is None else f"step {saved} is saved: --resume goes on from there"
+        return TrainingFailed(f"step {step}: {error}\n  {kept}")
+    fault = fault_of(error)
+    if told := exhausted(error):
+        return TrainingFailed("\n  ".join([f"step {step}: {told}", *fault.what, *([fault.where] if fault.own else [])]))
+    headline = f"step {step}: {fault.headline}"
+    if isinstance(error, OSError) and error.errno is not None:  # the system's own, and no part's invention
+        return EnvironmentFault("\n  ".join([f"step {step}: {fault.said}", *fault.what]))
+    return TrainingFailed("\n  ".join([headline, *fault.lines, f"the whole traceback is in {record}"]))
 
 
 def bad_file_met(error: BadFile, step: int, folder: Path) -> BadFile:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ganforge.engine.cast import bind_schedule
 from ganforge.engine.division import length
 from ganforge.errors import Mark, Problem, RecipeError
 from ganforge.parts import Progress
+from ganforge.recipe.building import bind_schedule
 from ganforge.recipe.model import PartUse, PlayerUse, Recipe
 
 ASKED = 1024

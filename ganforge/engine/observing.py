@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from ganforge.blame import blame, fault_of, said, words
 from ganforge.engine.world.last_words import PeerLost
 from ganforge.errors import GanforgeError, TrainingFailed
 from ganforge.parts import Callback, Diagnosis
@@ -46,7 +43,7 @@ class Observers:
         refusing = event == "run_started"  # nothing is lost yet
         for callback in callbacks:
             name = self.names.get(id(callback), type(callback).__name__)
-            with self.apart(f"callback '{name}'", f"raised in {event}", callback, refusing):
+            with self.apart(f"callback '{name}'", f"raised in {event}", callback, refusing), blame(""):
                 getattr(callback, event)(self.run, *details)
 
     @contextmanager
@@ -84,7 +81,7 @@ class Observers:
             "The training goes on; run.strict=true would end it. The whole traceback is in run.json, under observers.",
             LINK,
         )
-        told = {"step": self.run.step, "error": f"{type(error).__name__}: {error}", "traceback": _trace(error)}
+        told = {"step": self.run.step, "error": said(error), "traceback": fault_of(error).report}
         with suppress(OSError):  # a full disk is told when something is saved
             self.run.note_failure(who, told)
             self.run.diagnose(diagnosis)
@@ -94,12 +91,6 @@ class Observers:
 
 def described(error: Exception) -> str:
     """What was raised, and the line of the part's code that did it."""
-    kind = "" if type(error) is ValueError and str(error) else type(error).__name__
-    told = ": ".join(filter(None, (kind, str(error))))
-    torchs = str(Path(torch.__file__).parent)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(torchs)]
-    return f"{told} (at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name})" if frames else told
-
-
-def _trace(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))
+    told = words(error) if type(error) is ValueError and words(error) else said(error)
+    where = fault_of(error).where.partition("\n")[0].removeprefix("raised at ")
+    return f"{told} (at {where})" if where else told

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ganforge.blame import blame
 from ganforge.engine.average import Average
-from ganforge.engine.cast import Cast, bind_schedule
+from ganforge.engine.cast import Cast
 from ganforge.engine.device import Precision
 from ganforge.engine.hyperparameters import NoPlace, Path, Place, places, write
 from ganforge.engine.sharding import Sharding, is_part, part
 from ganforge.errors import Problem, RecipeError, UsageError
 from ganforge.parts import Progress
+from ganforge.recipe.building import bind_schedule, build
 from ganforge.recipe.model import PlayerUse
 
 
@@ -35,7 +38,10 @@ class Player:
         self.sharding = sharding or Sharding()
         self.clip_norm, self.clip_weights = use.settings.clip_norm, use.settings.clip_weights
         self.networks: dict[str, nn.Module] = {name: cast.networks[name] for name in use.networks}
-        named = [(f"{n}.{key}", p) for n, net in self.networks.items() for key, p in net.named_parameters()]
+        named = []
+        for name, net in self.networks.items():
+            with blame(f"the parameters of network '{name}' cannot be had", cast.uses.get(name)):
+                named += [(f"{name}.{key}", p) for key, p in net.named_parameters()]
         self.labels = tuple(name for name, p in named if p.requires_grad)
         """The parameters' names, the network's before the first dot."""
         self.parameters = [p for _, p in named if p.requires_grad]
@@ -43,6 +49,7 @@ class Player:
         """What this rank updates: of a parameter in parts its own, the same memory."""
         if self.in_parts:
             refuse_coupled_weights(use)
+        self.use = use
         self.optimizer = _optimizer(use, self.mine, {"fused": True} if fused else {})
         self.schedules = [bind_schedule(schedule) for schedule in use.schedules]
         self.moving = {path: bind_schedule(schedule) for path, schedule in use.moving.items()}
@@ -60,7 +67,11 @@ class Player:
             decay = use.settings.ema.decay
             for name, network in self.networks.items():
                 module = self.sharding.average(name) if name in self.sharding.networks else None
-                self.ema[name] = Average(network, decay, module)
+                with blame(
+                    f"the moving average of network '{name}' cannot be made: it must let itself be copied",
+                    cast.uses.get(name),
+                ):
+                    self.ema[name] = Average(network, decay, module)
 
     @property
     def in_parts(self) -> bool:
@@ -83,6 +94,9 @@ class Player:
             name = ".".join(map(str, path))
             message = f"{use.optimizer.part.name}: its option '{name}' cannot be a schedule: {error}"
             raise RecipeError([Problem(message, mark)]) from error
+
+    def _blamed(self, doing: str) -> blame:
+        return blame(f"the optimizer of player '{self.name}' cannot {doing}", self.use.optimizer)
 
     def follow_schedules(self, progress: Progress) -> None:
         """Set all that moves with the progress: hyperparameters, and the learning rate by its factors."""
@@ -196,12 +210,13 @@ class Player:
         if self.clip_norm is not None:
             norm = self.gradient_norm() if norm is None else norm
             nn.utils.clip_grads_with_norm_(self.mine, self.clip_norm, norm)
-        if self.scaler:
-            self.attempts += 1
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        else:
-            self.optimizer.step()
+        with self._blamed("take its step"):
+            if self.scaler:
+                self.attempts += 1
+                self.scaler.step(self.optimizer)
+                self.scaler.update()
+            else:
+                self.optimizer.step()
         if self.clip_weights is not None:
             self._clip_weights(self.clip_weights)
 
@@ -218,8 +233,10 @@ class Player:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the networks and their average, which have files of their own."""
+        with self._blamed("give its state"):
+            optimizer = self.optimizer.state_dict()
         return {
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer,
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "averaged": {name: average.updates for name, average in self.ema.items()},
         }
@@ -244,7 +261,8 @@ class Player:
         for group, now in zip(saved.get("param_groups", ()), self.optimizer.param_groups, strict=False):
             if "fused" in now:  # how it computes is this run's choice
                 group["fused"] = now["fused"]
-        self.optimizer.load_state_dict(saved)
+        with self._blamed("take its state back"):
+            self.optimizer.load_state_dict(saved)
         if self.scaler and state["scaler"]:  # none where it was computed in another precision
             self.scaler.load_state_dict(state["scaler"])
             self.count_anew()
@@ -321,9 +339,8 @@ def refuse_coupled_weights(use: PlayerUse) -> None:
 
 
 def _optimizer(use: PlayerUse, parameters: Sequence[nn.Parameter], more: Mapping[str, Any]) -> torch.optim.Optimizer:
-    factory: Callable[..., torch.optim.Optimizer] = use.optimizer.part.factory
     try:
-        return factory(parameters, **use.optimizer.options, **more)
-    except Exception as error:
-        cure = f"it takes: {use.optimizer.part.signature}"
-        raise RecipeError([Problem(f"{use.optimizer.part.name}: {error}", use.optimizer.mark, cure)]) from error
+        return build(use.optimizer, parameters, **more)
+    except RecipeError as refused:
+        takes = f"it takes: {use.optimizer.part.signature}"
+        raise RecipeError([replace(p, cure=p.cure or takes) for p in refused.problems]) from refused

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganforge.blame import blame, words
 from ganforge.engine.advice import after_bad_loss, scaled_rates
 from ganforge.engine.best import Best
-from ganforge.engine.cast import build_cast, construct, prepare
+from ganforge.engine.cast import build_cast, prepare
 from ganforge.engine.checkpoints import (
     Checkpoint,
     checkpoints,
@@ -54,6 +55,7 @@ from ganforge.engine.world.agreeing import agree, agree_on_data
 from ganforge.engine.world.norms import synchronise
 from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
 from ganforge.parts import Callback, Diagnosis, Progress
+from ganforge.recipe.building import build
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import dump, read
 from ganforge.registry import Registry
@@ -88,16 +90,17 @@ class Run:
         agree(world, {"device": {"type": self.device.type}})
         world.in_turn(lambda: prepare_data(recipe))
         samples = training_samples(recipe)
-        agree_on_data(world, recipe.dataset, len(samples))
-        beginning = self._beginning(count_steps(samples, self.division))
+        with blame("the training samples cannot be counted", recipe.data):
+            agree_on_data(world, recipe.dataset, len(samples))
+            beginning = self._beginning(count_steps(samples, self.division))
         self.settled = settle(recipe.run, self.device, self._flops(beginning), self._levers_before())
         """The levers that make it fast, each true or false."""
         self.levers = choose_levers(recipe, self.plan, self.device, self.settled, self.division)
         """What they come to for this recipe."""
         precision = Precision(recipe.run.precision, self.device, self.levers.channels_last)
         precision.set_up(recipe.run.deterministic)
-        said = promise_of(recipe)
-        self.loader = Loader(samples, self.division, recipe.loader.workers, recipe.run.seed, precision, said)
+        workers, seed, said = recipe.loader.workers, recipe.run.seed, promise_of(recipe)
+        self.loader = Loader(samples, self.division, workers, seed, precision, said, recipe.data)
         cast = build_cast(recipe, precision.place)
         if recipe.run.sync_batch_norm and world.size > 1:
             for network in cast.networks.values():
@@ -111,10 +114,12 @@ class Run:
             self.trainer.record(CudaGraphs())
         self.directions = directions(recipe, self.plan.shapes)
         """What is translated into what, or made from noise, and who judges it."""
+        with blame("the validation samples are not as they should be", recipe.data):
+            held_out = looked_at(validation_samples(recipe), promise_of(recipe, validation=True))
         self.validation = Validation(
             self.trainer.program,
             precision,
-            looked_at(validation_samples(recipe), promise_of(recipe, validation=True)) or samples,
+            samples if held_out is None else held_out,
             self.directions,
             self.trainer.averages,
             lambda: self.trainer.progress,
@@ -251,7 +256,7 @@ class Run:
             step=0,
             lanes=self.division.lanes,
             global_batch=self.division.global_batch,
-            samples=len(self.loader.samples),
+            samples=self.loader.count,
             data=self._fingerprint(),
             total_steps=self.total_steps,
             levers=self.settled,
@@ -271,7 +276,7 @@ class Run:
         if not found:
             return False
         newest = Path(found[-1])
-        changed = check_samples(self._record, len(self.loader.samples), self.division)
+        changed = check_samples(self._record, self.loader.count, self.division)
         changed += self._recipe_changes()
         data, before = self._fingerprint(), self.record.get("data")
         if data and before and data != before:
@@ -306,7 +311,7 @@ class Run:
         self._note_changes()
         self._record.write_recipe(dump(self.recipe.node))  # a new length holds for the next resume too
         self._record.note(
-            samples=len(self.loader.samples),
+            samples=self.loader.count,
             data=data,
             global_batch=self.division.global_batch,
             total_steps=self.total_steps,
@@ -381,13 +386,13 @@ class Run:
             self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(OSError):  # a full disk must not hide the error
                 told = error.traceback if isinstance(error, PeerLost) and error.traceback else traceback.format_exc()
-                self._record.note(status=self.status, step=self.step, error=str(error), traceback=told)
+                self._record.note(status=self.status, step=self.step, error=words(error), traceback=told)
             self._observers.strict = False  # all of them are told how it ended, and this error is the one to tell
             with suppress(Exception):
                 self._emit("run_ended", self.status)
-            if isinstance(error, GanforgeError) or not isinstance(error, Exception):
+            if isinstance(error, GanforgeError | KeyboardInterrupt):
                 raise error from raised.__cause__
-            raise explained(error, self.step, self.folder / "run.json") from error
+            raise explained(error, self.step, self.folder / "run.json", self._saved) from error
         if not self.recipe.run.strict:
             self._emit("run_ended", self.status)
         return self.status
@@ -428,7 +433,7 @@ class Run:
             waited = 0.0
             micro = []
             for _ in range(settings.accumulate * len(self.division.mine)):
-                micro.append(next(batches))
+                micro.append(self._next(batches))
                 waited += self.loader.wait_s
             self.trainer.step(micro, log=self._logs(self.step + 1), examine=self._examines(self.step + 1))
             self.trainer.stopwatch.add("seconds/data_wait", waited)
@@ -460,6 +465,16 @@ class Run:
                 self._draw() if job == "panels" else self._measure()
         if self.record.get("unseen"):
             self._record.note(unseen=[])
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        """The next batch. If there is none, no step has begun that would be half taken: what was trained is saved."""
+        try:
+            return next(batches)
+        except Exception:
+            if self.step and self.world.size == 1:  # others would not save with it
+                with suppress(Exception):  # why there is none is to be told
+                    self._save()
+            raise
 
     def _due(self, every: int | None) -> bool:
         return every is not None and self.step % every == 0
@@ -543,7 +558,7 @@ def _build_callbacks(recipe: Recipe, registry: Registry) -> dict[str, Callback]:
     """The built-in callbacks, unless the recipe replaces one or sets it to null, and then the recipe's own."""
     names = [name for name in DEFAULT_CALLBACKS if name not in recipe.callbacks]
     defaults = {name: registry.find("callbacks", f"ganforge.{name}").factory() for name in names}
-    return defaults | {name: construct(use) for name, use in recipe.callbacks.items() if use is not None}
+    return defaults | {name: build(use) for name, use in recipe.callbacks.items() if use is not None}
 
 
 def _teller(named: Mapping[str, Callback], registry: Registry) -> Callback | None:

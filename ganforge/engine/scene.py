@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ganforge.blame import blame
 from ganforge.engine.cast import Cast
 from ganforge.engine.leaves import NONE, NOTHING, Shared, shared
 from ganforge.engine.levers.calls import Calls
@@ -28,8 +29,9 @@ from ganforge.engine.levers.merging import Companion, Merging, merged
 from ganforge.engine.nested import detach, map_tensors, split
 from ganforge.parts import Context, Progress
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
-from ganforge.recipe.model import LossUse, PhaseUse, Recipe
+from ganforge.recipe.model import LossUse, PhaseUse, Recipe, place_of
 from ganforge.recipe.scope import dependencies
+from ganforge.registry import Part
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,18 @@ class Program:
         if place not in self._shared:
             self._shared[place] = shared(scene)
         return self._shared[place]
+
+    def blamed(self, call: Call) -> blame:
+        """What is told of an error that passes a call."""
+        used = self.cast.uses.get(call.name) or Named(self.recipe.functions.get(call.function))
+        return blame(f"'{call.text}' cannot be computed", used, lambda: place_of(self.recipe, call))
+
+
+@dataclass(frozen=True)
+class Named:
+    """An op that expressions call without the recipe listing it."""
+
+    part: Part | None
 
 
 class Gradients:
@@ -351,12 +365,14 @@ class Scene:
     def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         if parameter := self.program.cast.contexts.get(call.function):
             keywords[parameter] = self.context
-        return self.program.cast.operation(call)(*arguments, **keywords)
+        with self.program.blamed(call):
+            return self.program.cast.operation(call)(*arguments, **keywords)
 
     def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
         # What a loss differentiates with respect to is differentiated twice.
         twice = bool(self.leaves & self.program.path(call))
-        return self.program.calls(call, arguments, keywords, learning=bool(self.plan), twice=twice, count=count)
+        with self.program.blamed(call):
+            return self.program.calls(call, arguments, keywords, learning=bool(self.plan), twice=twice, count=count)
 
     def _together(self, call: Call, arguments: list[Any], companions: Sequence[Companion]) -> list[Any] | None:
         """The values of a call and its companions from one batch; None if they make none."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ganforge.blame import blame
 from ganforge.engine.averaging import Averaging
 from ganforge.engine.bad_losses import BadLosses
-from ganforge.engine.cast import Cast, bind_schedule
+from ganforge.engine.cast import Cast
 from ganforge.engine.device import Precision
 from ganforge.engine.division import Division
 from ganforge.engine.lanes import Lanes
@@ -28,6 +29,7 @@ from ganforge.engine.verdicts import Verdicts
 from ganforge.engine.world import ALONE, World
 from ganforge.errors import TrainingFailed
 from ganforge.parts import Progress
+from ganforge.recipe.building import bind_schedule
 from ganforge.recipe.model import Bound, LossUse, PartUse, PhaseUse, Recipe, written
 
 Batch = Mapping[str, Tensor]
@@ -247,7 +249,7 @@ class Trainer:
             self._note_shares(turn, weighted)
         if weighted:
             total = sum(weighted[1:], weighted[0])
-            with _noting(f"the gradients of player '{turn.phase.train}' cannot be computed"):
+            with blame(f"the gradients of player '{turn.phase.train}' cannot be computed"):
                 self.players[turn.phase.train].backward(total * share, inputs_only=bool(turn.leaves))
         figures = torch.stack([value.detach() for value in (*values, *(score for _, score in scores))])
         tags = [*(f"losses/{loss.name}" for loss in turn.losses), *(tag for tag, _ in scores)]
@@ -258,7 +260,7 @@ class Trainer:
         return weight if isinstance(weight, float | int | Tensor) else weight(self.progress)
 
     def _loss(self, phase: PhaseUse, loss: LossUse, scene: Scene, scores: list[tuple[str, Tensor]]) -> Tensor:
-        with _noting(f"the loss '{loss.name}' of player '{phase.train}' cannot be computed"):
+        with blame(f"the loss '{loss.name}' of player '{phase.train}' cannot be computed", loss.use):
             with scene.computing(loss):
                 inputs = {name: self._input(scene, bound) for name, bound in loss.inputs.items()}
             value = self.cast.losses[phase.name, loss.name](**inputs)
@@ -284,9 +286,10 @@ class Trainer:
     def _note_ops(self) -> None:
         """What ops tell of themselves."""
         for name, op in self.cast.ops.items():
-            if hasattr(op, "statistics"):
-                for key, value in op.statistics().items():
-                    self.statistics.add(f"ops/{name}/{key}", value)
+            with blame(f"the op '{name}' cannot give its statistics", self.cast.uses.get(name)):
+                if hasattr(op, "statistics"):
+                    for key, value in op.statistics().items():
+                        self.statistics.add(f"ops/{name}/{key}", value)
 
     def _loss_modules(self) -> dict[tuple[str, str], nn.Module]:
         """Losses that may have a state: buffers of their own."""
@@ -342,16 +345,6 @@ def _differentiates_twice(turn: Turn, cast: Cast) -> bool:
     """Whether losses differentiate with respect to something, or are given a network and may."""
     given = {item.expression.text for loss in turn.losses for item in written(loss.inputs)}
     return bool(turn.leaves) or any(name in cast.networks for name in given)
-
-
-@contextmanager
-def _noting(what: str) -> Iterator[None]:
-    """An error that passes is told what failed."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(what)
-        raise
 
 
 def _weight(weight: float | PartUse) -> float | Tensor | Callable[[Progress], float]:

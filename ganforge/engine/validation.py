@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from ganforge import images
+from ganforge.blame import blame, fault_of, refuse
 from ganforge.engine.cast import build_metric, derive_seed, evaluating
 from ganforge.engine.device import Precision
-from ganforge.engine.loader import to_device
+from ganforge.engine.loader import checked, to_device
 from ganforge.engine.nested import map_tensors
 from ganforge.engine.observing import described
 from ganforge.engine.repeats import Repeats
@@ -25,7 +27,7 @@ from ganforge.engine.state import random_state, restore_random_state, seed_all
 from ganforge.errors import GanforgeError, Problem, RecipeError
 from ganforge.parts import Direction, Metric, Progress, Sample, Samples
 from ganforge.recipe.expressions import Name
-from ganforge.recipe.model import Bound, MetricUse
+from ganforge.recipe.model import Bound, MetricUse, PartUse
 
 BATCH = 8
 REHEARSED = 2 * BATCH
@@ -60,6 +62,8 @@ class Validation:
         self.program, self.precision, self.samples = program, precision, samples
         self.averages, self.progress = averages, progress
         self.recipe = program.recipe
+        with blame("the validation samples cannot be counted", self.recipe.data):
+            self.count = len(samples)
         fields = self.recipe.dataset.validation_shapes()
         self.directions = [d for d in directions if d.target in fields and (d.source is None or d.source in fields)]
         self.columns = self._columns()
@@ -70,9 +74,9 @@ class Validation:
         """How many different samples each input of the metrics last computed had, by metric and input."""
         self.drawn: Values = {}
         """What the panels last showed, and the signals of the directions."""
-        count = min(self.recipe.run.images_count, len(samples)) if self.columns else 0
+        count = min(self.recipe.run.images_count, self.count) if self.columns else 0
         # Spread over the set: neighbours in a folder are often frames of one scene.
-        self.shown = [self._sample(index * len(samples) // count) for index in range(count)]
+        self.shown = [self._sample(index * self.count // count) for index in range(count)]
 
     # Panels
 
@@ -123,12 +127,8 @@ class Validation:
             for sample in self.shown:
                 scene = self._scene([sample])
                 for text, expression in wanted.items():
-                    try:
-                        value = scene.value(expression)
-                    except Exception as error:
-                        error.add_note(f"'{text}' cannot be drawn")
-                        raise
-                    values[text].append(self.precision.widen(value)[0].float().cpu())
+                    with blame(f"'{text}' cannot be drawn"):
+                        values[text].append(self.precision.widen(scene.value(expression))[0].float().cpu())
         return values
 
     def compute(self, signal: str, given: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
@@ -164,7 +164,7 @@ class Validation:
         judges = _Judges(self.recipe.metrics, failed)
         self.remarks = {}
         self.counts, repeats = {use.name: Counter() for use in self.recipe.metrics}, Repeats()
-        total = min(len(self.samples), limit or len(self.samples))
+        total = min(self.count, limit or self.count)
         with self._apart():
             for start in range(0, total, BATCH):
                 samples = [self._sample(index) for index in range(start, min(start + BATCH, total))]
@@ -182,7 +182,7 @@ class Validation:
         figures: dict[str, float] = {}
         for use, metric in judges:
             with judges.judging(use):
-                self.remarks[use.name] = tuple(metric.remarks())
+                self.remarks[use.name] = _texts(metric.remarks(), use.use)
                 result = metric.compute()
                 figures |= _prefixed(use.name, result) if isinstance(result, Mapping) else {use.name: float(result)}
         return figures
@@ -196,17 +196,19 @@ class Validation:
         try:
             self.metrics(limit=REHEARSED)
         except RecipeError:
-            if len(self.samples) <= REHEARSED:
+            if self.count <= REHEARSED:
                 raise
             self.metrics()  # it may need more samples than a rehearsal has
 
     # Values
 
     def _sample(self, index: int) -> Sample:
-        return self.samples.sample(index, random.Random(index))
+        with blame(f"validation sample {index} cannot be made", self.recipe.data):
+            return checked(self.samples.sample(index, random.Random(index)), self.recipe.data)
 
     def _scene(self, samples: list[Sample]) -> Scene:
-        batch = to_device(default_collate(samples), self.precision)
+        with blame("validation samples cannot be put together", self.recipe.data):
+            batch = to_device(default_collate(samples), self.precision)
         return Scene(self.program, batch, (), self.progress())
 
     def _fields(self, bound: Bound, sample: Sample) -> frozenset[str]:
@@ -239,7 +241,8 @@ class Validation:
         networks, averages = self.program.cast.networks, self.averages()
         raw = {name: networks[name] for name in averages}
         for name, average in averages.items():
-            networks[name] = average.eval()
+            average.eval()
+            networks[name] = average
         try:
             yield
         finally:
@@ -272,7 +275,8 @@ class _Judges:
     def judging(self, use: MetricUse, its_own: bool = True) -> Iterator[None]:
         """What is raised within is the metric's; `its_own`: it is raised by its own code."""
         try:
-            yield
+            with blame("", use.use):
+                yield
         except Exception as error:
             if self.failed is not None:
                 self.held.pop(use.name, None)
@@ -282,7 +286,9 @@ class _Judges:
             else:
                 message = f"the metric '{use.name}' cannot be computed: {described(error)}"
                 cure = f"give it other validation samples, or leave it out: metrics.{use.name}=null"
-                raise RecipeError([Problem(message, use.use.mark, cure)]) from error
+                fault = fault_of(error)
+                lines = replace(fault, mark=None).lines if fault.own else []
+                raise RecipeError([Problem(message, use.use.mark, "\n".join([cure, *lines]))]) from error
 
 
 def _signals(direction: Direction) -> list[str]:
@@ -293,6 +299,13 @@ def _signals(direction: Direction) -> list[str]:
 def _picked(inputs: Mapping[str, Any], rows: Mapping[str, list[int]]) -> dict[str, Any]:
     """These samples of each input."""
     return {name: map_tensors(itemgetter(rows[name]), value) for name, value in inputs.items()}
+
+
+def _texts(remarks: Any, use: PartUse) -> tuple[str, ...]:
+    """What a metric remarks on."""
+    if isinstance(remarks, str) or not all(isinstance(remark, str) for remark in remarks):
+        raise refuse("remarks() gives something else than texts", use)
+    return tuple(remarks)
 
 
 def _prefixed(name: str, figures: Mapping[str, float]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from ganforge.errors import Mark, Problem
 from ganforge.parts import Dataset
-from ganforge.recipe.expressions import Expression
+from ganforge.recipe.expressions import Expression, Name
 from ganforge.recipe.nodes import Node
 from ganforge.registry import Part
 
@@ -277,3 +277,14 @@ def written(inputs: Mapping[str, Bound]) -> Iterator[Written]:
     """Every expression among bound inputs."""
     for bound in inputs.values():
         yield from (bound if isinstance(bound, tuple) else (bound,))
+
+
+def place_of(recipe: Recipe, piece: Expression) -> Mark | None:
+    """Where a piece of an expression is written; of several places the first."""
+    bound = [*(loss.inputs for phase in recipe.phases for loss in phase.losses), *(m.inputs for m in recipe.metrics)]
+    everything = [*recipe.signals.values(), *(item for inputs in bound for item in written(inputs)), *recipe.images]
+    for item in everything:
+        for each in item.expression.walk():
+            if each.text == piece.text and not isinstance(each, Name):
+                return item.place(each)
+    return None

@@ -15,9 +15,11 @@ from typing import Any, TypeVar
 from packaging.requirements import InvalidRequirement, Requirement
 from torch import Tensor
 
+from ganforge.blame import blame
 from ganforge.errors import Mark, Problem, RecipeError, misspelt, nearest
 from ganforge.parts import Dataset, Progress
 from ganforge.recipe import model
+from ganforge.recipe.building import Watched, bind_schedule, build, refusal
 from ganforge.recipe.nodes import Node
 from ganforge.recipe.scope import check_scope
 from ganforge.recipe.uses import PartReader
@@ -158,18 +160,20 @@ class _Reader(PartReader):
                     self.dataset.skips_bad = True
         return use, loader
 
-    def construct(self, use: model.PartUse, node: Node) -> Any:
+    def construct(self, use: model.PartUse, node: Node) -> Dataset | None:
         try:
-            return use.part.factory(**use.options)
+            return Watched(build(use), use)
+        except RecipeError as refused:
+            self.problems += [self._at_option(use, node, problem) for problem in refused.problems]
         except Exception as error:
-            self.refusal(use, node, error)
-            return None
+            self.problems.append(refusal(error, use))
+        return None
 
-    def refusal(self, use: model.PartUse, node: Node, error: Exception) -> None:
-        """Note that a part refused its options: at that which it names, if it names one."""
-        blamed = [name for name in node.keys if name in use.options and re.search(rf"\b{name}\b", str(error))]
-        message, _, cure = str(error).partition("; ")
-        self.fault(f"{use.part.name}: {message}", node.keys[blamed[0]] if blamed else use.mark, cure)
+    def _at_option(self, use: model.PartUse, node: Node, problem: Problem) -> Problem:
+        """The problem of a dataset at the option that it speaks of."""
+        said = f"{problem.message} {problem.cure.partition(chr(10))[0]}"
+        blamed = [name for name in node.keys if name in use.options and re.search(rf"\b{name}\b", said)]
+        return replace(problem, mark=node.keys[blamed[0]]) if blamed else problem
 
     def network(self, node: Node) -> model.PartUse | None:
         frozen = self.mapping(node, "a network").get("frozen") if isinstance(node.value, dict) else None
@@ -209,9 +213,10 @@ class _Reader(PartReader):
             return None
         (progress,) = use.part.signature.injected
         try:
-            value = use.part.factory(**{progress: BEGINNING}, **use.options)
+            with blame("", use):
+                value = use.part.factory(**{progress: BEGINNING}, **use.options)
         except Exception as error:
-            self.refusal(use, node, error)
+            self.problems.append(self._at_option(use, node, refusal(error, use)))
             return None
         if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
             self.fault(f"{use.part.name} gives {_article(value)}, not a number", use.mark, "a schedule returns a float")
@@ -235,8 +240,11 @@ class _Reader(PartReader):
             if use is None:  # of a faulty schedule enough has been said
                 return Node(0.5, child.mark) if written else self.settled(child, place, schedules, moving)
             moving[place] = dataclasses.replace(use, mark=child.mark) if named else use
-            (progress,) = use.part.signature.injected
-            return Node(use.part.factory(**{progress: BEGINNING}, **use.options), child.mark)
+            try:
+                return Node(bind_schedule(use)(BEGINNING), child.mark)
+            except Exception as error:  # though it was tried before
+                self.problems.append(refusal(error, use))
+                return Node(0.5, child.mark)
 
         match node.value:
             case dict() as entries:

@@ -54,8 +54,9 @@ class _Scope:
     warnings: list[Problem] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.fields = set(self.dataset.shapes()) if self.dataset else set()
-        self.validation_fields = set(self.dataset.validation_shapes()) | self.fields if self.dataset else set()
+        self.fields = set(self.dataset.shapes()) if self.dataset is not None else set()
+        validation = set(self.dataset.validation_shapes()) if self.dataset is not None else set()
+        self.validation_fields = validation | self.fields
 
     # Names
 

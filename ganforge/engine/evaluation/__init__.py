@@ -64,7 +64,7 @@ def evaluate(
     chosen = _chosen(run, every_checkpoint, best)
     entries, recipe = _wanted(run, overrides, registry, asked)
     held_out = validation_samples(recipe)
-    samples = held_out or training_samples(recipe)
+    samples = training_samples(recipe) if held_out is None else held_out
     figures: list[tuple[int, dict[str, float]]] = []
     card: Card = {}
     for checkpoint in chosen:  # one after the other in memory

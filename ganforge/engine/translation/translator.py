@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ganforge import images
+from ganforge.blame import fault_of, words
 from ganforge.engine.device import Precision
 from ganforge.engine.loader import to_device
 from ganforge.engine.scene import Program, Scene
@@ -24,6 +25,7 @@ from ganforge.engine.translation.choosing import Choice, choose
 from ganforge.engine.translation.fitting import MULTIPLES, continued, scale_of
 from ganforge.engine.translation.kinds import opened
 from ganforge.errors import EnvironmentFault, UsageError
+from ganforge.exhaustion import TILES, exhausted
 from ganforge.parts import Progress
 from ganforge.plugins import load_plugins
 from ganforge.recipe.expressions import Name
@@ -249,13 +251,12 @@ class Translator:
                 continue
             try:
                 made = attempt(padded)
-            except (RuntimeError, ValueError, Untileable) as error:
-                if _is_out_of_memory(error):
+            except (RuntimeError, ValueError, MemoryError, Untileable) as error:
+                if told := exhausted(error, TILES):
                     raise EnvironmentFault(
-                        f"memory does not suffice for {len(pictures)} x {height} x {width} pixels\n"
-                        "  try smaller tiles (--tile 256), or fewer pictures at a time (--batch 1)"
+                        f"memory does not suffice for {len(pictures)} x {height} x {width} pixels: {told}"
                     ) from error
-                tried[size] = str(error).splitlines()[0]
+                tried[size] = _reason(error)
                 continue
             if scale := scale_of(padded, made):
                 return made[..., : int(height * scale), : int(width * scale)]
@@ -307,5 +308,9 @@ def _converter(dtype: torch.dtype) -> Convert:
     return whole.get(dtype, lambda made: made.to(dtype))
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _reason(error: Exception) -> str:
+    """Why a picture was refused; with the line of a plugin's code, where it is that which is wrong."""
+    first = next(iter(words(error).splitlines()), type(error).__name__)
+    fault = fault_of(error)
+    refused = isinstance(error, RuntimeError | Untileable) and type(error) is not RecursionError
+    return first if refused or not fault.own else "\n  ".join([fault.said, fault.where])

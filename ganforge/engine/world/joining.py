@@ -19,6 +19,7 @@ from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 from ganforge.engine.world.last_words import LastWords, PeerLost
 from ganforge.engine.world.world import ALONE, World
 from ganforge.errors import EnvironmentFault, GanforgeError
+from ganforge.telling import told
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PARENT_S = 1.0
@@ -77,7 +78,10 @@ def joined(timeout_s: float) -> Iterator[World]:
         yield world
     except (Exception, KeyboardInterrupt) as error:
         failed = True
-        _leave(world, error)
+        known = told(error)  # by now: who tells it, and how a rank ends, depends on it
+        _leave(world, known or error)
+        if known:
+            raise known from error
         raise
     finally:
         if not failed:  # else connections end with the process: those of NCCL may wait for those who are gone

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from torch._C._distributed_c10d import Store
 
+from ganforge.blame import words
 from ganforge.errors import EnvironmentFault, GanforgeError
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class LastWords:
         word = {
             "rank": self.rank,
             "host": self.host,
-            "message": str(error) or type(error).__name__,
+            "message": words(error) or type(error).__name__,
             "traceback": "".join(traceback.format_exception(error)),
         }
         if not isinstance(error, PeerLost):
@@ -72,7 +73,7 @@ class LastWords:
         """
         self.fail(error)
         lost = isinstance(error, PeerLost)
-        same = "lost" if lost else hashlib.sha256(repr(error).encode()).hexdigest()
+        same = "lost" if lost else hashlib.sha256(f"{type(error).__name__} {words(error)}".encode()).hexdigest()
         mine = json.dumps([self.rank, self.host])
         rank, host = json.loads(self._ask(lambda store: store.compare_set(f"{TOLD}/{same}", "", mine)) or mine)
         if isinstance(error, GanforgeError):

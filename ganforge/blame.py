@@ -1,0 +1,428 @@
+"""Whose fault it is: what a plugin's part does wrong is told with the part, and with the line in the plugin's own file.
+
+Where the engine calls a part, it says so: `with blame("the op 'past_b' cannot be called", use): ...`. An error that
+passes is given a note of it; what must not pass as it is, such as `SystemExit`, or a `StopIteration` that would end a
+loop of the engine without a word, becomes a `PartFailed`. Whoever tells the error asks `fault_of` for the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ganforge.errors import GanforgeError, Mark
+
+if TYPE_CHECKING:
+    from ganforge.registry import Part
+
+OURS = str(Path(__file__).parent)
+LINES = 6
+"""So many lines of an error are told: what torch's C++ says goes on with its own stack."""
+STACKS = ("Exception raised from ", "C++ CapturedTraceback", "frame #0")
+LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
+BESIDE_PYTHON = (KeyboardInterrupt,)
+"""What is nobody's fault."""
+CHECKS = {"losses": "check_loss", "networks": "check_network", "ops": "check_op", "datasets": "check_dataset"}
+ADVICE = {
+    "SystemExit": "a part must not end Python: let it raise an error that says what is wrong",
+    "StopIteration": "next(...) found nothing more: give it a default, next(values, None), or loop with for",
+    "GeneratorExit": "a part must not raise what Python ends generators with",
+    "RecursionError": "it calls itself without end",
+    "NotImplementedError": "write the method",
+}
+"""What an author can do, by the name of an error."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a plugin's code lies."""
+
+    plugin: str
+    origin: str
+    """The distribution and its version, or the file."""
+    path: str
+    """The folder of its package, or its one file."""
+    from_file: bool
+
+    def has(self, file: str) -> bool:
+        """Whether a file is the plugin's own."""
+        return file == self.path or file.startswith(f"{self.path}/") or file.startswith(f"{self.path}\\")
+
+    def __str__(self) -> str:
+        return f"the plugin '{self.plugin}' ({self.origin})"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong in a part. It can be sent from one process to another, as the error itself often cannot."""
+
+    what: tuple[str, ...]
+    """What could not be done, the widest first."""
+    said: str
+    """The error's type and its words."""
+    where: str
+    """`raised at my_losses.py:12 in charbonnier`: the innermost line of the plugin, and one further in that is no
+    library's; the innermost of all where the plugin has none."""
+    own: bool
+    """Whether that is a line of a plugin."""
+    part: str
+    """Its full name, if it is known."""
+    home: str
+    """The plugin, and where it came from."""
+    advice: str
+    mark: Mark | None
+    report: str
+    """The whole traceback."""
+
+    @property
+    def headline(self) -> str:
+        """What could not be done, and why."""
+        return ": ".join([*self.what, self.said])
+
+    @property
+    def lines(self) -> list[str]:
+        """Where it happened, whose code that is, and what can be done."""
+        used = f", used at {self.mark}" if self.mark else ""
+        whose = f"{self.part or 'this'} is of {self.home}{used}" if self.home else used.removeprefix(", ")
+        excerpt = [f"  {line}" for line in self.mark.excerpt().splitlines()] if self.mark else []
+        return [line for line in (self.where, whose, *excerpt, self.advice) if line]
+
+
+class Note(str):
+    """What was being done when an error passed, with the part that did it."""
+
+    part: Part | None = None
+    mark: Mark | None = None
+
+
+class PartFailed(Exception):
+    """A part raised what must not pass as it is, or gave what it must not; `fault` tells it."""
+
+    def __init__(self, message: str, fault: Fault | None = None) -> None:
+        super().__init__(message, fault)
+        self.message, self.fault = message, fault
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class blame:  # noqa: N801 - read as a verb: `with blame(...)`
+    """Say of an error that passes what could not be done, and which part it was.
+
+    Args:
+        what: "the loss 'cycle_a' of player 'generators' cannot be computed".
+        use: the part, with the place in the recipe where it is named: anything with `part` and `mark`.
+        place: finds another place in the recipe; it is asked only if something is wrong.
+    """
+
+    __slots__ = ("place", "use", "what")
+
+    def __init__(self, what: str, use: Any = None, place: Callable[[], Mark | None] | None = None) -> None:
+        self.what, self.use, self.place = what, use, place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, (GanforgeError, *BESIDE_PYTHON)):
+            return
+        note = Note(self.what)
+        note.part = getattr(self.use, "part", None)
+        note.mark = (self.place() if self.place else None) or getattr(self.use, "mark", None)
+        passes = isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration)
+        if not (passes and _noted(error, note)):
+            failed = PartFailed(said(error))
+            _noted(failed, note)
+            raise failed from error
+
+
+def _noted(error: BaseException, note: Note) -> bool:
+    """Whether an error could be given a note: one may let nothing be set on it."""
+    try:
+        BaseException.add_note(error, note)
+        error.__traceback__ = error.__traceback__  # as `contextlib` does
+    except Exception:
+        return False
+    return True
+
+
+def refuse(message: str, use: Any) -> PartFailed:
+    """The error of a part that gave what it must not: no line of its code raised anything, so its definition is told.
+
+    `use` is as that of `blame`.
+    """
+    failed = PartFailed(message)
+    note = Note("")
+    note.part, note.mark = getattr(use, "part", None), getattr(use, "mark", None)
+    _noted(failed, note)
+    return failed
+
+
+# Who is here
+
+_homes: dict[str, Home] = {}
+_parts: dict[tuple[str, str], Part] = {}
+"""The parts of plugins, by the file and the qualified name of what makes them."""
+
+
+def settle(plugin: str, origin: str, module: Any, from_file: bool) -> None:
+    """Remember where a plugin's code lies."""
+    file = getattr(module, "__file__", None)
+    if isinstance(file, str):
+        path = Path(file)
+        top = sys.modules.get(str(getattr(module, "__name__", "")).partition(".")[0])
+        root = getattr(top, "__file__", None)
+        if not from_file and isinstance(root, str) and Path(root).name == "__init__.py":
+            path = Path(root).parent
+        home = Home(plugin, origin, str(path), from_file)
+        _homes[home.path] = home
+
+
+def acquaint(part: Part) -> None:
+    """Remember which code makes a part."""
+    made = _plain(part.factory)
+    code = getattr(made, "__code__", None)
+    name = getattr(made, "__qualname__", None)
+    file = code.co_filename if isinstance(code, CodeType) else getattr(_module_of(made), "__file__", None)
+    if isinstance(name, str) and isinstance(file, str):
+        _parts[file, name] = part
+
+
+def _plain(factory: Any) -> Any:
+    """What a factory is without what is wrapped around it."""
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    return inspect.unwrap(factory) if callable(factory) and inspect.isroutine(factory) else factory
+
+
+def _module_of(made: Any) -> Any:
+    return sys.modules.get(str(getattr(made, "__module__", "")))
+
+
+def home_of(part: Part) -> Home | None:
+    """Where the plugin of a part lies."""
+    return next((home for home in _homes.values() if home.plugin == part.plugin), None)
+
+
+# What an error tells
+
+
+def said(error: BaseException) -> str:
+    """An error's type and words: `ZeroDivisionError: by design`; whatever its own code does when it is asked."""
+    if isinstance(error, PartFailed):
+        return error.message
+    name, text = type(error).__name__, words(error)
+    if isinstance(error, BaseExceptionGroup):
+        text = f"{text}: {'; '.join(said(each) for each in error.exceptions[:3])}"
+    return f"{name}: {text}" if text else name
+
+
+def words(error: BaseException) -> str:
+    """The first lines of what an error says, without the stack of torch's C++."""
+    try:
+        text = str(error)
+    except Exception as inner:
+        return f"(its own words cannot be read: {type(inner).__name__})"
+    for stack in STACKS:
+        text = text.partition(stack)[0]
+    lines = [line.rstrip() for line in text.strip().splitlines() if line.strip()]
+    return "\n".join(lines[:LINES])
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that it came of."""
+    seen: set[int] = set()
+    open_errors: list[BaseException] = [error]
+    while open_errors and len(seen) < 100:
+        each = open_errors.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        inner = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+        open_errors += [e for e in (each.__cause__, each.__context__, *inner) if e is not None]
+
+
+def _frames(error: BaseException) -> Iterator[tuple[FrameType, int]]:
+    """The frames that an error passed, the innermost first."""
+    found: list[tuple[FrameType, int]] = []
+    trace = error.__traceback__
+    while trace is not None:
+        found.append((trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    return reversed(found)
+
+
+def _home_at(file: str) -> Home | None:
+    return next((home for home in _homes.values() if home.has(file)), None)
+
+
+def _own(error: BaseException) -> tuple[Home, FrameType, int] | None:
+    """The innermost frame of a plugin's code."""
+    for each in chain(error):
+        for frame, line in _frames(each):
+            if home := _home_at(frame.f_code.co_filename):
+                return home, frame, line
+    return None
+
+
+def defined(part: Part) -> str:
+    """Where a part's code begins: `defined at my_losses.py:12`."""
+    made = _plain(part.factory)
+    try:
+        file, line = inspect.getsourcefile(made), inspect.getsourcelines(made)[1]
+    except (OSError, TypeError):
+        return ""
+    return f"defined at {file}:{max(1, line)}"
+
+
+def _owner(value: Any) -> Part | None:
+    """The part that an object is of."""
+    for made in type(value).__mro__:
+        file = getattr(_module_of(made), "__file__", None)
+        if part := _parts.get((str(file), made.__qualname__)):
+            return part
+    return None
+
+
+def _part_at(frame: FrameType | None) -> Part | None:
+    """The part whose code a frame runs, or was called by, as far as the plugin's own code goes."""
+    while frame is not None and _home_at(frame.f_code.co_filename):
+        if part := _owner(frame.f_locals.get("self")):
+            return part
+        pieces = frame.f_code.co_qualname.split(".")
+        for count in range(len(pieces), 0, -1):
+            if part := _parts.get((frame.f_code.co_filename, ".".join(pieces[:count]))):
+                return part
+        frame = frame.f_back
+    return None
+
+
+def fault_of(error: BaseException) -> Fault:
+    """What there is to tell of an error that a part caused."""
+    if isinstance(error, PartFailed) and error.fault:
+        fault = error.fault
+        more = [note for note in _notes(error) if note]
+        return _with(fault, what=(*map(str, more), *fault.what)) if more else fault
+    noted = _notes(error)
+    own = _own(error)
+    part = _part_at(own[1]) if own else None
+    innermost = next((note for note in reversed(noted) if note.part), None)  # the narrowest
+    if part is None and innermost is not None and (own is None or innermost.part.plugin == own[0].plugin):  # type: ignore[union-attr]
+        part = innermost.part
+    if part is None and own is None:
+        part = _at_hand(error)
+    home = own[0] if own else home_of(part) if part else None
+    mark = next((note.mark for note in reversed(noted) if note.mark and (part is None or note.part == part)), None)
+    told = said(error)
+    lines = [_where(error, own)] if own or not isinstance(error, PartFailed) else []
+    lines += [] if own or part is None else [defined(part)]
+    if own and not words(error) and isinstance(error, AssertionError):
+        told = f"{told}: {_source(own[1], own[2])}"
+    return Fault(
+        what=tuple(str(note) for note in reversed(getattr(error, "__notes__", None) or ()) if note),
+        said=told,
+        where="\n  ".join(line for line in lines if line),
+        own=own is not None,
+        part=part.full_name if part else "",
+        home=str(home) if home else "",
+        advice=_advice(error, part, home),
+        mark=mark,
+        report=_report(error),
+    )
+
+
+def of_a_part(error: BaseException) -> bool:
+    """Whether an error is what a plugin did. A command of a plugin may well end Python; nothing else of it may."""
+    if isinstance(error, PartFailed) or any(note.part for note in _notes(error)) or _at_hand(error):
+        return True
+    own = _own(error)
+    if own is None or not isinstance(error, SystemExit):
+        return own is not None
+    frame: FrameType | None = own[1]
+    while frame is not None and not frame.f_code.co_filename.startswith(OURS):
+        if frame.f_globals.get("__name__") == "click.core":
+            return False
+        frame = frame.f_back
+    return frame is not None
+
+
+def _at_hand(error: BaseException) -> Part | None:
+    """The part whose object was at hand when an error was raised outside its code: it was not as it should be."""
+    for each in chain(error):
+        for frame, _ in _frames(each):
+            for value in list(frame.f_locals.values()):
+                if part := _owner(value):
+                    return part
+            if frame.f_code.co_filename.startswith(OURS):
+                break  # what others hold has less to do with it
+    return None
+
+
+def _with(fault: Fault, **changed: Any) -> Fault:
+    import dataclasses
+
+    return dataclasses.replace(fault, **changed)
+
+
+def _notes(error: BaseException) -> list[Note]:
+    """The notes of `blame`, the widest first."""
+    return [note for note in reversed(getattr(error, "__notes__", None) or ()) if isinstance(note, Note)]
+
+
+def _where(error: BaseException, own: tuple[Home, FrameType, int] | None) -> str:
+    """Where an error was raised, without lines of libraries, and from which line of the plugin."""
+    line = own and _at(own[1], own[2])
+    for each in chain(error):
+        for frame, number in _frames(each):
+            file = frame.f_code.co_filename
+            if line and frame is own[1]:  # type: ignore[index]
+                return f"raised at {line}"
+            if not _of_a_library(file) and (own is None or not file.startswith(OURS)):
+                called = f"\n  called at {line}" if line else ""
+                return f"raised at {_at(frame, number)}{called}"
+    return f"raised at {line}" if line else ""
+
+
+def _at(frame: FrameType, line: int) -> str:
+    return f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+
+
+def _of_a_library(file: str) -> bool:
+    """Whether code is installed, and no plugin's."""
+    return file.startswith(LIBRARIES) or file.startswith("<") or ("site-packages" in file and not _home_at(file))
+
+
+def _source(frame: FrameType, line: int) -> str:
+    import linecache
+
+    return linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
+
+
+def _advice(error: BaseException, part: Part | None, home: Home | None) -> str:
+    """What can be done, by whom."""
+    names = {type(each).__name__ for each in chain(error)}
+    found = [advice for name, advice in ADVICE.items() if name in names]
+    if home is None:
+        return "; ".join(found)
+    check = CHECKS.get(part.kind) if part else None
+    alone = f"; ganforge.testing.{check} tries it alone" if check else ""
+    mend = "mend it there" if home.from_file else f"tell the authors of {home.origin}, or take another release of it"
+    return "; ".join([*found, f"{mend}{alone}"])
+
+
+def _report(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # what an error's own code makes of being printed
+        return said(error)

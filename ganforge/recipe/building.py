@@ -1,0 +1,227 @@
+"""Making parts as a recipe says: a constructor that refuses, fails, or makes something else is told at its place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganforge.blame import PartFailed, blame, fault_of, refuse, words
+from ganforge.errors import GanforgeError, Mark, Problem, RecipeError
+from ganforge.exhaustion import exhausted
+from ganforge.parts import Callback, Dataset, Progress, Samples
+from ganforge.recipe.model import PartUse
+
+OPTIMIZER = ("step", "state_dict", "load_state_dict")
+METRIC = ("update", "compute")
+
+
+def build(use: PartUse, *given: Any, **injected: Any) -> Any:
+    """Call a part's constructor.
+
+    Raises:
+        RecipeError: it refuses its options, fails, or makes no part of its kind; at its place in the recipe.
+    """
+    try:
+        made = use.part.factory(*given, **injected, **use.options)
+        misfit = _misfit(use.part.kind, made)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a part may even call sys.exit
+        raise RecipeError([refusal(error, use)]) from error
+    if misfit:
+        raise RecipeError([Problem(f"{use.part.name} makes {kind_of(made)}, not {misfit}", use.mark, _definition(use))])
+    return made
+
+
+def refusal(error: BaseException, use: PartUse, mark: Mark | None = None, kind: str = "") -> Problem:
+    """The problem of a part that refuses what it is given, or fails.
+
+    An error that says `what is wrong; what to do` is told in its own words; any other with the line that raised it.
+    """
+    mark = mark or use.mark
+    if not isinstance(error, GanforgeError) and (told := exhausted(error, _less(use))):
+        head, _, more = told.partition("\n")
+        lines = replace(fault_of(error), mark=None).lines
+        return Problem(f"{use.part.name}: {head}", mark, "\n".join([more.replace("\n  ", "\n").strip(), *lines]))
+    message, designed, cure = words(error).partition("; ")
+    fault = fault_of(error)
+    plain = not fault.own and not isinstance(error, PartFailed)
+    if isinstance(error, GanforgeError) or (designed and isinstance(error, ValueError)) or plain:
+        return Problem(f"{use.part.name}: {message or type(error).__name__}", mark, cure)
+    return Problem(f"{use.part.name}: {fault.said}", mark, "\n".join(replace(fault, mark=None).lines))
+
+
+def _less(use: PartUse) -> str:
+    takes = f"it takes: {use.part.signature}"
+    return f"give it smaller options; {takes}" if use.part.signature.options else "make it smaller"
+
+
+def _definition(use: PartUse) -> str:
+    """Where a part is of, where no line of it raised anything."""
+    return "\n".join(fault_of(refuse("", use)).lines[-1:])
+
+
+def _misfit(kind: str, made: Any) -> str:
+    """What a part of this kind should have been; nothing where it is."""
+    if kind == "networks" and not isinstance(made, nn.Module):
+        return "a network: an nn.Module"
+    if kind in ("ops", "losses") and not callable(made):
+        return "something that can be called"
+    if kind == "datasets" and not isinstance(made, Dataset):
+        return "a ganforge.Dataset"
+    if kind == "callbacks" and not isinstance(made, Callback):
+        return "a ganforge.Callback"
+    if kind == "metrics" and not _offers(made, METRIC):
+        return "a ganforge.Metric, with update and compute"
+    if kind == "optimizers" and not (_offers(made, OPTIMIZER) and _has_groups(made)):
+        return "an optimizer, such as a torch.optim.Optimizer with its param_groups"
+    return ""
+
+
+def _offers(made: Any, names: Sequence[str]) -> bool:
+    return all(callable(getattr(made, name, None)) for name in names)
+
+
+def _has_groups(made: Any) -> bool:
+    groups = getattr(made, "param_groups", None)
+    return isinstance(groups, list) and bool(groups) and all(isinstance(group, dict) for group in groups)
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words."""
+    if isinstance(value, Tensor):
+        return f"a tensor {list(value.shape)}"
+    name = type(value).__name__
+    return "nothing (None)" if value is None else f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def bind_schedule(use: PartUse) -> Callable[[Progress], float]:
+    """A schedule as a function of the progress alone."""
+    (name,) = use.part.signature.injected
+
+    def value(progress: Progress) -> float:
+        with blame(f"the schedule '{use.part.name}' cannot be computed", use):
+            return number(use.part.factory(**{name: progress}, **use.options), use)
+
+    return value
+
+
+def number(value: Any, use: PartUse) -> Any:
+    """What a schedule gives, which must be a finite number.
+
+    Raises:
+        PartFailed: it is none.
+    """
+    if isinstance(value, Tensor):
+        value = value.item() if value.numel() == 1 and not value.is_complex() else value
+    if isinstance(value, bool) or not hasattr(type(value), "__float__") or not math.isfinite(value):
+        shown = f"{value}" if isinstance(value, float | int) else kind_of(value)
+        raise refuse(f"it gives {shown}, not a finite number", use)
+    return value
+
+
+class Watched(Dataset):
+    """A dataset that tells whose it is when one of its methods fails, or gives what it should not.
+
+    Raises:
+        PartFailed: when it is made, if it does not say what fields it has.
+    """
+
+    def __init__(self, dataset: Dataset, use: PartUse) -> None:
+        self._dataset, self._use = dataset, use
+        shapes = self._asked("shapes", dict(self._call("shapes", Mapping)))
+        validation = self._asked("validation_shapes", dict(self._call("validation_shapes", Mapping)))
+        self._shapes, self._validation_shapes = shapes, validation
+        self._dtypes = dict(self._call("dtypes", Mapping))
+        if any(not isinstance(dtype, torch.dtype) for dtype in self._dtypes.values()):
+            raise refuse("dtypes() gives something else than types of torch by the names of fields", use)
+
+    def _call(self, method: str, *kinds: type) -> Any:
+        with blame(f"{method}() of the dataset '{self._use.part.name}' failed", self._use):
+            value = getattr(self._dataset, method)()
+        if kinds and not isinstance(value, kinds):
+            wanted = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise refuse(f"{method}() gives {kind_of(value)}, not {wanted}", self._use)
+        return value
+
+    def _asked(self, method: str, shapes: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+        if not shapes:
+            raise refuse(f"{method}() gives no field", self._use)
+        for name, shape in shapes.items():
+            if not isinstance(name, str) or not isinstance(shape, list | tuple) or not all(map(_is_size, shape)):
+                raise refuse(f"{method}() gives {name!r}: {shape!r}, where a name and its sizes should be", self._use)
+        return {name: tuple(shape) for name, shape in shapes.items()}
+
+    def _samples(self, method: str, *kinds: type) -> Samples | None:
+        samples: Samples | None = self._call(method, Samples, *kinds)
+        # With none there is nothing to validate on.
+        with blame(f"the length of {method}() of the dataset '{self._use.part.name}' cannot be had", self._use):
+            if samples is None or (len(samples) == 0 and kinds):
+                return None
+        return samples
+
+    @property
+    def resizer(self) -> str:  # type: ignore[override]
+        return str(self._dataset.resizer)
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return self._shapes
+
+    def dtypes(self) -> Mapping[str, torch.dtype]:
+        return self._dtypes
+
+    def ranges(self) -> Mapping[str, range]:
+        ranges = self._call("ranges", Mapping)
+        if not all(isinstance(known, range) for known in ranges.values()):
+            raise refuse("ranges() gives something else than ranges by the names of fields", self._use)
+        return ranges
+
+    def known_length(self) -> int | None:
+        return self._call("known_length", int, type(None))
+
+    def remarks(self) -> Sequence[str]:
+        remarks = self._call("remarks", Sequence)
+        if isinstance(remarks, str) or not all(isinstance(remark, str) for remark in remarks):
+            raise refuse("remarks() gives something else than texts", self._use)
+        return remarks
+
+    def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return self._validation_shapes
+
+    def prepare(self) -> None:
+        self._call("prepare")
+
+    def files(self) -> Sequence[Path]:
+        files = self._call("files", Sequence)
+        if not all(isinstance(file, Path) for file in files):
+            raise refuse("files() gives something else than paths", self._use)
+        return files
+
+    def train(self) -> Samples:
+        return self._samples("train")  # type: ignore[return-value]
+
+    def validation(self) -> Samples | None:
+        return self._samples("validation", type(None))
+
+    def truths(self) -> Mapping[str, str]:
+        return self._call("truths", Mapping)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What the engine tells the dataset, such as `skips_bad`."""
+        if not name.startswith("_"):
+            setattr(self._dataset, name, value)
+        object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the dataset has."""
+        return getattr(self.__dict__["_dataset"], name)
+
+
+def _is_size(size: Any) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and size > 0
