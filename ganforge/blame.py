@@ -330,7 +330,7 @@ def fault_of(error: BaseException) -> Fault:
     if own and not words(error) and isinstance(error, AssertionError):
         told = f"{told}: {_source(own[1], own[2])}"
     return Fault(
-        what=tuple(str(note) for note in noted if note),
+        what=tuple(str(note) for note in reversed(getattr(error, "__notes__", None) or ()) if note),
         said=told,
         where="\n  ".join(line for line in lines if line),
         own=own is not None,

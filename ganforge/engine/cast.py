@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ganforge.blame import blame
+from ganforge.blame import blame, refuse
 from ganforge.engine.state import seed_all
 from ganforge.parts import Metric, Progress
 from ganforge.recipe.building import bind_schedule, build
@@ -61,6 +61,8 @@ class Cast:
         for name in networks:
             with blame(f"the parameters of network '{name}' cannot be had", self.uses.get(name)):
                 found += self.networks[name].parameters()
+                if not all(isinstance(parameter, torch.Tensor) for parameter in found):
+                    raise refuse("its parameters() give something that is no tensor", self.uses.get(name))
         return found
 
     def copied_ops(self, names: Iterable[str]) -> dict[str, Callable[..., Any]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ganforge.blame import fault_of
 from ganforge.engine.division import length
 from ganforge.errors import Mark, Problem, RecipeError
 from ganforge.parts import Progress
@@ -159,8 +160,10 @@ def _rate(factors: Sequence[_Factor]) -> Rate:
             try:
                 value *= float(factor.rate(progress))
             except Exception as error:
-                what = f"fails at step {progress.step} of {progress.total_steps}: {type(error).__name__}: {error}"
-                raise RecipeError([Problem(f"{name} {what}", factor.mark)]) from error
+                fault = fault_of(error)
+                what = f"fails at step {progress.step} of {progress.total_steps}: {fault.said}"
+                told = replace(fault, mark=None).lines
+                raise RecipeError([Problem(f"{name} {what}", factor.mark, "\n".join(told))]) from error
             if not math.isfinite(value):
                 message = f"{name} is NaN or infinite at step {progress.step} of {progress.total_steps}"
                 raise RecipeError([Problem(message, factor.mark, "a schedule gives a finite number at every step")])

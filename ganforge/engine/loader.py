@@ -30,7 +30,7 @@ Place = tuple[int, list[int]]
 """An epoch, and the indices of a batch in it."""
 
 Made = tuple[Sample | Exception, Sequence[str]]
-"""A batch, or why there is none, and what was wrong with the bad files that were skipped for it."""
+"""A batch, and what was wrong with the bad files that were skipped for it."""
 
 TOLD = 5
 """Bad files that are told one by one."""
@@ -46,13 +46,13 @@ class Loader:
         workers: int,
         seed: int,
         precision: Precision,
-        promise: Promise | None = None,
+        said: Promise | None = None,
         use: PartUse | None = None,
     ) -> None:
         """`use` is the dataset, as the recipe names it."""
         self.samples, self.division, self.workers, self.use = samples, division, workers, use
         self.seed, self.precision = seed, precision
-        self.promise = promise
+        self.said = said
         """What the dataset says of its samples; the first batches are held against it."""
         self.bad_files: dict[str, None] = {}
         """What was wrong with the files in whose place others were shown."""
@@ -83,12 +83,11 @@ class Loader:
             PartFailed: it raised anything else, in whichever process, or made no samples.
             WorkerLost: a loading worker is gone.
         """
-        seeded = _Seeded(self.samples, self.seed, self.promise, self.use)
+        seeded = _Seeded(self.samples, self.seed, self.said, self.use)
         places, again = (_places(self.samples, self.count, self.division, self.seed, step, self.use) for _ in range(2))
-        batches = (
-            workers(seeded, places, self.workers, self.precision) if self.workers else map(seeded.__getitem__, places)
-        )
-        look, left = self.promise and Look(self.promise), BATCHES
+        alone = map(seeded.__getitem__, places)
+        batches = workers(seeded, places, self.workers, self.precision) if self.workers else alone
+        look, left = self.said and Look(self.said), BATCHES
         try:
             for batch, bad in batches:
                 self._note(bad)
@@ -157,22 +156,24 @@ class _Seeded(Dataset[Made]):
 
     def __getitem__(self, place: Place) -> Made:
         """The batch; what is raised is returned: from a worker it would come wrapped in a traceback, or not at all."""
-        return self._made(place), taken(self.samples)
-
-    def _made(self, place: Place) -> Sample | Exception:
         epoch, indices = place
         try:
             with blame(f"the samples {', '.join(map(str, indices))} of epoch {epoch} cannot be made", self.use):
-                return checked(self.samples.batch(indices, self._rngs(place)), self.use)
+                return self._batch(place), taken(self.samples)
         except GanforgeError as error:
-            return error
+            return error, taken(self.samples)
         except Exception as error:
             if fault := self._fault(place):
-                return fault
-            if get_worker_info() is None:
-                return error
-            # What has run out is told where it is missed; of the rest, what can travel to the process that trains.
-            return PartFailed(said(error), fault_of(error))
+                return fault, taken(self.samples)
+            # Of what was raised in a worker, what can travel to the process that trains.
+            told = error if get_worker_info() is None else PartFailed(said(error), fault_of(error))
+            return told, taken(self.samples)
+
+    def _batch(self, place: Place) -> Sample:
+        batch = self.samples.batch(place[1], self._rngs(place))
+        if self.promise and not (isinstance(batch, dict) and all(isinstance(t, Tensor) for t in batch.values())):
+            Look(self.promise).at_batch(batch, place[1])
+        return checked(batch, self.use)
 
     def _rngs(self, place: Place) -> list[random.Random]:
         epoch, indices = place
@@ -188,7 +189,7 @@ class _Seeded(Dataset[Made]):
                 look.at(self.samples.sample(index, rng), index)
         except GanforgeError as fault:
             return fault
-        except Exception:
+        except BaseException:  # which was raised already
             return None
         return None
 

@@ -99,8 +99,8 @@ class Run:
         """What they come to for this recipe."""
         precision = Precision(recipe.run.precision, self.device, self.levers.channels_last)
         precision.set_up(recipe.run.deterministic)
-        seed, said = recipe.run.seed, promise_of(recipe)
-        self.loader = Loader(samples, self.division, recipe.loader.workers, seed, precision, said, recipe.data)
+        workers, seed, said = recipe.loader.workers, recipe.run.seed, promise_of(recipe)
+        self.loader = Loader(samples, self.division, workers, seed, precision, said, recipe.data)
         cast = build_cast(recipe, precision.place)
         if recipe.run.sync_batch_norm and world.size > 1:
             for network in cast.networks.values():
@@ -114,7 +114,8 @@ class Run:
             self.trainer.record(CudaGraphs())
         self.directions = directions(recipe, self.plan.shapes)
         """What is translated into what, or made from noise, and who judges it."""
-        held_out = looked_at(validation_samples(recipe), promise_of(recipe, validation=True))
+        with blame("the validation samples are not as they should be", recipe.data):
+            held_out = looked_at(validation_samples(recipe), promise_of(recipe, validation=True))
         self.validation = Validation(
             self.trainer.program,
             precision,

@@ -109,6 +109,9 @@ def _fault_of_field(name: str, value: Any, shape: tuple[int, ...], said: Promise
 
 def _fault_of_type(name: str, value: Tensor, said: Promise) -> Fault | None:
     wanted = said.dtypes.get(name)
+    if value.layout != torch.strided or value.is_complex() or value.device.type == "meta":
+        what = "on the device meta, without values" if value.device.type == "meta" else f"{value.layout} {value.dtype}"
+        return Fault(name, f"is {what}", "give a plain tensor of real numbers")
     if value.dtype == torch.uint8 and value.ndim < 3:
         return Fault(name, "is torch.uint8, which is taken for a picture", "use torch.int64 for numbers")
     if wanted is None and (value.is_floating_point() or value.dtype == torch.uint8):

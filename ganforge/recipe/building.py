@@ -47,7 +47,8 @@ def refusal(error: BaseException, use: PartUse, mark: Mark | None = None, kind: 
     mark = mark or use.mark
     if not isinstance(error, GanforgeError) and (told := exhausted(error, _less(use))):
         head, _, more = told.partition("\n")
-        return Problem(f"{use.part.name}: {head}", mark, more.replace("\n  ", "\n").removeprefix("  "))
+        lines = replace(fault_of(error), mark=None).lines
+        return Problem(f"{use.part.name}: {head}", mark, "\n".join([more.replace("\n  ", "\n").strip(), *lines]))
     message, designed, cure = words(error).partition("; ")
     fault = fault_of(error)
     plain = not fault.own and not isinstance(error, PartFailed)
@@ -175,6 +176,21 @@ class Watched(Dataset):
     def dtypes(self) -> Mapping[str, torch.dtype]:
         return self._dtypes
 
+    def ranges(self) -> Mapping[str, range]:
+        ranges = self._call("ranges", Mapping)
+        if not all(isinstance(known, range) for known in ranges.values()):
+            raise refuse("ranges() gives something else than ranges by the names of fields", self._use)
+        return ranges
+
+    def known_length(self) -> int | None:
+        return self._call("known_length", int, type(None))
+
+    def remarks(self) -> Sequence[str]:
+        remarks = self._call("remarks", Sequence)
+        if isinstance(remarks, str) or not all(isinstance(remark, str) for remark in remarks):
+            raise refuse("remarks() gives something else than texts", self._use)
+        return remarks
+
     def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:
         return self._validation_shapes
 
@@ -193,15 +209,6 @@ class Watched(Dataset):
     def validation(self) -> Samples | None:
         return self._samples("validation", type(None))
 
-    def ranges(self) -> Mapping[str, range]:
-        return self._call("ranges", Mapping)
-
-    def remarks(self) -> Sequence[str]:
-        return self._call("remarks", Sequence)
-
-    def known_length(self) -> int | None:
-        return self._call("known_length", int, type(None))
-
     def fields_in(self, height_px: int, width_px: int) -> Mapping[str, tuple[int, int, int, int]]:
         return self._call("fields_in", Mapping, given=(height_px, width_px))
 
@@ -210,6 +217,12 @@ class Watched(Dataset):
 
     def truths(self) -> Mapping[str, str]:
         return self._call("truths", Mapping)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What the engine tells the dataset, such as `skips_bad`."""
+        if not name.startswith("_"):
+            setattr(self._dataset, name, value)
+        object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else the dataset has."""

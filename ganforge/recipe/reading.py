@@ -10,10 +10,12 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
+from torch import Tensor
 
+from ganforge.blame import blame
 from ganforge.errors import Mark, Problem, RecipeError, misspelt, nearest
 from ganforge.parts import Dataset, Progress
 from ganforge.recipe import model
@@ -152,16 +154,15 @@ class _Reader(PartReader):
         loader = self.settings(model.LoaderSettings, Node(reserved, node.mark, node.keys), "data")
         use = self.use("datasets", node, reserved)
         if use is not None:
-            self.dataset = self.construct(use, node, skips_bad=loader is not None and loader.on_bad_file == "skip")
+            self.dataset = self.construct(use, node)
+            if loader and loader.on_bad_file == "skip" and self.dataset is not None:
+                with suppress(AttributeError):  # of one that takes no attributes, each sample still can be skipped
+                    self.dataset.skips_bad = True
         return use, loader
 
-    def construct(self, use: model.PartUse, node: Node, skips_bad: bool) -> Dataset | None:
+    def construct(self, use: model.PartUse, node: Node) -> Dataset | None:
         try:
-            dataset = build(use)
-            if skips_bad:
-                with suppress(AttributeError):  # of one that takes no attributes, each sample still can be skipped
-                    dataset.skips_bad = True
-            return Watched(dataset, use)
+            return Watched(build(use), use)
         except RecipeError as refused:
             self.problems += [self._at_option(use, node, problem) for problem in refused.problems]
         except Exception as error:
@@ -169,7 +170,7 @@ class _Reader(PartReader):
         return None
 
     def _at_option(self, use: model.PartUse, node: Node, problem: Problem) -> Problem:
-        """The problem of a part at the option that it speaks of, if it speaks of one."""
+        """The problem of a dataset at the option that it speaks of."""
         said = f"{problem.message} {problem.cure.partition(chr(10))[0]}"
         blamed = [name for name in node.keys if name in use.options and re.search(rf"\b{name}\b", said)]
         return replace(problem, mark=node.keys[blamed[0]]) if blamed else problem
@@ -210,10 +211,15 @@ class _Reader(PartReader):
         use = self.use("schedules", node)
         if use is None:
             return None
+        (progress,) = use.part.signature.injected
         try:
-            bind_schedule(use)(BEGINNING)
+            with blame("", use):
+                value = use.part.factory(**{progress: BEGINNING}, **use.options)
         except Exception as error:
             self.problems.append(self._at_option(use, node, refusal(error, use)))
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
+            self.fault(f"{use.part.name} gives {_article(value)}, not a number", use.mark, "a schedule returns a float")
             return None
         return use
 
@@ -234,7 +240,11 @@ class _Reader(PartReader):
             if use is None:  # of a faulty schedule enough has been said
                 return Node(0.5, child.mark) if written else self.settled(child, place, schedules, moving)
             moving[place] = dataclasses.replace(use, mark=child.mark) if named else use
-            return Node(bind_schedule(use)(BEGINNING), child.mark)
+            try:
+                return Node(bind_schedule(use)(BEGINNING), child.mark)
+            except Exception as error:  # though it was tried before
+                self.problems.append(refusal(error, use))
+                return Node(0.5, child.mark)
 
         match node.value:
             case dict() as entries:
@@ -311,6 +321,10 @@ class _Reader(PartReader):
         entries = node.value if node and isinstance(node.value, dict) else {}
         image_nodes = self.items(entries.get("images"), "images")
         return tuple(w for n in image_nodes if isinstance(n.value, str) and (w := self.expression(n)))
+
+
+def _article(value: Any) -> str:
+    return "nothing" if value is None else f"a value of type {type(value).__name__}"
 
 
 def _one_or_many(node: Node | None) -> list[Node]:
