@@ -93,10 +93,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "odd" / "0001"
 
 
-@pytest.mark.parametrize("place", ["loss.call", "op class.__call__", "optimizer.step", "samples.sample"])
-def test_memory_that_runs_out_in_training_ends_with_4_and_the_cures_of_gpus(place: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("place", "at"), [("loss.call", 3), ("op class.__call__", 3), ("optimizer.step", 14), ("samples.sample", 4)]
+)
+def test_memory_that_runs_out_in_training_ends_with_4_and_the_cures_of_gpus(
+    place: str, at: int, tmp_path: Path
+) -> None:
     few = ("run.images=[]", "metrics=null")
-    code, told = outcome("run", ODD / "odd.yaml", "--out", tmp_path, *few, odd={"place": place, "at": 3, **MEMORY})
+    code, told = outcome("run", ODD / "odd.yaml", "--out", tmp_path, *few, odd={"place": place, "at": at, **MEMORY})
     assert code == 4, told
     assert "error: step " in told
     assert "the machine ran out of memory\n  lower data.batch_size (run.accumulate keeps" in told
@@ -107,7 +111,7 @@ def test_memory_that_runs_out_in_training_ends_with_4_and_the_cures_of_gpus(plac
 def test_memory_that_runs_out_in_a_worker_is_told_alike(tmp_path: Path) -> None:
     code, told = outcome(
         *("run", ODD / "odd.yaml", "--out", tmp_path, "data.workers=1", "run.images=[]", "metrics=null"),
-        odd={"place": "samples.sample", "at": 3, **MEMORY},
+        odd={"place": "samples.sample", "at": 4, **MEMORY},
     )
     assert code == 4, told
     assert "the machine ran out of memory\n  lower data.batch_size" in told

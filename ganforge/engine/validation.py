@@ -26,6 +26,7 @@ from ganforge.engine.repeats import Repeats
 from ganforge.engine.scene import Held, Program, Scene
 from ganforge.engine.state import random_state, restore_random_state, seed_all
 from ganforge.errors import GanforgeError, Problem, RecipeError
+from ganforge.exhaustion import ELSEWHERE, exhausted
 from ganforge.parts import Direction, Metric, Progress, Sample, Samples
 from ganforge.recipe.expressions import Name
 from ganforge.recipe.model import Bound, MetricUse, PartUse
@@ -287,11 +288,13 @@ class _Judges:
             elif isinstance(error, GanforgeError) or not its_own:
                 raise
             else:
-                message = f"the metric '{use.name}' cannot be computed: {described(error)}"
+                out, _, more = (exhausted(error, ELSEWHERE) or "").partition("\n")
+                message = f"the metric '{use.name}' cannot be computed: {out or described(error)}"
                 cure = f"give it other validation samples, or leave it out: metrics.{use.name}=null"
                 fault = fault_of(error)
                 lines = replace(fault, mark=None).lines if fault.own else []
-                raise RecipeError([Problem(message, use.use.mark, "\n".join([cure, *lines]))]) from error
+                told = [more.replace("\n  ", "\n").strip()] if out else [cure]
+                raise RecipeError([Problem(message, use.use.mark, "\n".join([*told, *lines]))]) from error
 
 
 def _signals(direction: Direction) -> list[str]:

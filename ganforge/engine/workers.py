@@ -42,15 +42,36 @@ def workers(batches: Dataset[Any], places: Iterable[Any], count: int, precision:
     )
     with _no_surprises():
         made: Any = iter(loader)
-    while True:
-        _look_after(made)
-        try:
-            batch = next(made)
-        except (OSError, EOFError, RuntimeError) as error:
-            # A worker that is gone may show first as a broken connection, for the batch that it had ready.
-            _look_after(made, wait_s=DYING_S if worker_lost(error) or not isinstance(error, RuntimeError) else 0)
-            raise
-        yield batch
+    try:
+        while True:
+            with _noticing(made):
+                batch = _next(made)
+            yield batch
+    finally:
+        _end(made)
+
+
+def _next(made: Any) -> Any:
+    _look_after(made)
+    try:
+        return next(made)
+    except (OSError, EOFError, RuntimeError) as error:
+        # A worker that is gone may show first as a broken connection, for the batch that it had ready.
+        _look_after(made, wait_s=DYING_S if worker_lost(error) or not isinstance(error, RuntimeError) else 0)
+        raise
+
+
+def _end(made: Any) -> None:
+    """End the workers now. They are deaf to SIGTERM, and whoever holds the iterator, such as the traceback of an error,
+    would let Python wait for them for ever at its own end; one that another took a lock from never ends by itself."""
+    if any(worker.exitcode is not None for worker in made._workers):
+        for worker in made._workers:
+            worker.kill()
+    made._shutdown_workers()
+    for worker in made._workers:
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
 
 
 def _look_after(made: Any, wait_s: float = 0) -> None:
@@ -67,10 +88,27 @@ def _look_after(made: Any, wait_s: float = 0) -> None:
 
 
 @contextmanager
+def _noticing(made: Any) -> Iterator[None]:
+    """While one waits for a batch, the end of a worker interrupts: half of one may have come, and no more would."""
+    if not _hears_signals():
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, lambda *_: _look_after(made))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
+
+
+def _hears_signals() -> bool:
+    return hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
 def _no_surprises() -> Iterator[None]:
     """Keep the handler of SIGCHLD. Torch's raises wherever the training is just then, in the midst of a step; a worker
     that is gone is noticed anyway, between two steps, after which what was trained can be saved."""
-    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+    if not _hears_signals():
         yield
         return
     before = signal.getsignal(signal.SIGCHLD)

@@ -81,9 +81,9 @@ def test_what_a_dataset_does_is_the_same_from_a_worker(action: str, workers: int
         odd=odd("samples.sample", action, 4),
     )
     assert "Traceback" not in told
-    if not action[0].isupper():
-        assert code == 2, told
-        assert f"error: {ODD / 'odd.yaml'}:2:14: the dataset 'odd.pictures': " in told
+    if not action[0].isupper():  # found by holding samples against what the dataset says, or where they are collated
+        assert code in (2, 4), told
+        assert f"{ODD / 'odd.yaml'}:2:14" in told
         return
     assert code == 4, told
     assert re.search(r"error: step \d: the samples \d, \d of epoch 0 cannot be made: \w", told), told

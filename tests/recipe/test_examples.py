@@ -64,7 +64,7 @@ def test_an_example_can_be_pasted(part: Part) -> None:
             "replay_buffer",
             "ops:\n  my_op: {type: cyclegan.replay_buffer, size: 50}\nsignals: {my_signal: my_op(",
         ),
-        ("schedules", "warmup", "schedules:\n  my_schedule: {type: warmup, over: \"50%\", start: 0.0}"),
+        ("schedules", "warmup", 'schedules:\n  my_schedule: {type: warmup, over: "50%", start: 0.0}'),
         ("datasets", "image_folder", "data: {type: image_folder, root: some_root, "),
     ],
 )
