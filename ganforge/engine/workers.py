@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing.connection
+import selectors
 import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import torch
@@ -15,6 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from ganforge.engine.device import Precision
 from ganforge.exhaustion import lost_worker_told, worker_lost
 
+WAITING = frozenset(filter(None, (multiprocessing.connection.__file__, selectors.__file__)))
+"""Where one waits for what another process sends."""
 DYING_S = 2.0
 """How long a worker may take to end after its connection broke."""
 
@@ -81,7 +85,10 @@ def _look_after(made: Any, wait_s: float = 0) -> None:
         WorkerLost: there is one; or one has gone after so many seconds.
     """
     if wait_s:
-        multiprocessing.connection.wait([worker.sentinel for worker in made._workers], wait_s)
+        going = multiprocessing.connection.wait([worker.sentinel for worker in made._workers], wait_s)
+        for worker in made._workers:
+            if worker.sentinel in going:  # its connections close a moment before it is over
+                worker.join(wait_s)
     for worker in made._workers:
         if worker.exitcode is not None:
             raise WorkerLost(lost_worker_told(worker.pid, worker.exitcode))
@@ -93,7 +100,12 @@ def _noticing(made: Any) -> Iterator[None]:
     if not _hears_signals():
         yield
         return
-    before = signal.signal(signal.SIGCHLD, lambda *_: _look_after(made))
+
+    def ended(_number: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code.co_filename in WAITING:  # elsewhere it would come in the way of an error
+            _look_after(made)
+
+    before = signal.signal(signal.SIGCHLD, ended)
     try:
         yield
     finally:
