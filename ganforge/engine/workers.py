@@ -5,10 +5,11 @@ from __future__ import annotations
 import multiprocessing.connection
 import selectors
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 import torch
@@ -134,3 +135,10 @@ def _ignore_stop(_worker: int) -> None:
     """Ctrl-C, and a scheduler's SIGTERM, reach the whole process group; the run itself decides when its workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.excepthook = _tell_no_broken_connection
+
+
+def _tell_no_broken_connection(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A thread of a worker would print a traceback where the run goes away while it hands a batch over."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
