@@ -25,7 +25,9 @@ FIGURES = {"a_to_b/mean_absolute_error": 0.021, "a_to_b/untouched": 0.083, "a_to
 def run(tmp_path):
     """What Progress may read of a run."""
     return SimpleNamespace(
-        recipe=SimpleNamespace(name="horses", run=SimpleNamespace(precision="bf16")),
+        recipe=SimpleNamespace(
+            name="horses", run=SimpleNamespace(precision="bf16"), dataset=SimpleNamespace(remarks=tuple)
+        ),
         failures={},
         folder=tmp_path,
         record={"machine": {"device": "NVIDIA H200"}},
