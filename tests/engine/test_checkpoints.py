@@ -180,7 +180,7 @@ def test_whenever_the_machine_stops_a_whole_checkpoint_is_left(tmp_path: Path) -
 def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_checkpoint(tmp_path, 3, checkpoint())
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "save_file", full)
@@ -195,11 +195,11 @@ def test_a_run_on_a_full_disk_ends_as_the_machines_fault(
     run = start()
     saved: list[int] = []
 
-    def filling(*args: Any) -> Any:
+    def filling(*args: Any, **kwargs: Any) -> Any:
         saved.append(1)
         if len(saved) > 3:  # the second checkpoint; from then on nothing can be written
             raise OSError(errno.ENOSPC, "No space left on device")
-        return save_file(*args)
+        return save_file(*args, **kwargs)
 
     save_file, write_text = module.save_file, module.write_text
 
