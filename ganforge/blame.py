@@ -344,6 +344,8 @@ def fault_of(error: BaseException) -> Fault:
 
 def of_a_part(error: BaseException) -> bool:
     """Whether an error is what a plugin did. A command of a plugin may well end Python; nothing else of it may."""
+    if isinstance(error, SystemExit) and not _by_a_part(error):
+        return False  # ours, perhaps while a part was at work: after a second Ctrl-C
     if isinstance(error, PartFailed) or any(note.part for note in _notes(error)) or _at_hand(error):
         return True
     own = _own(error)
@@ -355,6 +357,12 @@ def of_a_part(error: BaseException) -> bool:
             return False
         frame = frame.f_back
     return frame is not None
+
+
+def _by_a_part(error: BaseException) -> bool:
+    """Whether an error was raised below a plugin's code, and not by our own."""
+    files = [frame.f_code.co_filename for frame, _ in _frames(error)]
+    return any(map(_home_at, files)) and not files[0].startswith(OURS)
 
 
 def _at_hand(error: BaseException) -> Part | None:

@@ -29,7 +29,7 @@ def roots(picture_folders: Path, pair_folders: Path, class_folders: Path) -> dic
     """Tiny pictures for each dataset that reads folders."""
     return {
         "unpaired_folders": picture_folders,
-        "image_folder": picture_folders,
+        "image_folder": picture_folders / "trainA",
         "paired_folders": pair_folders,
         "class_folders": class_folders,
     }

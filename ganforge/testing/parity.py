@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ganforge.engine.cast import build_cast
 from ganforge.engine.device import Precision
+from ganforge.engine.division import length
 from ganforge.engine.dryrun import dry_run
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers.choosing import choose_levers, settle
@@ -66,7 +67,7 @@ class Parity:
         cast = build_cast(recipe, precision.place)
         if plan.lazy:
             create_lazy_parameters(recipe, cast, precision)
-        progress = Progress(0, steps_per_epoch, 10 * steps_per_epoch)
+        progress = Progress(0, steps_per_epoch, length(recipe, steps_per_epoch))
         self.trainer = Trainer(recipe, cast, precision, progress, levers)
         self.networks: dict[str, nn.Module] = {name: copy.deepcopy(net) for name, net in cast.networks.items()}
         """Copies, as they were before the training."""

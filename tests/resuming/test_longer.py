@@ -102,7 +102,7 @@ def test_a_paper_ends_as_it_says_and_a_longer_run_is_told_without_the_data(ganfo
     ("value", "told"),
     [
         ("1 / (7 - progress.step)", "fails at step 7 of 12: Zero"),
-        ("1e308 * 10 ** progress.step", "is NaN or infinite at step 1"),
+        ("1e308 * 10 ** progress.step", "fails at step 1 of 12: it gives inf, not a finite"),
     ],
 )
 def test_a_schedule_that_fails_later_is_told_before_the_first_step(
