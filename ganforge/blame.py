@@ -239,6 +239,12 @@ def words(error: BaseException) -> str:
     return "\n".join(lines[:LINES])
 
 
+def at(error: BaseException) -> str:
+    """The line of a plugin that raised, to stand behind an error's words; nothing where none did."""
+    fault = fault_of(error)
+    return f" ({fault.where.partition(chr(10))[0].removeprefix('raised ')})" if fault.own else ""
+
+
 def chain(error: BaseException) -> Iterator[BaseException]:
     """The error, and those that it came of."""
     seen: set[int] = set()

@@ -102,7 +102,11 @@ def _place(problem: Problem) -> tuple[str, int, int]:
 
 def last_line(error: Exception) -> str:
     """The last line of what an error says, or else its kind."""
-    return next(iter(str(error).strip().splitlines()[::-1]), type(error).__name__).strip()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # an error's own code may fail
+        lines = []
+    return (lines or [type(error).__name__])[-1].strip()
 
 
 LINE = 120  # characters of a recipe's line that are shown

@@ -290,6 +290,10 @@ class _Rehearsal:
             message = f"the loss '{loss.name}' returns {_describe_kind(value)}, not a tensor of one number"
             self.problems.append(Problem(message, loss.use.mark, "its function should end in .mean() or .sum()"))
             raise _Failed
+        if value.layout != torch.strided:
+            message = f"the loss '{loss.name}' returns a tensor that is {value.layout}"
+            self.problems.append(Problem(message, loss.use.mark, "end it with .to_dense()"))
+            raise _Failed
         return value.reshape(())
 
     def _bound(self, scene: Scene, bound: Bound) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ganforge.blame import at
 from ganforge.engine.state import Unsaveable, copied, split, versioned
 from ganforge.engine.training import Trainer
 from ganforge.errors import Mark, Problem, RecipeError, last_line
@@ -50,12 +51,13 @@ def _problems(what: str, mark: Mark, try_it: Callable[[], None]) -> Iterator[Pro
         try_it()
     except Unsaveable as error:
         yield Problem(f"{what} cannot be saved: {str(error).removeprefix('.')}", mark, CURE)
-    except RecursionError:
-        yield Problem(f"{what} cannot be saved: its state holds itself", mark, CURE)
+    except RecursionError as error:
+        yield Problem(f"{what} cannot be saved: its state holds itself{at(error)}", mark, CURE)
     except _NotTaken as error:
-        yield Problem(f"{what} cannot take up its own state: {error}", mark, BACK)
+        yield Problem(f"{what} cannot take up its own state: {error}{at(error)}", mark, BACK)
     except Exception as error:
-        yield Problem(f"{what} cannot be saved: its state_dict raises {type(error).__name__}: {last_line(error)}", mark)
+        raised = f"{type(error).__name__}: {last_line(error)}{at(error)}"
+        yield Problem(f"{what} cannot be saved: its state_dict raises {raised}", mark, CURE)
 
 
 class _NotTaken(Exception):

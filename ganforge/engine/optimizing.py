@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ganforge.blame import at
 from ganforge.engine.hyperparameters import NoPlace, Number, Path, option, places, replaced, write
 from ganforge.engine.state import Unsaveable, copied, split
 from ganforge.errors import Problem, last_line
@@ -112,12 +113,13 @@ class _Trial:
         try:
             state = optimizer.state_dict()
         except Exception as error:
-            return f"cannot be saved: state_dict raises {type(error).__name__}: {last_line(error)}"
+            return f"cannot be saved: state_dict raises {type(error).__name__}: {last_line(error)}{at(error)}"
         split(state, "", {})
         try:
             self.built(self.options).load_state_dict(copied(state))
         except Exception as error:
-            return f"cannot be taken up again: load_state_dict raises {type(error).__name__}: {last_line(error)}"
+            raised = f"{type(error).__name__}: {last_line(error)}{at(error)}"
+            return f"cannot be taken up again: load_state_dict raises {raised}"
         return ""
 
 

@@ -333,6 +333,8 @@ def _check_loss(value: Any, phase: PhaseUse, loss: LossUse, step: int) -> None:
     if not isinstance(value, Tensor) or value.numel() != 1:
         what = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
         raise TrainingFailed(f"{where} returned {what}\n  a loss returns one number: end it with .mean() or .sum()")
+    if value.layout != torch.strided:
+        raise TrainingFailed(f"{where} returned a tensor that is {value.layout}\n  end it with .to_dense()")
     if not value.requires_grad:
         raise TrainingFailed(
             f"{where} returned a value without a graph: nothing could learn from it\n"
