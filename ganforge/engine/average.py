@@ -23,6 +23,8 @@ class Average:
         """`module` is the copy, where the network cannot be copied."""
         self.module = copy.deepcopy(network) if module is None else module
         if module is None:
+            if not isinstance(self.module, nn.Module):
+                raise TypeError("its copy is no nn.Module")
             self.module.requires_grad_(False)
         self.decay, self.updates = decay, 0
         self.extras = [n for n, layer in enumerate(network.modules()) if has_extra_state(layer)]

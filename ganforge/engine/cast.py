@@ -109,8 +109,11 @@ def build_cast(recipe: Recipe, place: Place = lambda module: module) -> Cast:
         seed_all(derive_seed(seed, "network", name))
         network = build(use)
         with blame(f"the network '{name}' cannot be moved to where it computes", use):
-            networks[name] = place(network)
-            _look_over(network)
+            placed = place(network)
+            if not isinstance(placed, nn.Module):
+                raise TypeError("its to() gives no nn.Module")
+            networks[name] = placed
+            _look_over(placed)
             if use.frozen:  # not even its running statistics may move
                 networks[name].eval().requires_grad_(False)
     ops, rngs = build_ops(recipe, place, seed)

@@ -248,7 +248,8 @@ class _Rehearsal:
                 self.problems += refused.problems
                 continue
             if self.unlearnt and not any(map(is_lazy, parameters)):
-                with unset_fake_temporarily():
+                doing = f"the optimizer of player '{player.name}' cannot be tried"
+                with unset_fake_temporarily(), blame(doing, player.optimizer):
                     self.problems += try_optimizer(player, [p.shape for p in parameters])
 
     def _phase(self, scene: Scene, position: int) -> None:

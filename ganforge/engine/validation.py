@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -28,8 +29,9 @@ from ganforge.engine.state import random_state, restore_random_state, seed_all
 from ganforge.errors import GanforgeError, Problem, RecipeError
 from ganforge.exhaustion import ELSEWHERE, exhausted
 from ganforge.parts import Direction, Metric, Progress, Sample, Samples
+from ganforge.recipe.building import kind_of
 from ganforge.recipe.expressions import Name
-from ganforge.recipe.model import Bound, MetricUse, PartUse
+from ganforge.recipe.model import Bound, MetricUse, PartUse, place_of
 
 BATCH = 8
 REHEARSED = 2 * BATCH
@@ -131,8 +133,12 @@ class Validation:
             for sample in self.shown:
                 scene = self._scene([sample])
                 for text, expression in wanted.items():
-                    with blame(f"'{text}' cannot be drawn"):
-                        values[text].append(self.precision.widen(scene.value(expression))[0].float().cpu())
+                    place = partial(place_of, self.recipe, expression)
+                    with blame(f"'{text}' cannot be drawn", place=place):
+                        value = scene.value(expression)
+                        if not isinstance(value, Tensor):
+                            raise refuse(f"it is {kind_of(value)}, not a picture", None)
+                        values[text].append(self.precision.widen(value)[0].float().cpu())
         return values
 
     def compute(self, signal: str, given: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:

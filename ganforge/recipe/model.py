@@ -283,6 +283,8 @@ def place_of(recipe: Recipe, piece: Expression) -> Mark | None:
     """Where a piece of an expression is written; of several places the first."""
     bound = [*(loss.inputs for phase in recipe.phases for loss in phase.losses), *(m.inputs for m in recipe.metrics)]
     everything = [*recipe.signals.values(), *(item for inputs in bound for item in written(inputs)), *recipe.images]
+    if isinstance(piece, Name) and piece.name in recipe.signals:
+        return recipe.signals[piece.name].mark
     for item in everything:
         for each in item.expression.walk():
             if each.text == piece.text and not isinstance(each, Name):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ganforge.blame import blame
 from ganforge.engine.cast import prepare
 from ganforge.engine.checkpoints import checkpoints, step_of
 from ganforge.engine.data import prepare_data, training_samples, validation_samples
@@ -71,8 +72,11 @@ def evaluate(
         trained = open_trained(
             checkpoint, registry, overrides=entries, device=device, averaged=averaged, precision=precision
         )
-        counter = _Counter(len(samples), trained.checkpoint.name, watch, first=not card)
-        validation = _validation(trained, samples)
+        with blame("the samples cannot be counted", recipe.data):
+            count = len(samples)
+        counter = _Counter(count, trained.checkpoint.name, watch, first=not card)
+        with blame("the samples cannot be counted", recipe.data):
+            validation = _validation(trained, samples)
         figures.append((trained.step, validation.metrics(counter)))
         card = card or make_card(trained, validation, registry, held_out is not None, counter.digest.hexdigest())
     add_figures(card, trained, figures, step_of(checkpoints(trained.folder / "checkpoints")[-1]))
