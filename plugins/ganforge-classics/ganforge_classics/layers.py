@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations
 
 Count = Annotated[int, Field(ge=1)]
 Classes = Annotated[int, Field(ge=0)]
-Norm = Literal["batch", "instance", "none"]
+Norm = Literal["instance", "batch", "none"]  # in the order of ganforge-cyclegan: Python takes equal choices for one type
 SizePx = Literal[8, 16, 32, 64, 128, 256]
 
 Layer = TypeVar("Layer", bound=nn.Module)
