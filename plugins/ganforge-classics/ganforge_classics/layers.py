@@ -10,7 +10,8 @@ from torch.nn.utils import parametrizations
 
 Count = Annotated[int, Field(ge=1)]
 Classes = Annotated[int, Field(ge=0)]
-Norm = Literal["instance", "batch", "none"]  # in the order of ganforge-cyclegan: Python takes equal choices for one type
+# In the order of ganforge-cyclegan's: Python takes equal choices for one type, and keeps the first that it meets.
+Norm = Literal["instance", "batch", "none"]
 SizePx = Literal[8, 16, 32, 64, 128, 256]
 
 Layer = TypeVar("Layer", bound=nn.Module)
