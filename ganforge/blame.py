@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -319,7 +319,7 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, PartFailed) and error.fault:
         fault = error.fault
         more = [note for note in _notes(error) if note]
-        return _with(fault, what=(*map(str, more), *fault.what)) if more else fault
+        return replace(fault, what=(*map(str, more), *fault.what)) if more else fault
     noted = _notes(error)
     own = _own(error)
     part = _part_at(own[1]) if own else None
@@ -381,12 +381,6 @@ def _at_hand(error: BaseException) -> Part | None:
             if frame.f_code.co_filename.startswith(OURS):
                 break  # what others hold has less to do with it
     return None
-
-
-def _with(fault: Fault, **changed: Any) -> Fault:
-    import dataclasses
-
-    return dataclasses.replace(fault, **changed)
 
 
 def _notes(error: BaseException) -> list[Note]:
