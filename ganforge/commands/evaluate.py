@@ -32,7 +32,11 @@ from ganforge.errors import EnvironmentFault
 @click.option("--raw", is_flag=True, help="Judge the raw weights though the run has averaged ones (EMA).")
 @click.option("--device", default="auto", show_default=True)
 @click.option(
-    "--precision", type=click.Choice(["fp64", "fp32", "tf32", "bf16", "fp16"]), default="fp32", show_default=True
+    "--precision",
+    type=click.Choice(["auto", "fp64", "fp32", "tf32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="What the networks compute in; auto is what they were trained in, where this device is fast in it.",
 )
 @click.option(
     "-o",

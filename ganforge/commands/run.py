@@ -246,12 +246,15 @@ def circumstances(recipe: Recipe, plugins: Plugins) -> dict[str, Any]:
 def started(recipe: Recipe, place: RunFolder, goes_on: bool, plugins: Plugins, world: World) -> Run | None:
     """A run in its folder, ready to train; None if there is nothing left to do."""
     from ganforge.engine.idling import idle
+    from ganforge.engine.resuming import as_begun
     from ganforge.engine.run import Run
 
     distributions = [plugin.distribution for plugin in plugins.found if plugin.version and not plugin.reason]
     try:
+        if goes_on:
+            recipe = as_begun(recipe, place)
         with blame(BEFORE):
-            run = Run(recipe, place, plugins.registry, world=world)
+            run = Run(recipe, place, plugins.registry, world=world, tell=click.echo)
             resumed = goes_on and run.resume(distributions)
         if not resumed:
             run.start(distributions)

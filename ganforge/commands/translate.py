@@ -87,10 +87,10 @@ COMPARED = ("absolute_error", "psnr", "ssim")
 @click.option("--device", default="auto", show_default=True)
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "tf32", "bf16", "fp16"]),
-    default="fp32",
+    type=click.Choice(["auto", "fp64", "fp32", "tf32", "bf16", "fp16"]),
+    default="auto",
     show_default=True,
-    help="What the networks compute in; bf16 is faster where the hardware has it.",
+    help="What the networks compute in; auto is what they were trained in, where this device is fast in it.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Generate code first: pays for many pictures of one size.")
 @plugin_option

@@ -14,7 +14,7 @@ from ganforge.engine.histories import entries_before
 from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.sharing.records import recipe_at
 
-INHERITED = ("lanes", "levers", "machine", "versions", "code", "reproduces")
+INHERITED = ("lanes", "levers", "settled", "machine", "versions", "code", "reproduces")
 """What a run that goes on is held against, and what it goes on with."""
 OF_DATA = ("samples", "data", "global_batch")
 """The same, unless something was changed since: the record has them as they are now."""

@@ -55,6 +55,11 @@ def _gpus() -> str:
     return f"{count} CUDA GPU{'s' if count != 1 else ''}" if count else "no CUDA GPU"
 
 
+def untried(precision: str) -> str:
+    """`run.precision` where nothing is tried on a device: `auto` is fp32."""
+    return "fp32" if precision == "auto" else precision
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done all that it was given."""
     if device.type != "cpu":

@@ -20,7 +20,6 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from ganforge.blame import blame, fault_of, said, words
 from ganforge.engine.cast import Cast, build_cast
@@ -31,9 +30,11 @@ from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.loader import blank_batch
 from ganforge.engine.nested import map_tensors
 from ganforge.engine.optimizing import try_optimizer
+from ganforge.engine.postponing import flop_formulas, postpone_compiler
 from ganforge.engine.scene import NotDifferentiable, Plan, Program, Scene, Turn
 from ganforge.engine.state import host_generators, random_state, restore_random_state
 from ganforge.engine.torch_log import withheld
+from ganforge.engine.trials.layers import Layer, arguments_of
 from ganforge.engine.unlearnt import Unlearnt
 from ganforge.errors import Problem, RecipeError
 from ganforge.parts import Progress
@@ -69,6 +70,10 @@ class DryRun:
     the host."""
     mergeable: frozenset[str] = frozenset()
     """Networks, and methods of them, that treat the samples of a batch as if each were alone."""
+    operations: int = 0
+    """Calls of kernels in a step, but those of optimizers."""
+    layers: tuple[Layer, ...] = ()
+    """The products of matrices and convolutions of a step."""
 
 
 def dry_run(recipe: Recipe, to_train: bool = True) -> DryRun:
@@ -82,6 +87,7 @@ def dry_run(recipe: Recipe, to_train: bool = True) -> DryRun:
         RecipeError: with every expression and loss whose shapes do not fit, and what could never learn, at its line.
     """
     before = random_state()
+    postpone_compiler()
     try:
         fake = FakeTensorMode(allow_non_fake_inputs=True)
         unlearnt = Unlearnt()
@@ -107,20 +113,33 @@ def _build(recipe: Recipe, fake: FakeTensorMode, unlearnt: Unlearnt) -> tuple[Ca
 
 
 class _Watch(TorchDispatchMode):
-    """Counts floating-point operations, and notices random numbers. Torch's own counter follows modules too, and fails
-    where a loss differentiates with respect to its inputs."""
+    """Counts operations, notes what computes most of them, and notices random numbers. Torch's own counter follows
+    modules too, and fails where a loss differentiates with respect to its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.flops = 0
+        self.formulas = flop_formulas()
+        self.flops = self.operations = 0
+        self.layers: dict[str, tuple[str, tuple[Any, ...], int]] = {}
+        self.times: Counter[str] = Counter()
         self.drawn = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if formula := flop_registry.get(func.overloadpacket):
-            self.flops += formula(*args, **(kwargs or {}), out_val=out)
+        self.operations += 1
+        if formula := self.formulas.get(func.overloadpacket):
+            flops = formula(*args, **(kwargs or {}), out_val=out)
+            self.flops += flops
+            if not kwargs and (given := arguments_of(args)) is not None:
+                key = f"{func} {given}"
+                self.layers.setdefault(key, (str(func), given, flops))
+                self.times[key] += 1
         self.drawn = self.drawn or torch.Tag.nondeterministic_seeded in func.tags
         return out
+
+    def all_layers(self) -> tuple[Layer, ...]:
+        """What it has seen so far."""
+        return tuple(Layer(*what, times=self.times[key]) for key, what in self.layers.items())
 
 
 class _WatchedScene(Scene):
@@ -212,6 +231,7 @@ class _Rehearsal:
             forwards[phase.name] = Counter(self.program.calls.forwards)
             flops[phase.name] = watch.flops
         from_before = tuple(scene.from_before)
+        operations, layers = watch.operations, watch.all_layers()
         with watch, self.labels:
             signals = {name: self._shape(scene, name) for name in recipe.signals}
         self._validation()
@@ -229,6 +249,8 @@ class _Rehearsal:
             quiet=frozenset(scene.called - scene.drawing),
             repeatable=frozenset(name.partition(".")[0] for name in scene.called) - scene.changing,
             mergeable=frozenset(self._mergeable(scene)),
+            operations=operations,
+            layers=layers,
         )
 
     def _mergeable(self, scene: _WatchedScene) -> Iterator[str]:

@@ -8,6 +8,7 @@ import platform
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,21 @@ def machine(device: torch.device) -> dict[str, Any]:
     """What the numbers of a run depend on beside its recipe."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        **({"processor": processor()} if device.type == "cpu" else {}),
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
         "python": platform.python_version(),
     }
+
+
+@cache
+def processor() -> str:
+    """The CPU's name, as its maker gives it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def versions(distributions: list[str]) -> dict[str, str]:

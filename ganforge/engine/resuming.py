@@ -10,8 +10,10 @@ from typing import Any
 
 from ganforge.engine.division import Division
 from ganforge.engine.folder import RunFolder
+from ganforge.engine.trials.settling import AUTO, with_precision
 from ganforge.errors import GanforgeError, UsageError
 from ganforge.recipe.flat import flat
+from ganforge.recipe.merge import override
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import Node, inline, read
 from ganforge.recipe.reading import read_recipe
@@ -96,6 +98,25 @@ def resume_command(run: Path, record: Mapping[str, Any], *more: str) -> str:
     return shlex.join(words)
 
 
+def as_begun(recipe: Recipe, folder: RunFolder) -> Recipe:
+    """The recipe, with the precision that was settled when the run began, where it leaves that to the machine."""
+    if recipe.run.precision != AUTO or not folder.recipe.is_file():
+        return recipe
+    return with_precision(recipe, _precision(begun_recipe(folder)))
+
+
+def begun_recipe(folder: RunFolder, written: Path | None = None) -> Node:
+    """The recipe that a run last went on under: its own, or the one given, with the precision that it meant."""
+    node = read(written or folder.recipe)
+    earlier = "levers" in folder.record and "settled" not in folder.record
+    # Where nothing was said, an earlier ganforge took fp32.
+    return override(node, "run.precision=fp32") if earlier and _precision(node) == AUTO else node
+
+
+def _precision(recipe: Node) -> str:
+    return str(flat(recipe.plain()).get("run.precision", AUTO))
+
+
 def check_unchanged(
     recipe: Recipe,
     folder: RunFolder,
@@ -119,7 +140,9 @@ def check_unchanged(
         UsageError: they differ in what a resumed run cannot change, or in what nobody accepted; with the differences
             and the ways out.
     """
-    before = read(written or folder.recipe)
+    before = begun_recipe(folder, written)
+    if recipe.run.precision == AUTO:
+        recipe = with_precision(recipe, _precision(before))
     found = changes(before.plain(), recipe.node.plain())
     differing = [Change(key, *values) for key, values in found.items()]
     known = _earlier(before, registry, recipe.name) if registry else None

@@ -39,16 +39,18 @@ from ganforge.engine.folder import RunFolder, machine, now, versions
 from ganforge.engine.histories import history, keep_recipe, optimizer_options
 from ganforge.engine.keeping import check_states
 from ganforge.engine.lazy import create_lazy_parameters
-from ganforge.engine.levers.choosing import choose_levers, settle
+from ganforge.engine.levers.choosing import choose_levers
 from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.loader import Loader, count_steps
 from ganforge.engine.observing import FAILED, Observers
 from ganforge.engine.readings import readings
-from ganforge.engine.resuming import Change, check_samples, recipe_changes, resume_command
+from ganforge.engine.resuming import Change, begun_recipe, check_samples, recipe_changes, resume_command
 from ganforge.engine.sample_checks import looked_at, promise_of
 from ganforge.engine.saving import capture, put_back, write_parts
 from ganforge.engine.stopping import Stopping
 from ganforge.engine.training import Batch, Trainer
+from ganforge.engine.trials.levers import Tell
+from ganforge.engine.trials.settling import Settled, settled, with_precision
 from ganforge.engine.validation import Validation
 from ganforge.engine.world import ALONE, PeerLost, World
 from ganforge.engine.world.agreeing import agree, agree_on_data
@@ -57,7 +59,7 @@ from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, RecipeErro
 from ganforge.parts import Callback, Diagnosis, Progress
 from ganforge.recipe.building import build
 from ganforge.recipe.model import Recipe
-from ganforge.recipe.nodes import dump, read
+from ganforge.recipe.nodes import dump
 from ganforge.registry import Registry
 
 DEFAULT_CALLBACKS = ("progress", "tensorboard", "panels", "doctor")
@@ -73,6 +75,7 @@ class Run:
         registry: Registry,
         plan: DryRun | None = None,
         world: World = ALONE,
+        tell: Tell = lambda _: None,
     ) -> None:
         self.world = world
         """The ranks that compute it together."""
@@ -93,7 +96,10 @@ class Run:
         with blame("the training samples cannot be counted", recipe.data):
             agree_on_data(world, recipe.dataset, len(samples))
             beginning = self._beginning(count_steps(samples, self.division))
-        self.settled = settle(recipe.run, self.device, self._flops(beginning), self._levers_before())
+        self.choice = self._choose(beginning, tell)
+        """What the recipe leaves to the machine, and why it is what it is."""
+        self.recipe = recipe = with_precision(recipe, self.choice.precision)
+        self.settled = self.choice.levers
         """The levers that make it fast, each true or false."""
         self.levers = choose_levers(recipe, self.plan, self.device, self.settled, self.division)
         """What they come to for this recipe."""
@@ -233,17 +239,18 @@ class Run:
     def _levers_before(self) -> Mapping[str, bool]:
         """What an interrupted run had settled, if it computed here: on another device other levers help."""
         record = self._record.record
-        here = record.get("machine", {}).get("device") == machine(self.device)["device"]
+        then, now = record.get("machine", {}), machine(self.device)
+        here = all(then.get(key, now[key]) == now[key] for key in ("device", "processor")) and "device" in then
         return record.get("levers", {}) if here else {}
 
-    def _flops(self, beginning: Progress) -> float:
-        """Of the whole training."""
-        return (
-            float(sum(self.plan.flops.values()))
-            * self.division.lanes
-            * self.division.accumulate
-            * beginning.total_steps
-        )
+    def _choose(self, beginning: Progress, tell: Tell) -> Settled:
+        """What is left to the machine: the first rank tries, and all do as it found."""
+
+        def choose() -> dict[str, Any]:
+            steps, before = beginning.total_steps, self._levers_before()
+            return settled(self.recipe, self.plan, self.device, self.division, steps, before, tell).record()
+
+        return Settled.read(self.world.from_first(self.world.first_alone(choose)))
 
     # Training
 
@@ -260,6 +267,7 @@ class Run:
             data=self._fingerprint(),
             total_steps=self.total_steps,
             levers=self.settled,
+            settled=self.choice.record(),
             **self._circumstances(distributions),
         )
         self._record.note(code_history=history(self._record.record, 0))
@@ -323,7 +331,7 @@ class Run:
 
     def _recipe_changes(self) -> list[Change]:
         """Where the recipe is not the one in the folder."""
-        found = recipe_changes(read(self._record.recipe), self.recipe.node) if self.world.leads else []
+        found = recipe_changes(begun_recipe(self._record), self.recipe.node) if self.world.leads else []
         return [Change(*entry) for entry in self.world.from_first([dataclasses.astuple(change) for change in found])]
 
     def _fingerprint(self) -> dict[str, Any]:

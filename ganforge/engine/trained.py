@@ -15,6 +15,7 @@ from ganforge.engine.levers import Levers
 from ganforge.engine.levers.calls import Calls
 from ganforge.engine.scene import Program
 from ganforge.engine.state import versioned
+from ganforge.engine.trials.settling import inference_precision
 from ganforge.errors import EnvironmentFault, UsageError, last_line
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
@@ -62,7 +63,7 @@ def open_trained(
     overrides: Sequence[str] = (),
     device: str = "auto",
     averaged: bool = True,
-    precision: str = "fp32",
+    precision: str = "auto",
 ) -> Trained:
     """Load a run's newest checkpoint, or a given one.
 
@@ -72,7 +73,8 @@ def open_trained(
         overrides: of its recipe, such as `data.root=elsewhere`; the networks must stay as they are.
         device: as `run.device`.
         averaged: use the moving average (EMA) where there is one.
-        precision: what the networks compute in, as `run.precision`.
+        precision: what the networks compute in, as `run.precision`; `auto` is what they were trained in, where this
+            device is fast in it, else fp32.
 
     Raises:
         UsageError: the run has no checkpoint.
@@ -81,7 +83,8 @@ def open_trained(
     folder, checkpoint = _locate(run, registry)
     recipe = open_recipe(str(folder), overrides, registry)
     plan = dry_run(recipe, to_train=False)
-    how = Precision(precision, choose_device(device))
+    where = choose_device(device)
+    how = Precision(inference_precision(precision, recipe, plan, where), where)
     how.set_up()
     cast = build_cast(recipe, how.place)
     if plan.lazy:

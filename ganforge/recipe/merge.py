@@ -37,6 +37,16 @@ def load(recipe: Path, overrides: Sequence[str] = (), find: Callable[[str], Path
     return root
 
 
+def override(recipe: Node, text: str) -> Node:
+    """The recipe with one override set, as `load` does.
+
+    Raises:
+        RecipeError: it is none, or finds no place.
+    """
+    read = _read_override(text)
+    return _set(recipe, read.path, 0, read.value)
+
+
 def merge(base: Node, over: Node) -> Node:
     """`over` laid on `base`: mappings merge by key, null removes a key, and all else replaces what it lies on.
 

@@ -53,8 +53,8 @@ class RunSettings(Settings):
     """Of everything random."""
     device: Device = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
-    precision: Literal["fp64", "fp32", "tf32", "bf16", "fp16"] = "fp32"
-    """What the networks compute in; losses compute in fp32 at least."""
+    precision: Literal["auto", "fp64", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    """What the networks compute in; losses compute in fp32 at least. `auto` is bf16 where it is faster."""
     deterministic: bool = False
     """On a GPU, take kernels that give the same bits each time, where torch has them; slower."""
     merge: Lever = "auto"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.engine.cast import build_cast
-from ganforge.engine.device import Precision
+from ganforge.engine.device import Precision, untried
 from ganforge.engine.division import length
 from ganforge.engine.dryrun import dry_run
 from ganforge.engine.lazy import create_lazy_parameters
@@ -63,7 +63,7 @@ class Parity:
         self.recipe = recipe
         plan, device = dry_run(recipe), torch.device("cpu")
         levers = choose_levers(recipe, plan, device, settle(recipe.run, device, 0, {}))
-        precision = Precision(recipe.run.precision, device, levers.channels_last)
+        precision = Precision(untried(recipe.run.precision), device, levers.channels_last)
         cast = build_cast(recipe, precision.place)
         if plan.lazy:
             create_lazy_parameters(recipe, cast, precision)

@@ -113,8 +113,9 @@ def introduction(run: Run) -> Iterator[str]:
     """What the run is, in a few lines."""
     yield f"{run.recipe.name}  {run.folder}"
     rows = [
-        ("device", f"{_count_of(run)}{run.record['machine']['device']}, {run.recipe.run.precision}"),
+        ("device", f"{_count_of(run)}{run.record['machine']['device']}, {run.recipe.run.precision}{_why(run)}"),
         ("levers", str(run.levers)),
+        *(("tried", line) for line in run.choice.trials),
         ("parameters", ", ".join(f"{name} {_count(number)}" for name, number in run.plan.parameters.items())),
         *((f"step of {phase}", _forwards(counts)) for phase, counts in run.plan.forwards.items()),
         ("length", f"{run.total_steps} steps of {run.division} images, {_total_epochs(run)} epochs"),
@@ -127,6 +128,11 @@ def introduction(run: Run) -> Iterator[str]:
         changed = [entry for entry in run.record.get("changes", []) if entry["step"] == run.resumed_at]
         rows += [("changed", "{key}: {before} -> {after}".format(**entry)) for entry in changed]
     yield from (f"  {line}" for line in _aligned(rows))
+
+
+def _why(run: Run) -> str:
+    """Why this precision, where it was left to the machine."""
+    return f": {run.choice.why}" if run.choice.why else ""
 
 
 def _count_of(run: Run) -> str:

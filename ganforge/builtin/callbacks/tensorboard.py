@@ -7,15 +7,16 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from ganforge import Callback, Diagnosis, Run
 from ganforge.builtin.callbacks.charts import layout
-from ganforge.builtin.callbacks.hyperparameters import columns, hyperparameters, session_end, session_start
+
+if TYPE_CHECKING:  # it takes a fifth of a second to import, and most commands write no events
+    from torch.utils.tensorboard import SummaryWriter
 
 _EVENT_FILE = re.compile(r"(events\.out\.tfevents)\.(\d+)\.(.+)")
 _END = ".end"
@@ -83,6 +84,8 @@ class TensorBoard(Callback):
         self._writer = None
 
     def _open(self, run: Run) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
         for path in run.folder.glob(f"events.out.tfevents.*{_END}"):
             path.write_bytes(b"")  # deleted, it would stop a TensorBoard that is open from following the folder
         sort_before_now(run.folder)
@@ -97,6 +100,10 @@ class TensorBoard(Callback):
             self._writer.add_text("changes", _table((f"from step {run.step} on", "before", "after"), changed), run.step)
 
     def _end(self, run: Run, status: str) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        from ganforge.builtin.callbacks.hyperparameters import columns, hyperparameters, session_end
+
         # TensorBoard believes the first end that it finds, so it has a file of its own, which a resumed run empties.
         with SummaryWriter(run.folder, filename_suffix=_END) as writer:
             tags = [_metric_tag(name) for name in run.figures]
@@ -139,6 +146,8 @@ def _metric_tag(name: str) -> str:
 
 def _introduce(writer: SummaryWriter, run: Run) -> None:
     """What the run is: it is written once, by the process that begins it."""
+    from ganforge.builtin.callbacks.hyperparameters import hyperparameters, session_start
+
     recipe = (run.folder / "recipe.yaml").read_text(encoding="utf-8")
     networks = {
         name: (f"`{use.part.full_name}`", run.recipe.owner(name) or "nobody", f"{run.plan.parameters[name]:,}")

@@ -198,7 +198,7 @@ class _Report:
         return Bench(
             recipe=self.recipe.name,
             device=where["device"],
-            precision=self.recipe.run.precision,
+            precision=self.run.recipe.run.precision,
             threads=where["threads"],
             levers=str(self.run.levers),
             images_per_step=self.run.images_per_step,

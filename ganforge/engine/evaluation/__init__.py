@@ -38,7 +38,7 @@ def evaluate(
     best: str | None = None,
     device: str = "auto",
     averaged: bool = True,
-    precision: str = "fp32",
+    precision: str = "auto",
     watch: Watch = lambda *_: None,
 ) -> Card:
     """Judge a run's last checkpoint and those of its best figures; or one checkpoint, if that is given.
@@ -52,7 +52,8 @@ def evaluate(
         best: judge that which was the best of this metric or figure, alone.
         device: as `run.device`.
         averaged: judge the moving average (EMA) where there is one.
-        precision: what the networks compute in, as `run.precision`.
+        precision: what the networks compute in, as `run.precision`; `auto` is what they were trained in, where this
+            device is fast in it, else fp32.
         watch: is told of the progress.
 
     Returns:

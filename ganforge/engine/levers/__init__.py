@@ -16,6 +16,8 @@ class Levers:
     """Ops that may be called before their turn: they draw nothing from the global random generators."""
     compiled: frozenset[str] = frozenset()
     """Networks that are compiled."""
+    layouts: bool = True
+    """Whether what is compiled may keep images as it likes: channels innermost, which some CPUs are slow in."""
     recomputed: frozenset[str] = frozenset()
     """Networks whose activations are computed again in the backward pass."""
     fused: frozenset[str] = frozenset()

@@ -25,7 +25,7 @@ class Calls:
 
     def __init__(self, cast: Cast, context: Context = contextlib.nullcontext, levers: Levers = NONE) -> None:
         self.cast, self.context, self.levers = cast, context, levers
-        self.compiler = Compiler()
+        self.compiler = Compiler(levers.layouts)
         self.forwards: Counter[str] = Counter()
         """How often each network was called, methods as `G.encode`."""
         self._compiled: dict[str, Callable[..., Any]] = {}

@@ -19,12 +19,12 @@ from ganforge.recipe.model import Recipe, RunSettings
 LEVERS = ("merge", "compile", "cuda_graphs", "channels_last", "fused", "overlap")
 """Those that `auto` decides."""
 
-WORTH_COMPILING = {"cpu": 1e15, "cuda": 3e16}
-"""Floating-point operations of a whole training from which some minutes of compiling are paid back."""
+WORTH_COMPILING = 3e16
+"""Floating-point operations of a whole training on a GPU from which some minutes of compiling are paid back."""
 
 
 def settle(settings: RunSettings, device: torch.device, flops: float, before: Mapping[str, bool]) -> dict[str, bool]:
-    """Each lever, true or false.
+    """Each lever, true or false, before anything was tried.
 
     Args:
         settings: what the recipe says.
@@ -34,8 +34,8 @@ def settle(settings: RunSettings, device: torch.device, flops: float, before: Ma
     """
     gpu = device.type == "cuda"
     auto = {
-        "merge": gpu,  # a GPU is filled better by larger batches; a CPU is full already
-        "compile": flops >= WORTH_COMPILING.get(device.type, float("inf")) and not _miscompiled(settings, device),
+        "merge": gpu,  # on a CPU this one and the next depend on the machine and the networks: trials tell
+        "compile": gpu and flops >= WORTH_COMPILING,
         "cuda_graphs": gpu,
         "channels_last": False,
         "fused": gpu,
@@ -89,12 +89,11 @@ def choose_levers(
     if graphs and sharded:
         graphs = False
         notes.append("no CUDA graphs: weights in parts are brought together in each pass")
-    if recipe.run.precision == "bf16" and device.type == "cpu" and not torch.cpu._is_amx_tile_supported():
-        notes.append("this CPU has no AMX: run.precision=fp32 may be faster than bf16")
     return Levers(
         merged=plan.mergeable if settled["merge"] else frozenset(),
         quiet=plan.quiet,
         compiled=trained - sharded if compiling else frozenset(),
+        layouts=settled.get("layouts", True),
         recomputed=recomputed,
         fused=frozenset(_fusible(recipe)) if settled["fused"] else frozenset(),
         channels_last=channels_last,

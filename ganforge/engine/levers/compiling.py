@@ -16,6 +16,8 @@ import torch
 import torch._functorch.config as functorch_config
 from torch import Tensor, nn
 
+from ganforge.engine.postponing import compiler
+
 
 @cache
 def missing_compiler(device: str) -> str | None:
@@ -33,22 +35,26 @@ def missing_compiler(device: str) -> str | None:
 class Compiler:
     """Compiles functions for the shapes that they meet, one graph for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, layouts: bool = True) -> None:
+        self.options = {} if layouts else {"layout_optimization": False}
         self.graphs = 0
         """Graphs compiled so far: after the first steps there should be no more."""
 
     def __call__(self, name: str, function: Callable[..., Any] | nn.Module) -> Callable[..., Any]:
         """The function, compiled at its first call with each set of shapes."""
         # Networks of one class share what torch counts: frozen or not, with and without a graph, for each batch size.
-        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+        limits = compiler().config
+        limits.recompile_limit = max(64, limits.recompile_limit)
         # Memory that a backward pass gives away cannot be read again, as a step that is examined does, loss by loss.
         functorch_config.donated_buffer = False
+        from torch._inductor.compile_fx import compile_fx
+
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a machine without a GPU is no news
 
         def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
             self.graphs += 1
             try:
-                return torch._dynamo.lookup_backend("inductor")(graph, inputs)
+                return compile_fx(graph, inputs, config_patches=self.options)  # type: ignore[return-value]
             except Exception as error:  # whatever its generator of code stumbles on
                 reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 warnings.warn(f"'{name}' cannot be compiled and runs as it is: {reason}", stacklevel=1)

@@ -71,7 +71,7 @@ class Translator:
         signal: str | None = None,
         device: str = "auto",
         averaged: bool = True,
-        precision: str = "fp32",
+        precision: str = "auto",
         compiled: bool = False,
         tile: Tile = "auto",
         seed: int = 0,
@@ -87,7 +87,8 @@ class Translator:
             signal: which signal to compute instead.
             device: as `run.device`.
             averaged: use the moving average where there is one.
-            precision: what the networks compute in, as `run.precision`.
+            precision: what the networks compute in, as `run.precision`; `auto` is what they were trained in, where
+                this device is fast in it, else fp32.
             compiled: generate code for each size of picture: it takes a while, and pays for many pictures of one size.
                 Tiles are not compiled.
             tile: the side of tiles in pixels, for pictures that are larger; `auto` cuts those of more than
@@ -332,7 +333,7 @@ def load(
     signal: str | None = None,
     device: str = "auto",
     averaged: bool = True,
-    precision: str = "fp32",
+    precision: str = "auto",
     tile: Tile = "auto",
     seed: int = 0,
     whole: bool = False,

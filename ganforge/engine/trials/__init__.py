@@ -1,0 +1,1 @@
+"""What is fast depends on the machine: it is tried there, and what came of it is kept."""

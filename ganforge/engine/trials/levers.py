@@ -1,0 +1,182 @@
+"""Which ways of computing a step are faster on this machine: whole steps on copies, side by side, before the first one.
+
+Trials take a hundredth of the run's time at most; where that is too little to learn anything, nothing is tried.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ganforge.engine.division import Division
+from ganforge.engine.dryrun import DryRun
+from ganforge.engine.levers.compiling import missing_compiler
+from ganforge.engine.state import random_state, restore_random_state
+from ganforge.engine.trials.contender import Contender, Way, ratio, side_by_side
+from ganforge.engine.trials.layers import CLEARLY
+from ganforge.recipe.model import Recipe
+
+SHARE = 0.01
+"""Of the run's time that trials may take."""
+GAIN = 1.03
+"""Times as fast a way must be to be taken."""
+STAYS = 1.05
+"""Times as fast bfloat16 must be in whole steps to stay, where the layers alone were clearly faster in it."""
+ROUNDS, LEAST, ROUND_S = 7, 2, 0.1
+"""Rounds in which two ways take steps in turn, below which nothing is known, and what a round lasts at least."""
+COMPILING_S = 90.0
+"""Seconds that generating code for a recipe's networks may take, before anything is known of it."""
+CALL_S, FLOPS = 1e-5, 1e11
+"""Seconds of a call, and operations a second, of no machine in particular: they decide whether to try at all."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One change of the way that was the fastest until then."""
+
+    change: Mapping[str, Any]
+    """As `Way.other` takes it."""
+    times: float
+    """How many times as fast it made the step: the median of all rounds, or what the fastest of both say, if less."""
+    low: float
+    high: float
+    taken: bool
+    seconds: float
+    """What the trial took."""
+
+    def __str__(self) -> str:
+        verdict = "taken" if self.taken else "left"
+        return f"{in_words(self.change)}: {self.times:.2f} times as fast ({self.low:.2f} to {self.high:.2f}), {verdict}"
+
+    @property
+    def compiles(self) -> bool:
+        return bool(self.change.get("compile"))
+
+
+def in_words(change: Mapping[str, Any]) -> str:
+    """What a change does."""
+    words = {"merge": "merged forwards", "fused": "fused optimizers", "compile": "compiled"}
+    named = [change["precision"]] if "precision" in change else []
+    named += [words[name] for name, pulled in change.items() if name in words and pulled]
+    kept = " with channels as they are" if change.get("compile") and not change.get("layouts", True) else ""
+    return " and ".join(named) + kept
+
+
+def guessed_seconds(plan: DryRun, steps: int, batches: int) -> float:
+    """What a run on a CPU might take, before anything was measured: good to a factor of some."""
+    return steps * batches * (sum(plan.flops.values()) / FLOPS + plan.operations * CALL_S)
+
+
+@dataclass
+class Trying:
+    """Trials of a recipe on this machine."""
+
+    recipe: Recipe
+    """Its levers say which ways are open."""
+    plan: DryRun
+    device: torch.device
+    division: Division
+    """How many batches make a step."""
+    steps: int
+    """Of the whole run."""
+    start: Way
+    """How it computes if nothing is faster."""
+    open_precision: bool
+    """Whether the recipe leaves the precision to the machine."""
+    known: Sequence[Tried] = ()
+    """What was tried before."""
+    tell: Tell = lambda _: None
+    """Is told what takes a while."""
+    tried: list[Tried] = field(default_factory=list)
+
+    def best(self) -> Way:
+        """The fastest way, as far as there is time to try."""
+        way = self._by_what_is_known()
+        seconds = guessed_seconds(self.plan, self.steps, self.division.accumulate)
+        open_changes = [change for change in self._changes() if not self._is_known(change)]
+        if not open_changes or SHARE * seconds < 2 * LEAST * seconds / self.steps:
+            return way
+        state = random_state()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the run itself warns of what it does
+                return self._by_trying(way, open_changes)
+        finally:
+            restore_random_state(state)
+            gc.collect()
+
+    def _is_known(self, change: Mapping[str, Any]) -> bool:
+        return any(tried.change == change for tried in self.known)
+
+    def _by_what_is_known(self) -> Way:
+        seconds = guessed_seconds(self.plan, self.steps, self.division.accumulate)
+        way = self.start
+        for tried in self.known:
+            # Code that was generated before is found again, but that takes a while, too.
+            if tried.taken and (not tried.compiles or SHARE * seconds >= COMPILING_S / 3):
+                way = way.other(**tried.change)
+        return way
+
+    def _changes(self) -> Iterator[dict[str, Any]]:
+        """What may be done otherwise, the cheapest to try first."""
+        settings = self.recipe.run
+        levers = self.start.levers
+        free = [name for name in ("merge", "fused") if getattr(settings, name) == "auto" and not levers[name]]
+        if together := [name for name in free if name == "fused" or self.plan.mergeable]:
+            yield dict.fromkeys(together, True)
+        lowered = self.open_precision and self.start.precision == "bf16"
+        if lowered:
+            yield {"precision": "fp32"}
+        compilable = settings.compile == "auto" and not levers["compile"] and not missing_compiler(self.device.type)
+        if compilable and (lowered or self.start.precision in ("fp32", "fp64")):
+            precision = {"precision": "fp32"} if lowered else {}
+            for layouts in (False, True):
+                yield {**precision, "compile": True, "layouts": layouts}
+
+    def _by_trying(self, way: Way, changes: Sequence[Mapping[str, Any]]) -> Way:
+        began = time.perf_counter()
+        best = self._contender(way)
+        step_s = best.seconds()
+
+        def left() -> float:
+            return SHARE * self.steps * step_s - (time.perf_counter() - began)
+
+        for change in changes:
+            costs_s = COMPILING_S if change.get("compile") else 0.0
+            if left() >= costs_s + (1 + 2 * LEAST) * step_s:
+                best = self._faster(best, change, step_s, left)
+        return best.way
+
+    def _contender(self, way: Way) -> Contender:
+        contender = Contender(self.recipe, self.plan, self.device, self.division, way)
+        contender.seconds()  # kernels are chosen
+        return contender
+
+    def _faster(
+        self, best: Contender, change: Mapping[str, Any], step_s: float, left: Callable[[], float]
+    ) -> Contender:
+        began = time.perf_counter()
+        if change.get("compile"):
+            self.tell(f"a long run: trying on this machine whether {in_words(change)} is faster")
+        try:
+            other = self._contender(best.way.other(**change))
+            if change.get("compile"):
+                other.seconds(2)  # what differs from step to step has code of its own
+            before, after = side_by_side((best, other), ROUNDS, max(1, round(ROUND_S / step_s)), left())
+        except Exception:  # what cannot be computed in this way, is computed in the other
+            self.tried.append(Tried(change, 0.0, 0.0, 0.0, False, time.perf_counter() - began))
+            return best
+        found = ratio(before, after)
+        lowers = change.get("precision") == "bf16"
+        raises = best.way.precision == "bf16" and "precision" in change
+        taken = found.median >= (CLEARLY if lowers else 1 / STAYS if raises else GAIN)
+        self.tried.append(Tried(change, found.median, found.low, found.high, taken, time.perf_counter() - began))
+        return other if taken else best
