@@ -40,13 +40,13 @@ def command(recipe: str, overrides: tuple[str, ...], data: bool, files: tuple[Pa
 def report(recipe: Recipe) -> None:
     """Run one step on fake tensors and say what it would do."""
     from ganforge.engine.division import divide, divided
-    from ganforge.engine.dryrun import dry_run
     from ganforge.engine.idling import idle_by_guess
+    from ganforge.engine.plans import planned
 
     division = divide(recipe)
     recipe = divided(recipe, division)
     with blame("while checking"):
-        plan = dry_run(recipe)
+        plan = planned(recipe)
     warn_of(idle_by_guess(recipe, division.global_batch))
     click.echo(f"{recipe.name}: all fits")
     for phase in recipe.phases:

@@ -39,12 +39,12 @@ def command(recipe: str, overrides: tuple[str, ...], graph: bool, files: tuple[P
     if graph:
         from rich.console import Console
 
-        from ganforge.engine.dryrun import dry_run
+        from ganforge.engine.plans import planned
 
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = 200  # a pipe has no width to wrap at
-        console.print(dataflow(checked, dry_run(checked)))
+        console.print(dataflow(checked, planned(checked)))
     else:
         click.echo(dump(checked.node, origins=True), nl=False)
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from ganforge.engine.cast import Cast, build_cast
 from ganforge.engine.checkpoints import save_checkpoint
 from ganforge.engine.device import Precision, untried
-from ganforge.engine.dryrun import dry_run
 from ganforge.engine.folder import new_run_folder, now, versions
 from ganforge.engine.lazy import create_lazy_parameters
+from ganforge.engine.plans import planned
 from ganforge.engine.saving import capture
 from ganforge.engine.state import seed_all
 from ganforge.engine.training import Trainer
@@ -215,7 +215,7 @@ def _settings(imported: Imported) -> Iterator[str]:
 
 def _trainer(recipe: Recipe, imported: Imported) -> Trainer:
     """The recipe before its first step, with the imported weights."""
-    plan = dry_run(recipe)
+    plan = planned(recipe)
     precision = Precision(untried(recipe.run.precision), CPU)
     cast = build_cast(recipe, precision.place)
     if plan.lazy:

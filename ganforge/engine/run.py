@@ -32,7 +32,7 @@ from ganforge.engine.device import Precision, choose_device
 from ganforge.engine.directions import directions
 from ganforge.engine.division import divide, divided, length
 from ganforge.engine.drifting import drifted
-from ganforge.engine.dryrun import DryRun, dry_run
+from ganforge.engine.dryrun import DryRun
 from ganforge.engine.failures import bad_file_met, explained
 from ganforge.engine.fingerprint import fingerprint, in_words
 from ganforge.engine.folder import RunFolder, machine, now, versions
@@ -43,6 +43,7 @@ from ganforge.engine.levers.choosing import choose_levers
 from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.loader import Loader, count_steps
 from ganforge.engine.observing import FAILED, Observers
+from ganforge.engine.plans import planned
 from ganforge.engine.readings import readings
 from ganforge.engine.resuming import Change, begun_recipe, check_samples, recipe_changes, resume_command
 from ganforge.engine.sample_checks import looked_at, promise_of
@@ -86,7 +87,7 @@ class Run:
         self.folder = folder.path
         """Where the run writes."""
         world.in_turn(lambda: prepare(recipe))
-        self.plan = plan or dry_run(recipe)
+        self.plan = plan or planned(recipe)
         """Shapes, forwards and costs of one step, from fake tensors."""
         self.device = choose_device(recipe.run.device, world)
         """Where it computes."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from ganforge.engine.cast import Cast, build_cast
 from ganforge.engine.checkpoints import checkpoints, load_checkpoint, step_of
 from ganforge.engine.device import Precision, choose_device
-from ganforge.engine.dryrun import DryRun, dry_run
+from ganforge.engine.dryrun import DryRun
 from ganforge.engine.lazy import create_lazy_parameters
 from ganforge.engine.levers import Levers
 from ganforge.engine.levers.calls import Calls
+from ganforge.engine.plans import planned
 from ganforge.engine.scene import Program
 from ganforge.engine.state import versioned
 from ganforge.engine.trials.settling import inference_precision
@@ -82,7 +83,7 @@ def open_trained(
     """
     folder, checkpoint = _locate(run, registry)
     recipe = open_recipe(str(folder), overrides, registry)
-    plan = dry_run(recipe, to_train=False)
+    plan = planned(recipe, to_train=False)
     where = choose_device(device)
     how = Precision(inference_precision(precision, recipe, plan, where), where)
     how.set_up()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ganforge.engine.cast import prepare
 from ganforge.engine.directions import directions
-from ganforge.engine.dryrun import dry_run
+from ganforge.engine.plans import planned
 from ganforge.errors import UsageError
 from ganforge.parts import Direction
 from ganforge.recipe import open_recipe
@@ -55,7 +55,7 @@ class Wanted:
             UsageError: a metric does not fit the recipe.
         """
         recipe = self.recipe
-        found = directions(recipe, dry_run(recipe).shapes) if self.parts else ()
+        found = directions(recipe, planned(recipe).shapes) if self.parts else ()
         if self.parts and not found:
             raise UsageError(
                 f"{recipe.name} has no signal that a discriminator judges: what to compare is not known\n"

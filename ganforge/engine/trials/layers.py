@@ -6,6 +6,7 @@ neither computes it ten times slower than float32, and as rightly.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -23,6 +24,8 @@ MOST, SHARE = 8, 0.9
 """Layers that are measured: so many at most, or those that do this part of the work."""
 PIECE_FLOPS = 4e8
 """Work of a layer from which a piece of its picture stands for the whole: some milliseconds in float32."""
+POSITIONS = 256
+"""Pixels of a piece, at least: below it would be the weights' layer, more than the pictures'."""
 ROUNDS = 5
 HOPELESS = 3.0
 """Times as slow that need no second look."""
@@ -150,7 +153,8 @@ def _piece(layer: Layer) -> tuple[Layer, float]:
     """The layer, or one on fewer rows of smaller batches, and what part of the work that is."""
     if layer.flops <= PIECE_FLOPS or layer.op not in _CONVOLUTIONS:
         return layer, 1.0
-    return _cut(layer, PIECE_FLOPS / layer.flops)
+    samples, _, *size = layer.arguments[layer.op == _CONVOLUTIONS[1]]["shape"]
+    return _cut(layer, min(1.0, max(PIECE_FLOPS / layer.flops, POSITIONS / (samples * math.prod(size)))))
 
 
 def _cut(layer: Layer, part: float) -> tuple[Layer, float]:
@@ -179,8 +183,10 @@ def _call(layer: Layer, dtype: torch.dtype) -> Callable[[], object]:
     """The op on arguments of its shapes. Under autocast a weight comes in float32, and is rounded at each call."""
     name, overload = layer.op.removeprefix("aten.").split(".")
     function = getattr(getattr(aten, name), overload)
+    generator = torch.Generator().manual_seed(0)  # the training's own is not to be drawn from
     given = [
-        torch.randn(value["shape"], dtype=dtype) if isinstance(value, dict) else value for value in layer.arguments
+        torch.randn(value["shape"], dtype=dtype, generator=generator) if isinstance(value, dict) else value
+        for value in layer.arguments
     ]
     if layer.op == _CONVOLUTIONS[0] and dtype != torch.float32:
         weight = given[1].float()

@@ -170,7 +170,8 @@ class Trying:
             other = self._contender(best.way.other(**change))
             if change.get("compile"):
                 other.seconds(2)  # what differs from step to step has code of its own
-            before, after = side_by_side((best, other), ROUNDS, max(1, round(ROUND_S / step_s)), left())
+            steps = min(ROUND_S, left() / (2 * LEAST)) / step_s
+            before, after = side_by_side((best, other), ROUNDS, max(1, int(steps)), left())
         except Exception:  # what cannot be computed in this way, is computed in the other
             self.tried.append(Tried(change, 0.0, 0.0, 0.0, False, time.perf_counter() - began))
             return best

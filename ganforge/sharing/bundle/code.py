@@ -15,6 +15,7 @@ from ganforge.plain_files import beside
 if TYPE_CHECKING:
     from ganforge.plugins import Plugins
     from ganforge.recipe.model import Recipe
+    from ganforge.registry import Part
 
 ENGINE = "ganforge"
 
@@ -40,25 +41,31 @@ def code_of(recipe: Recipe, plugins: Plugins) -> dict[str, dict[str, str]]:
 
 def used_plugins(recipe: Recipe) -> set[str]:
     """The plugins whose parts a recipe names, its expressions among it."""
+    return {part.plugin for part in used_parts(recipe)}
+
+
+def used_parts(recipe: Recipe) -> Iterator[Part]:
+    """The parts that a recipe names, its expressions among it, some several times."""
     from ganforge.recipe.expressions import Call, Expression
     from ganforge.registry import Part
 
-    def plugins(value: Any) -> Iterator[str]:
+    def parts(value: Any) -> Iterator[Part]:
         if isinstance(value, Expression):
             calls = (piece.function for piece in value.walk() if isinstance(piece, Call))
-            yield from (recipe.functions[name].plugin for name in calls if name in recipe.functions)
+            yield from (recipe.functions[name] for name in calls if name in recipe.functions)
         elif isinstance(value, Part):
-            yield value.plugin
+            yield value
         elif isinstance(value, Mapping):
-            yield from (name for item in value.values() for name in plugins(item))
+            yield from (part for item in value.values() for part in parts(item))
         elif isinstance(value, list | tuple):
-            yield from (name for item in value for name in plugins(item))
+            yield from (part for item in value for part in parts(item))
         elif is_dataclass(value):
-            yield from (name for each in fields(value) for name in plugins(getattr(value, each.name)))
+            yield from (part for each in fields(value) for part in parts(getattr(value, each.name)))
 
     # Not what was read, which repeats all, and not every function that expressions might have called.
     sections = (each.name for each in fields(recipe) if each.name not in ("node", "functions", "dataset", "warnings"))
-    return {name for section in sections for name in plugins(getattr(recipe, section))}
+    for section in sections:
+        yield from parts(getattr(recipe, section))
 
 
 def sha256_of(path: Path) -> str:
