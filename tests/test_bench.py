@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from ganforge import Callback
-from ganforge.engine.bench import peak, verdict
 from ganforge.engine.device import Precision
 from ganforge.engine.dryrun import dry_run
 from ganforge.engine.folder import RunFolder
 from ganforge.engine.run import Run
+from ganforge.engine.trials import peak, verdict
 from ganforge.plugins import load_plugins
 from ganforge.recipe import open_recipe
 

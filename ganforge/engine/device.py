@@ -117,7 +117,8 @@ class Precision:
         """
         # Read when CUDA starts; without it some matrix products are not deterministic.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(deterministic, warn_only=True)
+        if deterministic != torch.are_deterministic_algorithms_enabled():  # to say so imports torch's compiler
+            torch.use_deterministic_algorithms(deterministic, warn_only=True)
         if self.device.type == "cuda":
             exact = self.name in {"fp32", "fp64"}
             # The older of torch's two ways: its compiler still asks by this one, and refuses a mixture.

@@ -17,6 +17,7 @@ from typing import Any
 
 from ganforge.engine.dryrun import DryRun, dry_run
 from ganforge.engine.folder import versions
+from ganforge.engine.postponing import postpone_compiler
 from ganforge.engine.trials.kept import find, keep
 from ganforge.engine.trials.layers import Layer
 from ganforge.recipe.model import Recipe
@@ -36,6 +37,7 @@ def planned(recipe: Recipe, to_train: bool = True) -> DryRun:
     Raises:
         RecipeError: as `dry_run`.
     """
+    postpone_compiler()  # what follows asks it little
     about = _circumstances(recipe)
     if about is None:
         return dry_run(recipe, to_train)

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 NAME = "torch._dynamo"
-CONFIG = f"{NAME}.config"
+CONFIG, UTILS = f"{NAME}.config", f"{NAME}.utils"
 JIT = "triton.runtime.jit"
 
 
@@ -43,6 +43,7 @@ def postpone_compiler() -> None:
     try:
         stand_in.config = sys.modules[CONFIG] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(stand_in.config)
+        stand_in.utils = sys.modules[UTILS] = _Utils(UTILS)
         stand_in.begun_with = stand_in.config.get_config_copy()
     except Exception:  # of another torch: it is imported as ever
         stand_in.give_way()
@@ -79,6 +80,7 @@ class _StandIn(ModuleType):
     """What is asked of the compiler where nothing is compiled. For anything else it gives way to the real one."""
 
     config: ModuleType
+    utils: ModuleType
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -103,7 +105,7 @@ class _StandIn(ModuleType):
         """Import the real one, as if nothing had been in its place."""
         sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
         if sys.modules.get(NAME) is self:
-            for known in (NAME, CONFIG):
+            for known in (NAME, CONFIG, UTILS):
                 sys.modules.pop(known, None)
             for function in self._told:
                 function.__dict__.pop("__dynamo_disable", None)
@@ -115,6 +117,20 @@ class _StandIn(ModuleType):
                 setattr(real.config, name, now[name])
             self.begun_with = {}
         return real
+
+
+class _Utils(ModuleType):
+    """The one of the compiler's tools that torchvision imports, though it may never call it."""
+
+    @staticmethod
+    def is_compile_supported(device_type: Any) -> bool:
+        """As the real one."""
+        return compiler().utils.is_compile_supported(device_type)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(compiler().utils, name)
 
 
 class _Finder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
@@ -43,6 +44,7 @@ from ganforge.engine.levers.choosing import choose_levers
 from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.loader import Loader, count_steps
 from ganforge.engine.observing import FAILED, Observers
+from ganforge.engine.pace import Pace
 from ganforge.engine.plans import planned
 from ganforge.engine.readings import readings
 from ganforge.engine.resuming import Change, begun_recipe, check_samples, recipe_changes, resume_command
@@ -152,6 +154,7 @@ class Run:
         named = _build_callbacks(recipe, registry) if world.leads else {}
         self.callbacks = list(named.values())
         self._observers = Observers(self, named, _teller(named, registry))
+        self._pace = Pace(self.plan, precision, self.division.accumulate * len(self.division.mine))
         self._unseen: list[str] = []
         """What a resumed run has still to show of the step that it goes on from."""
 
@@ -444,11 +447,21 @@ class Run:
             for _ in range(settings.accumulate * len(self.division.mine)):
                 micro.append(self._next(batches))
                 waited += self.loader.wait_s
+            began = time.perf_counter()
             self.trainer.step(micro, log=self._logs(self.step + 1), examine=self._examines(self.step + 1))
+            self._look_at_pace(time.perf_counter() - began)
             self.trainer.stopwatch.add("seconds/data_wait", waited)
             self.trainer.stopwatch.steps += 1
             self._emit("step_ended")
             self._periodic(last)
+
+    def _look_at_pace(self, seconds: float) -> None:
+        """Whether the first steps are far slower than they would be in another precision."""
+        if self._pace.took(seconds):
+            with self.trainer.stopwatch.paused():
+                slow = self._pace.judge(self.resume_command("--accept-changes", "run.precision=fp32"))
+            if slow:
+                self.diagnose(slow)
 
     def _periodic(self, last: bool) -> None:
         """What happens every so many steps. It is saved first: no observer can cost what was trained."""

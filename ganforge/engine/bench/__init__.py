@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ganforge.engine.bench.meter import WHOLE, Meter, Tell
-from ganforge.engine.bench.peak import Peak, measure_peak
 from ganforge.engine.device import choose_device, synchronize
 from ganforge.engine.division import divide
 from ganforge.engine.folder import RunFolder, machine
 from ganforge.engine.levers.recording import WARM_UP
 from ganforge.engine.random_data import RandomData
 from ganforge.engine.run import DEFAULT_CALLBACKS, Run
+from ganforge.engine.trials.peak import Peak, measure_peak
 from ganforge.errors import TrainingFailed
 from ganforge.recipe.model import PhaseUse, Recipe
 from ganforge.registry import Registry
