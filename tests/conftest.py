@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # Processes side by side starve each other with OpenMP threads, and bit-identity needs a fixed number of them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+# What trials and dry runs find is kept for these tests alone: in one place for all of their processes.
+CACHE = Path(tempfile.gettempdir()) / f"ganforge-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+os.environ["GANFORGE_CACHE"] = str(CACHE)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(CACHE, ignore_errors=True)
 
 
 @dataclass

@@ -59,6 +59,8 @@ class Translator:
     """Take each file as one picture, though those of the dataset hold several."""
     tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
     """Told once what is worth knowing of how pictures are translated."""
+    finer: bool = False
+    """Whether results of more than 8 bits are computed in float32, though others are not."""
     _told: bool = field(default=False, init=False, repr=False)
 
     @classmethod
@@ -88,7 +90,7 @@ class Translator:
             device: as `run.device`.
             averaged: use the moving average where there is one.
             precision: what the networks compute in, as `run.precision`; `auto` is what they were trained in, where
-                this device is fast in it, else fp32.
+                this device is fast in it, else fp32; and fp32 in any case for results of more than 8 bits.
             compiled: generate code for each size of picture: it takes a while, and pays for many pictures of one size.
                 Tiles are not compiled.
             tile: the side of tiles in pixels, for pictures that are larger; `auto` cuts those of more than
@@ -102,7 +104,8 @@ class Translator:
         """
         trained = open_trained(run, registry, device=device, averaged=averaged, precision=precision)
         chosen = choose(trained.recipe, trained.plan, direction, signal)
-        translator = cls(trained, trained.program(compiled), chosen, tile, seed, whole, tell)
+        finer = precision == "auto" and trained.precision.name in ("bf16", "fp16")
+        translator = cls(trained, trained.program(compiled), chosen, tile, seed, whole, tell, finer)
         if isinstance(tile, int):
             _ = translator._tiling  # what cannot be done is said at once
         return translator
@@ -146,6 +149,12 @@ class Translator:
             "seed": self.seed,
             **files,
         }
+
+    @cached_property
+    def in_fp32(self) -> Translator:
+        """The same in float32: bfloat16 tells fewer levels apart than 16 bits have."""
+        trained = dataclasses.replace(self.trained, precision=Precision("fp32", self.precision.device))
+        return dataclasses.replace(self, trained=trained, program=trained.program(), finer=False)
 
     @cached_property
     def back(self) -> Translator | None:
@@ -233,6 +242,8 @@ class Translator:
             UsageError: the networks do not take pictures of this size.
             EnvironmentFault: memory does not suffice.
         """
+        if self.finer and finish is not images.to_uint8:
+            return self.in_fp32.translate(pictures, finish, done)
         tiling, tile_px = self._tiling_for(*pictures.shape[-2:])
 
         def to_host(floats: Tensor) -> Tensor:
