@@ -164,6 +164,10 @@ def _rows(measured: Bench) -> Iterator[tuple[str, str]]:
     yield "the whole recipe", _length(measured.length)
     if measured.levers:
         yield "levers", measured.levers
+    if measured.why:
+        yield "precision", f"{measured.precision}: {measured.why}"
+    for line in measured.tried:
+        yield "tried", line
     if measured.verdict:
         yield "verdict", measured.verdict
 

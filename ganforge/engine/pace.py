@@ -8,7 +8,7 @@ from ganforge.engine.device import Precision
 from ganforge.engine.dryrun import DryRun
 from ganforge.engine.trials.layers import CLEARLY, bf16_against_fp32, heaviest
 from ganforge.engine.trials.levers import CALL_S
-from ganforge.engine.trials.peak import measure_peak
+from ganforge.engine.trials.peak import Peak, measure_peak
 from ganforge.parts import Diagnosis
 
 FAR = 0.15
@@ -48,8 +48,8 @@ class Pace:
         computing_s = step_s - self.plan.operations * self.batches * CALL_S
         if computing_s < step_s / 2:
             return None  # most of it is calls: in another precision there would be as many
-        peak = measure_peak(Precision("fp32", torch.device("cpu"))).best
-        share = work / step_s / peak
+        peak: Peak = measure_peak(Precision("fp32", torch.device("cpu")))
+        share = work / step_s / peak.best
         if share >= FAR:
             return None
         ratio = bf16_against_fp32(heaviest(self.plan.layers, learning=True))

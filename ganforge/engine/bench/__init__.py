@@ -81,6 +81,10 @@ class Bench:
     threads: int
     levers: str
     """What the engine does to be fast, in its own words."""
+    why: str
+    """Why this precision, where the recipe leaves it to the machine."""
+    tried: tuple[str, ...]
+    """What trials on this machine found, a line each."""
     images_per_step: int
     steps: int
     warm_up: int
@@ -201,6 +205,8 @@ class _Report:
             precision=self.run.recipe.run.precision,
             threads=where["threads"],
             levers=str(self.run.levers),
+            why=self.run.choice.why,
+            tried=tuple(self.run.choice.trials),
             images_per_step=self.run.images_per_step,
             steps=len(self.readings),
             warm_up=self.meter.warm_up,
