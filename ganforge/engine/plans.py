@@ -9,7 +9,7 @@ import dataclasses
 import platform
 import sys
 import sysconfig
-from collections import Counter
+from collections import Counter, namedtuple
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -144,6 +144,8 @@ def _nested(shape: Any) -> Any:
         return [_nested(item) for item in shape]
     if type(shape) is tuple:
         return {"tuple": [_nested(item) for item in shape]}
+    if isinstance(shape, tuple) and hasattr(shape, "_fields"):
+        return {"named": [type(shape).__name__, *shape._fields], "tuple": [_nested(item) for item in shape]}
     if type(shape) is dict and all(isinstance(key, str) for key in shape):
         return {"mapping": {key: _nested(item) for key, item in shape.items()}}
     raise TypeError(f"a shape in a {type(shape).__name__}")
@@ -151,8 +153,11 @@ def _nested(shape: Any) -> Any:
 
 def _unnested(written: Any) -> Any:
     if isinstance(written, dict):
-        kind, items = next(iter(written.items()))
-        if kind == "tuple":
-            return tuple(map(_unnested, items))
-        return {key: _unnested(item) for key, item in items.items()}
+        if "mapping" in written:
+            return {key: _unnested(item) for key, item in written["mapping"].items()}
+        items = map(_unnested, written["tuple"])
+        if "named" not in written:
+            return tuple(items)
+        name, *fields = written["named"]
+        return namedtuple(name, fields)(*items)
     return list(map(_unnested, written)) if isinstance(written, list) else written
