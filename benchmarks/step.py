@@ -20,10 +20,12 @@ from timing import show, side_by_side
 
 from ganforge.engine.cast import build_cast
 from ganforge.engine.device import Precision, choose_device
+from ganforge.engine.division import divide
 from ganforge.engine.dryrun import dry_run
-from ganforge.engine.levers.choosing import choose_levers, settle
+from ganforge.engine.levers.choosing import choose_levers
 from ganforge.engine.levers.recording import CudaGraphs
 from ganforge.engine.training import Trainer
+from ganforge.engine.trials.settling import settled, with_precision
 from ganforge.parts import Progress
 from ganforge.plugins import load_plugins
 from ganforge.recipe import open_recipe
@@ -65,8 +67,10 @@ def engine(setting: Setting, precision: str, device: torch.device, *levers: str)
     overrides = (*setting.overrides, f"run.precision={precision}", *levers)
     recipe = open_recipe("cyclegan_horse2zebra", overrides, load_plugins(()).registry)
     plan = dry_run(recipe)
-    chosen = choose_levers(recipe, plan, device, settle(recipe.run, device, 1e18, {}))
-    how = Precision(precision, device, chosen.channels_last)
+    found = settled(recipe, plan, device, divide(recipe), ENDLESS.total_steps, {}, click.echo)
+    recipe = with_precision(recipe, found.precision)
+    chosen = choose_levers(recipe, plan, device, found.levers)
+    how = Precision(found.precision, device, chosen.channels_last)
     how.set_up()
     trainer = Trainer(recipe, build_cast(recipe, how.place), how, ENDLESS, chosen)
     if chosen.graphs:
@@ -117,14 +121,15 @@ def main(
             trainer.step([batch])
 
         contenders[f"{name}, {precision}"] = take
-        notes[f"{name}, {precision}"] = str(trainer.levers)
+        notes[f"{name}, {precision}"] = f"{trainer.precision.name}, {trainer.levers}"
 
     for precision in precisions.split(","):
         add("levers off", precision, *OFF)
         for lever, words in ON.items() if each else ():
             if lever != "cuda_graphs" or where.type == "cuda":
                 add(words, precision, *OFF, f"run.{lever}=true")
-        add("auto", precision)
+        add("levers auto", precision)
+    add("all", "auto")
     warm_up = 6 if tiny or where.type == "cuda" else 2  # code is compiled, kernels are chosen, graphs recorded
     times = side_by_side(contenders, rounds, 20 if tiny else repeats, warm_up)
     show(f"{setting.size} x {setting.size}, batch {batch}" + ", tiny networks" * tiny, times, notes)
