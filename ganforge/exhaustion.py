@@ -100,7 +100,7 @@ def readable(size: float) -> str:
 
 def machine_memory() -> str:
     """How much memory this machine has, and how much of it is free; `this machine has 31 GiB, 20 GiB of them free`."""
-    total, free = _total(), _free()
+    total, free = _total(), free_memory()
     told = f"this machine has {readable(total)}" if total else "how much this machine has is not known"
     return f"{told}, {readable(free)} of them free" if total and free is not None else told
 
@@ -127,7 +127,8 @@ def _limit(name: str) -> int | None:
     return None
 
 
-def _free() -> float | None:
+def free_memory() -> float | None:
+    """Bytes that a new allocation can have without swapping; None where the system does not say."""
     with suppress(OSError, ValueError):
         found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
         return float(found[1]) * 1024 if found else None

@@ -20,6 +20,7 @@ from ganforge.engine.levers.compiling import missing_compiler
 from ganforge.engine.state import random_state, restore_random_state
 from ganforge.engine.trials.contender import Contender, Way, ratio, side_by_side
 from ganforge.engine.trials.layers import CLEARLY
+from ganforge.exhaustion import free_memory
 from ganforge.recipe.model import Recipe
 
 SHARE = 0.01
@@ -102,7 +103,7 @@ class Trying:
         way = self._by_what_is_known()
         seconds = guessed_seconds(self.plan, self.steps, self.division.accumulate)
         open_changes = [change for change in self._changes() if not self._is_known(change)]
-        if not open_changes or SHARE * seconds < 2 * LEAST * seconds / self.steps:
+        if not open_changes or SHARE * seconds < 2 * LEAST * seconds / self.steps or not self._has_room():
             return way
         state = random_state()
         try:
@@ -112,6 +113,11 @@ class Trying:
         finally:
             restore_random_state(state)
             gc.collect()
+
+    def _has_room(self) -> bool:
+        """Whether two more copies of all networks, with gradients and what Adam keeps, are little in this memory."""
+        free = free_memory() or 2**32  # of a system that does not say
+        return 2 * 4 * 4 * sum(self.plan.parameters.values()) < free / 4
 
     def _is_known(self, change: Mapping[str, Any]) -> bool:
         return any(tried.change == change for tried in self.known)
@@ -143,8 +149,11 @@ class Trying:
 
     def _by_trying(self, way: Way, changes: Sequence[Mapping[str, Any]]) -> Way:
         began = time.perf_counter()
-        best = self._contender(way)
-        step_s = best.seconds()
+        try:
+            best = self._contender(way)
+            step_s = best.seconds()
+        except Exception:  # of a step that cannot be taken, the run tells, with its place
+            return way
 
         def left() -> float:
             return SHARE * self.steps * step_s - (time.perf_counter() - began)
