@@ -55,12 +55,16 @@ def load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Annotations are resolved, and workers unpickle, through sys.modules.
     sys.modules.setdefault(path.stem, module)
+    # What Python keeps of a file that it compiled, it takes for another that was written within the same second.
+    keeps, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         if error.name and not any(_files(folder, error.name)):
             error.msg += f"; write {error.name}.py beside {path.name}, or install it"
         raise
+    finally:
+        sys.dont_write_bytecode = keeps
     return module
 
 

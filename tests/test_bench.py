@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from ganforge import Callback
+from ganforge.engine.bench import verdict
 from ganforge.engine.device import Precision
 from ganforge.engine.dryrun import dry_run
 from ganforge.engine.folder import RunFolder
 from ganforge.engine.run import Run
-from ganforge.engine.trials import peak, verdict
+from ganforge.engine.trials import peak
 from ganforge.plugins import load_plugins
 from ganforge.recipe import open_recipe
 
@@ -176,7 +177,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_table_reads_well(ganforge: Callable, in_tmp: Path) -> None:
     out = ganforge("bench", TINY, "--steps", "2").out
     lines = out.splitlines()
-    assert lines[0] == "cyclegan_shapes on cpu with 1 thread, bf16"
+    assert lines[0] == "cyclegan_shapes on cpu with 1 thread, fp32"
     assert lines[1] == "2 steps of 2 images, after 3 to warm up"
     assert re.search(r"^generators +[\d.,]+ +[\d.,]+ +[\d.,]+ +\d+% +0.123 +[\d.,]+ +[\d.]+%", out, re.MULTILINE)
     assert re.search(r"^whole step .* 100% ", out, re.MULTILINE)

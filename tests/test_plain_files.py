@@ -33,6 +33,7 @@ HELPER = "def halved(number):\n    return number / 2\n"
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
+    plain_files.forget()  # those of other tests
     before = list(sys.path)
     yield
     plain_files.forget()

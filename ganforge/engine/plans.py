@@ -6,7 +6,10 @@ A fault is never kept: what does not fit is rehearsed, and told, each time.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
 import platform
+import re
 import sys
 import sysconfig
 from collections import Counter, namedtuple
@@ -25,6 +28,9 @@ from ganforge.sharing.bundle.code import used_parts
 
 SECTIONS = ("networks", "ops", "schedules", "signals", "players", "phases", "metrics")
 KIND = "plans"
+_OF_TERMINALS = re.compile(
+    r"_|PWD|OLDPWD|SHLVL|COLUMNS|LINES|DISPLAY|WINDOWID|(TERM|SSH|XDG|TMUX|VTE|DBUS)(_.*)?|.*_SESSION.*"
+)
 
 
 def planned(recipe: Recipe, to_train: bool = True) -> DryRun:
@@ -65,8 +71,15 @@ def _circumstances(recipe: Recipe) -> dict[str, Any] | None:
         "types": {name: str(kind) for name, kind in dataset.dtypes().items()},
         "ranges": {name: str(known) for name, known in dataset.ranges().items()},
         "code": code,
+        "environment": _environment(),
         "versions": {**versions([]), "python": platform.python_version()},
     }
+
+
+def _environment() -> str:
+    """A hash of what a part may read of it, but what differs from one terminal to the next."""
+    told = sorted(f"{name}={value}" for name, value in os.environ.items() if not _OF_TERMINALS.fullmatch(name))
+    return hashlib.sha256("\n".join(told).encode(errors="surrogateescape")).hexdigest()
 
 
 def _code(recipe: Recipe) -> list[str] | None:

@@ -31,6 +31,7 @@ def run(tmp_path):
         failures={},
         folder=tmp_path,
         record={"machine": {"device": "NVIDIA H200"}},
+        choice=SimpleNamespace(why="this GPU has units for it", trials=["compiled: 1.30 times as fast, taken"]),
         levers=Levers(merged=frozenset({"G_ab", "D_b"}), graphs=True),
         plan=SimpleNamespace(
             parameters={"G_ab": 11_378_179, "D_b": 2_764_737, "tiny": 84},
@@ -57,8 +58,9 @@ def terminal(monkeypatch):
 def test_the_beginning_says_what_will_run(run):
     assert list(introduction(run)) == [
         f"horses  {run.folder}",
-        "  device                   NVIDIA H200, bf16",
+        "  device                   NVIDIA H200, bf16: this GPU has units for it",
         "  levers                   merged D_b G_ab, CUDA graphs",
+        "  tried                    compiled: 1.30 times as fast, taken",
         "  parameters               G_ab 11.4 M, D_b 2.76 M, tiny 84",
         "  step of generators       forwards G_ab 3, D_b 1",
         "  step of discriminators   forwards D_b 2",
