@@ -185,6 +185,16 @@ def test_fp32_comes_back_where_it_is_faster_in_whole_steps(monkeypatch: pytest.M
     assert "1.3 times" in stays.why
 
 
+@pytest.mark.parametrize(("fp32", "compiled"), [(0.5, False), (0.7, True)])
+def test_compiled_fp32_is_tried_where_it_can_catch_up_with_bf16(
+    fp32: float, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(2.0, monkeypatch)
+    machine = Machine(monkeypatch, {"fp32, layouts": fp32})
+    assert on(machine, HOURS).precision == "bf16"
+    assert any("compile" in str(way) for way in machine.built) is compiled
+
+
 def test_what_the_recipe_says_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = measured(3.0, monkeypatch)
     machine = Machine(monkeypatch, {"fp32, merge, layouts": 2.0, "fp32, fused, layouts": 2.0})

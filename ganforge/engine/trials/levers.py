@@ -33,6 +33,8 @@ ROUNDS, LEAST, ROUND_S = 7, 2, 0.1
 """Rounds in which two ways take steps in turn, below which nothing is known, and what a round lasts at least."""
 COMPILING_S = 90.0
 """Seconds that generating code for a recipe's networks may take, before anything is known of it."""
+AT_MOST = 1.6
+"""Times as fast compiled code may be: more than it was anywhere."""
 CALL_S, FLOPS = 1e-5, 1e11
 """Seconds of a call, and operations a second, of no machine in particular: they decide whether to try at all."""
 
@@ -67,7 +69,7 @@ def in_words(change: Mapping[str, Any]) -> str:
     words = {"merge": "merged forwards", "fused": "fused optimizers", "compile": "compiled"}
     named = [change["precision"]] if "precision" in change else []
     named += [words[name] for name, pulled in change.items() if name in words and pulled]
-    kept = " with channels as they are" if change.get("compile") and not change.get("layouts", True) else ""
+    kept = ", channels where they are" if change.get("compile") and not change.get("layouts", True) else ""
     return " and ".join(named) + kept
 
 
@@ -160,9 +162,18 @@ class Trying:
 
         for change in changes:
             costs_s = COMPILING_S if change.get("compile") else 0.0
+            if self._is_hopeless(change, best.way):
+                continue
             if left() >= costs_s + (1 + 2 * LEAST) * step_s:
                 best = self._faster(best, change, step_s, left)
         return best.way
+
+    def _is_hopeless(self, change: Mapping[str, Any], best: Way) -> bool:
+        """Whether compiled float32 would have to gain more over float32 than it does anywhere."""
+        if best.precision != "bf16" or not change.get("compile"):
+            return False
+        eager = [tried.times for tried in (*self.known, *self.tried) if tried.change == {"precision": "fp32"}]
+        return bool(eager) and eager[-1] * AT_MOST < 1
 
     def _contender(self, way: Way) -> Contender:
         contender = Contender(self.recipe, self.plan, self.device, self.division, way)
@@ -174,7 +185,7 @@ class Trying:
     ) -> Contender:
         began = time.perf_counter()
         if change.get("compile"):
-            self.tell(f"a long run: trying on this machine whether {in_words(change)} is faster")
+            self.tell(f"trying on this machine, as the run is long: {in_words(change)}")
         try:
             other = self._contender(best.way.other(**change))
             if change.get("compile"):
