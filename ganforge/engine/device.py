@@ -75,6 +75,10 @@ class Precision:
     channels_last: bool = False
     """Whether images, and the weights of their convolutions, have their channels innermost in memory."""
 
+    def __post_init__(self) -> None:
+        if self.name == "auto":
+            raise ValueError("what `auto` is must be settled before anything is computed")
+
     @property
     def weights(self) -> torch.dtype:
         """The type of parameters and batches."""

@@ -13,10 +13,14 @@ from torch import Tensor
 
 from ganforge.engine.cast import build_cast
 from ganforge.engine.device import Precision
+from ganforge.engine.division import divide
 from ganforge.engine.dryrun import dry_run
-from ganforge.engine.levers.choosing import choose_levers, settle
+from ganforge.engine.folder import RunFolder
+from ganforge.engine.levers.choosing import choose_levers
 from ganforge.engine.levers.recording import WARM_UP, CudaGraphs
+from ganforge.engine.run import Run
 from ganforge.engine.training import Trainer
+from ganforge.engine.trials.settling import settled, with_precision
 from ganforge.parts import Progress
 from ganforge.plugins import load_plugins
 from ganforge.recipe import open_recipe
@@ -33,7 +37,9 @@ def trained(name: str, *overrides: str, steps: int = WARM_UP + 4) -> Trainer:
     device, plan = torch.device("cuda"), dry_run(recipe)
     if plan.lazy:
         pytest.skip("creates its parameters in the first forward")
-    levers = choose_levers(recipe, plan, device, settle(recipe.run, device, 0, {}))
+    found = settled(recipe, plan, device, divide(recipe), 1, {})
+    recipe = with_precision(recipe, found.precision)
+    levers = choose_levers(recipe, plan, device, found.levers)
     precision = Precision(recipe.run.precision, device, levers.channels_last)
     precision.set_up()
     trainer = Trainer(recipe, build_cast(recipe, precision.place), precision, Progress(0, 100, 1000), levers)
@@ -113,3 +119,13 @@ def test_ranks_under_nccl_train_like_one_process(size: int, tmp_path: Path) -> N
     ranked.train_on_ranks(size, job, tmp_path / "nccl")
     one, other = (load_file(tmp_path / place / "cyclegan.safetensors") for place in ("plain", "nccl"))
     assert max(float((one[key] - other[key]).abs().max()) for key in one) < (1e-10 if size > 1 else 1e-14)
+
+
+def test_a_run_that_leaves_its_precision_to_the_gpu_says_what_it_took(tmp_path: Path) -> None:
+    recipe = open_recipe(str(TINY / "cyclegan_shapes.yaml"), ("run.steps=2",), load_plugins(()).registry)
+    run = Run(recipe, RunFolder(tmp_path), load_plugins(()).registry)
+    has_units = torch.cuda.is_bf16_supported(including_emulation=False)
+    assert run.recipe.run.precision == ("bf16" if has_units else "fp32")
+    assert "GPU" in run.choice.why
+    run.start()
+    assert run.train() == "finished"
