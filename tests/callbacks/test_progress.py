@@ -70,6 +70,16 @@ def test_the_beginning_says_what_will_run(run):
     assert list(introduction(run))[-1] == "  resumed at               step 1500"
 
 
+@pytest.mark.parametrize(("threads", "ranks", "told"), [(1, 1, True), (7, 1, True), (8, 1, False), (1, 8, False)])
+def test_cores_that_have_nothing_to_do_are_told(threads, ranks, told, run, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)), raising=False)
+    run.record = {"machine": {"device": "cpu", "threads": threads, "ranks": ranks}}
+    line = (
+        f"  threads                  {threads} of 16 cores compute; OMP_NUM_THREADS=16 in front of the command lets all"
+    )
+    assert (line in introduction(run)) is told
+
+
 def test_without_a_terminal_each_reading_is_one_line(run, capsys, monkeypatch):
     clock = iter((0.0, 10.0))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -114,6 +115,7 @@ def introduction(run: Run) -> Iterator[str]:
     yield f"{run.recipe.name}  {run.folder}"
     rows = [
         ("device", f"{_count_of(run)}{run.record['machine']['device']}, {run.recipe.run.precision}{_why(run)}"),
+        *(("threads", told) for told in _idle_cores(run)),
         ("levers", str(run.levers)),
         *(("tried", line) for line in run.choice.trials),
         ("parameters", ", ".join(f"{name} {_count(number)}" for name, number in run.plan.parameters.items())),
@@ -128,6 +130,14 @@ def introduction(run: Run) -> Iterator[str]:
         changed = [entry for entry in run.record.get("changes", []) if entry["step"] == run.resumed_at]
         rows += [("changed", "{key}: {before} -> {after}".format(**entry)) for entry in changed]
     yield from (f"  {line}" for line in _aligned(rows))
+
+
+def _idle_cores(run: Run) -> Iterator[str]:
+    """That most cores of a CPU have nothing to do: some shells and containers let libraries use one."""
+    machine = run.record["machine"]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if machine["device"] == "cpu" and machine.get("ranks", 1) == 1 and 2 * machine.get("threads", cores) < cores:
+        yield f"{machine['threads']} of {cores} cores compute; OMP_NUM_THREADS={cores} in front of the command lets all"
 
 
 def _why(run: Run) -> str:
