@@ -43,6 +43,7 @@ class Levers:
                 yield f"{verb} {' '.join(sorted(names))}"
         words = {"channels last": self.channels_last, "CUDA graphs": self.graphs, "fused optimizers": self.fused}
         words["overlapped averaging"] = self.overlap
+        words["channels where they are"] = bool(self.compiled) and not self.layouts
         yield from (word for word, used in words.items() if used)
 
 

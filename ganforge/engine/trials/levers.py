@@ -48,7 +48,8 @@ class Tried:
     change: Mapping[str, Any]
     """As `Way.other` takes it."""
     times: float
-    """How many times as fast it made the step: the median of all rounds, or what the fastest of both say, if less."""
+    """How many times as fast it made the step: the median of all rounds, or what the fastest of both say, if less; 0
+    where it failed."""
     low: float
     high: float
     taken: bool
@@ -56,6 +57,8 @@ class Tried:
     """What the trial took."""
 
     def __str__(self) -> str:
+        if not self.times:
+            return f"{in_words(self.change)}: these networks cannot be computed so"
         verdict = "taken" if self.taken else "left"
         return f"{in_words(self.change)}: {self.times:.2f} times as fast ({self.low:.2f} to {self.high:.2f}), {verdict}"
 
