@@ -34,12 +34,13 @@ def of_the_bundle(name: str) -> dict[str, torch.Tensor]:
 
 
 def assert_near(run: Path) -> None:
-    """As the run of then ended: CPUs round otherwise, in the last of sixteen digits."""
+    """As the run of then ended. CPUs round otherwise in the last of sixteen digits, and Adam makes steps of a bias in
+    front of a norm, whose gradient is nothing but that: 3e-10 were seen, where a step is 2e-3."""
     for name in ("networks", "ema"):
         made, wanted = load((run / LAST / f"{name}.safetensors").read_bytes()), of_the_bundle(name)
         assert made.keys() == wanted.keys()
         for key, tensor in made.items():
-            torch.testing.assert_close(tensor, wanted[key], rtol=1e-9, atol=1e-11, msg=f"{name} {key}")
+            torch.testing.assert_close(tensor, wanted[key], rtol=0, atol=1e-8, msg=f"{name} {key}")
 
 
 def test_the_run_goes_on_and_ends_as_it_would_have(interrupted: Path, ganforge: Callable[..., Any]) -> None:

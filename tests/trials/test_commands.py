@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+import ganforge as ganforge_api
 from ganforge.engine import pace
 from ganforge.engine.trials import settling
 from ganforge.engine.trials.layers import Ratio
@@ -163,6 +164,18 @@ def test_trained_networks_compute_where_they_are_fast(
     assert translated() == fp32
     card = ganforge("evaluate", RUN, "--metric", "ssim").out
     assert "computed in fp32" in card
+
+
+def test_what_is_exported_computes_in_fp32(ganforge: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    fast_in_bf16(2.0, monkeypatch)
+    assert ganforge("run", "cyclegan_shapes", *TINY).code == 0
+    outcome = ganforge("export", RUN, "--format", "torch", "-o", "a2b.pt2")
+    assert outcome.code == 0, outcome.err
+    picture = torch.rand(1, 3, 16, 16) * 2 - 1
+    exported = torch.export.load("a2b.pt2").module()(picture)
+    wanted = ganforge_api.load(RUN, precision="fp32")(picture)
+    torch.testing.assert_close(exported, wanted, rtol=0, atol=1e-5)
+    assert not torch.allclose(ganforge_api.load(RUN, precision="bf16")(picture), wanted, rtol=0, atol=1e-5)
 
 
 def test_a_precision_that_is_slow_here_is_told_with_the_cure(

@@ -65,7 +65,7 @@ def export(
     form = FORMATS[kind]
     _check_target(out, form, kind, overwrite)
     need(form.modules)
-    trained = open_trained(run, registry, device="cpu", averaged=averaged)
+    trained = open_trained(run, registry, device="cpu", averaged=averaged, precision="fp32")
     exportable = prepare(trained, direction, signal)
     form.check(exportable)
     field = exportable.graph.field
