@@ -31,6 +31,8 @@ STAYS = 1.05
 """Times as fast bfloat16 must be in whole steps to stay, where the layers alone were clearly faster in it."""
 ROUNDS, LEAST, ROUND_S = 7, 2, 0.1
 """Rounds in which two ways take steps in turn, below which nothing is known, and what a round lasts at least."""
+PATIENCE_S = 60.0
+"""Seconds that taking turns may last where steps are long: who waits for the first one sees nothing of it."""
 COMPILING_S = 90.0
 """Seconds that generating code for a recipe's networks may take, before anything is known of it."""
 AT_MOST = 1.6
@@ -193,8 +195,9 @@ class Trying:
             other = self._contender(best.way.other(**change))
             if change.get("compile"):
                 other.seconds(2)  # what differs from step to step has code of its own
-            steps = min(ROUND_S, left() / (2 * LEAST)) / step_s
-            before, after = side_by_side((best, other), ROUNDS, max(1, int(steps)), left())
+            steps = max(1, int(min(ROUND_S, left() / (2 * LEAST)) / step_s))
+            rounds = max(LEAST + 1, min(ROUNDS, int(PATIENCE_S / (2 * steps * step_s))))
+            before, after = side_by_side((best, other), rounds, steps, left())
         except Exception:  # what cannot be computed in this way, is computed in the other
             self.tried.append(Tried(change, 0.0, 0.0, 0.0, False, time.perf_counter() - began))
             return best
