@@ -7,6 +7,7 @@ in functions, and for worker processes, which are told the path.
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -55,6 +56,7 @@ def load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Annotations are resolved, and workers unpickle, through sys.modules.
     sys.modules.setdefault(path.stem, module)
+    importlib.invalidate_caches()  # of what lay in the folder when somebody last looked
     # What Python keeps of a file that it compiled, it takes for another that was written within the same second.
     keeps, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -21,14 +22,21 @@ ROOT = Path(__file__).resolve().parents[1]
 # Processes side by side starve each other with OpenMP threads, and bit-identity needs a fixed number of them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
-# What trials and dry runs find is kept for these tests alone: in one place for all of their processes.
+# What trials and dry runs find is kept for these tests alone.
 CACHE = Path(tempfile.gettempdir()) / f"ganforge-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
 os.environ["GANFORGE_CACHE"] = str(CACHE)
+_numbers = itertools.count()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
         shutil.rmtree(CACHE, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test finds out of the machine decides nothing in another one."""
+    monkeypatch.setenv("GANFORGE_CACHE", str(CACHE / f"{os.getpid()}-{next(_numbers)}"))
 
 
 @dataclass

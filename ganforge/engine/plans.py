@@ -28,9 +28,11 @@ from ganforge.sharing.bundle.code import used_parts
 
 SECTIONS = ("networks", "ops", "schedules", "signals", "players", "phases", "metrics")
 KIND = "plans"
-_OF_TERMINALS = re.compile(
+_NOTHING_TO_PARTS = re.compile(
     r"_|PWD|OLDPWD|SHLVL|COLUMNS|LINES|DISPLAY|WINDOWID|(TERM|SSH|XDG|TMUX|VTE|DBUS)(_.*)?|.*_SESSION.*"
+    r"|(TORCH|TRITON|CUBLAS|NCCL|OMP|KMP|MKL).*"
 )
+"""What differs from one terminal to the next, and what torch sets for itself."""
 
 
 def planned(recipe: Recipe, to_train: bool = True) -> DryRun:
@@ -77,8 +79,8 @@ def _circumstances(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def _environment() -> str:
-    """A hash of what a part may read of it, but what differs from one terminal to the next."""
-    told = sorted(f"{name}={value}" for name, value in os.environ.items() if not _OF_TERMINALS.fullmatch(name))
+    """A hash of what a part may read of it."""
+    told = sorted(f"{name}={value}" for name, value in os.environ.items() if not _NOTHING_TO_PARTS.fullmatch(name))
     return hashlib.sha256("\n".join(told).encode(errors="surrogateescape")).hexdigest()
 
 
