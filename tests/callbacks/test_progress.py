@@ -94,6 +94,17 @@ def test_without_a_terminal_each_reading_is_one_line(run, capsys, monkeypatch):
     assert capsys.readouterr().out == line
 
 
+def test_the_first_step_tells_nothing_of_the_others(run, capsys):
+    progress = Progress()
+    progress.run_started(run)
+    run.step = 1
+    progress.statistics_read(run, SCALARS)
+    assert "step 1/4000  epoch 0.001/4  12.3 images/s" in capsys.readouterr().out
+    run.step = 2
+    progress.statistics_read(run, SCALARS)
+    assert "  ETA " in capsys.readouterr().out
+
+
 def test_a_resumed_run_tells_its_eta_from_its_own_steps(run, capsys, monkeypatch):
     clock = iter((0.0, 10.0))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))

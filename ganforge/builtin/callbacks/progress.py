@@ -47,7 +47,9 @@ class Progress(Callback):
         if self._bar:
             self._bar.show(scalars)
         else:
-            self._console.print("  ".join([_position(run), f"ETA {self._eta(run)}", *_figures_of_step(scalars)]))
+            # In the first step kernels are chosen: it says nothing of the others.
+            eta = [f"ETA {self._eta(run)}"] if run.step > self._first_step + 1 or run.step == run.total_steps else []
+            self._console.print("  ".join([_position(run), *eta, *_figures_of_step(scalars)]))
 
     def metrics_computed(self, run: Run, figures: Mapping[str, float]) -> None:
         if run.step < run.total_steps:  # the last ones stand at the end
