@@ -94,11 +94,15 @@ def _code(recipe: Recipe) -> list[str] | None:
         name = getattr(factory, "__module__", None)
         if name not in sys.modules:
             return None
-        modules.add(name.partition(".")[0])
-    packages = [sys.modules[name] for name in modules - {"torch"}]
-    files = {path for module in packages for path in _files_of(getattr(module, "__file__", None))}
+        if not name.startswith("torch."):  # its version tells enough
+            modules.update((name, name.partition(".")[0]))  # a namespace has no file of its own
+    files = {path for name in modules for path in _files_of(getattr(sys.modules[name], "__file__", None))}
     files.update(_not_installed())
-    return sorted(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path in files if (stat := path.stat()))
+    try:
+        seen = [(path, path.stat()) for path in sorted(files)]
+    except OSError:  # somebody writes there
+        return None
+    return [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in seen]
 
 
 def _files_of(file: str | None) -> Iterable[Path]:
