@@ -16,8 +16,10 @@ from types import ModuleType
 
 from ganforge.errors import UsageError
 
+_loaded: list[Path] = []
+"""The files that were loaded."""
 _folders: list[Path] = []
-"""Those of the files that were loaded."""
+"""Those in which they lie."""
 _added: list[str] = []
 """Those of them that were put on `sys.path`."""
 
@@ -30,6 +32,7 @@ def forget() -> None:
         if folder and _is_beside(folder, name.partition(".")[0]):
             del sys.modules[name]
     sys.path[:] = _path()
+    _loaded.clear()
     _folders.clear()
     _added.clear()
 
@@ -45,6 +48,7 @@ def load_file(path: Path) -> ModuleType:
         raise UsageError("there is no Python file of that name")
     folder = path.resolve().parent
     _refuse_mixing(path, folder)
+    _loaded.append(path.resolve())
     if folder not in _folders:
         _folders.append(folder)
         if not _has(sys.path, folder):
@@ -68,6 +72,11 @@ def load_file(path: Path) -> ModuleType:
     finally:
         sys.dont_write_bytecode = keeps
     return module
+
+
+def in_use() -> list[Path]:
+    """The files that were loaded, and those beside them that they import."""
+    return [file for path in _loaded for file in (path, *beside(path))]
 
 
 def beside(path: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from ganforge.engine.folder import versions
 from ganforge.engine.postponing import postpone_compiler
 from ganforge.engine.trials.kept import find, keep
 from ganforge.engine.trials.layers import Layer
+from ganforge.plain_files import in_use
 from ganforge.recipe.model import Recipe
 from ganforge.sharing.bundle.code import used_parts
 
@@ -97,7 +98,8 @@ def _code(recipe: Recipe) -> list[str] | None:
         if not name.startswith("torch."):  # its version tells enough
             modules.update((name, name.partition(".")[0]))  # a namespace has no file of its own
     files = {path for name in modules for path in _files_of(getattr(sys.modules[name], "__file__", None))}
-    files.update(_not_installed())
+    # A module of another file may bear the name of a plain one.
+    files.update((*_not_installed(), *in_use()))
     try:
         seen = [(path, path.stat()) for path in sorted(files)]
     except OSError:  # somebody writes there

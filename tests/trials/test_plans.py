@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,6 +103,7 @@ def test_what_a_dry_run_does_not_depend_on(more: str, rehearsed: list[str], ganf
     assert len(rehearsed) == 1
 
 
+@pytest.mark.parametrize("namesake", [False, True])
 @pytest.mark.parametrize(
     ("file", "old", "new", "told"),
     [
@@ -110,8 +112,17 @@ def test_what_a_dry_run_does_not_depend_on(more: str, rehearsed: list[str], ganf
     ],
 )
 def test_changed_code_is_rehearsed_and_its_fault_is_never_kept(
-    file: str, old: str, new: str, told: str, rehearsed: list[str], ganforge: Callable[..., Any]
+    file: str,
+    old: str,
+    new: str,
+    told: str,
+    namesake: bool,
+    rehearsed: list[str],
+    ganforge: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if namesake:  # of another file
+        monkeypatch.setitem(sys.modules, "mine", sys.modules[__name__])
     assert check(ganforge).code == 0
     text = Path(file).read_text()
     assert old in text
