@@ -121,7 +121,8 @@ class Precision:
         """
         # Read when CUDA starts; without it some matrix products are not deterministic.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        if deterministic != torch.are_deterministic_algorithms_enabled():  # to say so imports torch's compiler
+        known = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        if known[0] != deterministic or known == (True, False):  # to say what holds would import torch's compiler
             torch.use_deterministic_algorithms(deterministic, warn_only=True)
         if self.device.type == "cuda":
             exact = self.name in {"fp32", "fp64"}

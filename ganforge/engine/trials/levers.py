@@ -19,7 +19,6 @@ from ganforge.engine.dryrun import DryRun
 from ganforge.engine.levers.compiling import missing_compiler
 from ganforge.engine.state import random_state, restore_random_state
 from ganforge.engine.trials.contender import Contender, Way, ratio, side_by_side
-from ganforge.engine.trials.layers import CLEARLY
 from ganforge.exhaustion import free_memory
 from ganforge.recipe.model import Recipe
 
@@ -202,8 +201,7 @@ class Trying:
             self.tried.append(Tried(change, 0.0, 0.0, 0.0, False, time.perf_counter() - began))
             return best
         found = ratio(before, after)
-        lowers = change.get("precision") == "bf16"
         raises = best.way.precision == "bf16" and "precision" in change
-        taken = found.median >= (CLEARLY if lowers else 1 / STAYS if raises else GAIN)
+        taken = found.median >= (1 / STAYS if raises else GAIN)
         self.tried.append(Tried(change, found.median, found.low, found.high, taken, time.perf_counter() - began))
         return other if taken else best
