@@ -17,12 +17,12 @@ import click
 import torch
 from timing import show
 
-from ganforge.engine.division import divide, divided
-from ganforge.engine.dryrun import dry_run
-from ganforge.engine.trials.contender import Contender, Way, side_by_side
-from ganforge.engine.trials.settling import settled
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
+from ganforge.ranks.division import divide, divided
 from ganforge.recipe import open_recipe
+from ganforge.rehearsal.dry_run import dry_run
+from ganforge.training.levers.contender import Contender, Way, side_by_side
+from ganforge.training.levers.settling import settled
 
 OFF = dict.fromkeys(("merge", "compile", "cuda_graphs", "channels_last", "fused", "overlap"), False) | {"layouts": True}
 

@@ -16,8 +16,8 @@ import click
 import torch
 from timing import show, side_by_side
 
-from ganforge.engine.translation import Translator
-from ganforge.plugins import load_plugins
+from ganforge.inference.translate import Translator
+from ganforge.plugins.loading import load_plugins
 from ganforge.testing import run_recipe
 
 

@@ -82,10 +82,10 @@ def be_a_rank(result: Path, recipe: str, overrides: tuple[str, ...]) -> None:
     import torch
 
     from ganforge import Run
-    from ganforge.engine.folder import RunFolder
-    from ganforge.engine.world import ALONE, World, joined
-    from ganforge.plugins import load_plugins
+    from ganforge.plugins.loading import load_plugins
+    from ganforge.ranks import ALONE, World, joined
     from ganforge.recipe import open_recipe
+    from ganforge.runs.run_folder import RunFolder
 
     torch.set_num_threads(1)
     registry = load_plugins().registry

@@ -30,10 +30,10 @@ from torchvision.transforms.v2 import functional as transforms
 
 from ganforge.builtin.datasets import UnpairedFolders
 from ganforge.builtin.datasets.caching import Cache
-from ganforge.engine.device import Precision
-from ganforge.engine.division import Division
-from ganforge.engine.loader import Loader
 from ganforge.images import list_images
+from ganforge.ranks.device import Precision
+from ganforge.ranks.division import Division
+from ganforge.training.loader import Loader
 
 LOAD_PX, CROP_PX = 286, 256
 

@@ -27,10 +27,10 @@ from rich.table import Table
 from timing import seconds
 
 from ganforge import Run
-from ganforge.engine.folder import RunFolder
-from ganforge.engine.world import ALONE, World, joined
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
+from ganforge.ranks import ALONE, World, joined
 from ganforge.recipe import open_recipe
+from ganforge.runs.run_folder import RunFolder
 
 SETTINGS = ("run.compile=false", "run.cuda_graphs=false", "run.epochs=1000", "run.steps=null")
 

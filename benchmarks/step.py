@@ -18,17 +18,17 @@ import torch
 from textbook import Textbook
 from timing import show, side_by_side
 
-from ganforge.engine.cast import build_cast
-from ganforge.engine.device import Precision, choose_device
-from ganforge.engine.division import divide
-from ganforge.engine.dryrun import dry_run
-from ganforge.engine.levers.choosing import choose_levers
-from ganforge.engine.levers.recording import CudaGraphs
-from ganforge.engine.training import Trainer
-from ganforge.engine.trials.settling import settled, with_precision
-from ganforge.parts import Progress
-from ganforge.plugins import load_plugins
+from ganforge.api.context import Progress
+from ganforge.plugins.loading import load_plugins
+from ganforge.ranks.device import Precision, choose_device
+from ganforge.ranks.division import divide
 from ganforge.recipe import open_recipe
+from ganforge.rehearsal.dry_run import dry_run
+from ganforge.step.cast import build_cast
+from ganforge.training.levers.choosing import choose_levers
+from ganforge.training.levers.settling import settled, with_precision
+from ganforge.training.recording import CudaGraphs
+from ganforge.training.trainer import Trainer
 
 OFF = ["run.merge=false", "run.compile=false", "run.cuda_graphs=false", "run.channels_last=false", "run.fused=false"]
 ON = {

@@ -25,8 +25,8 @@ from rich.table import Table
 from torch import Tensor
 
 from ganforge import images
-from ganforge.engine.tiling import Tiling
-from ganforge.engine.tiling.grid import Axis, Grid
+from ganforge.inference.tiling import Tiling
+from ganforge.inference.tiling.grid import Axis, Grid
 
 CONTENDERS = {
     "whole": "whole",

@@ -20,10 +20,10 @@ from rich.table import Table
 from timing import seconds
 
 from ganforge import Run
-from ganforge.engine.folder import RunFolder
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import RunSettings
+from ganforge.runs.run_folder import RunFolder
 
 LOG_EVERY, IMAGES_EVERY = (RunSettings.model_fields[f"{name}_every"].default for name in ("log", "images"))
 

@@ -6,30 +6,18 @@ Names that need torch are imported on first use, so that the command line answer
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ganforge._version import __version__
+from ganforge.api.hooks import Register, hookimpl
 from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
-from ganforge.hookspecs import Register, hookimpl
 
 if TYPE_CHECKING:
-    from ganforge.engine.run import Run
-    from ganforge.engine.translation import load
-    from ganforge.parts import (
-        Callback,
-        Context,
-        Dataset,
-        Diagnosis,
-        Direction,
-        Imported,
-        Metric,
-        Progress,
-        Recognise,
-        Recognised,
-        Sample,
-        Samples,
-        Share,
-        traits,
-    )
-
-__version__ = "0.1.0"
+    from ganforge.api.callbacks import Callback, Diagnosis, Direction, Run
+    from ganforge.api.context import Context, Progress, Share
+    from ganforge.api.datasets import Dataset, Sample, Samples
+    from ganforge.api.importers import Imported, Recognise, Recognised
+    from ganforge.api.metrics import Metric
+    from ganforge.api.traits import traits
+    from ganforge.inference.loading import load
 
 __all__ = [
     "BadFile",
@@ -59,25 +47,24 @@ __all__ = [
     "traits",
 ]
 
-_HOMES = {"Run": "ganforge.engine.run", "load": "ganforge.engine.translation"} | dict.fromkeys(
-    (
-        "Callback",
-        "Context",
-        "Dataset",
-        "Diagnosis",
-        "Direction",
-        "Imported",
-        "Metric",
-        "Progress",
-        "Recognise",
-        "Recognised",
-        "Sample",
-        "Samples",
-        "Share",
-        "traits",
-    ),
-    "ganforge.parts",
-)
+_HOMES = {
+    "Callback": "ganforge.api.callbacks",
+    "Diagnosis": "ganforge.api.callbacks",
+    "Direction": "ganforge.api.callbacks",
+    "Run": "ganforge.api.callbacks",
+    "Context": "ganforge.api.context",
+    "Progress": "ganforge.api.context",
+    "Share": "ganforge.api.context",
+    "Dataset": "ganforge.api.datasets",
+    "Sample": "ganforge.api.datasets",
+    "Samples": "ganforge.api.datasets",
+    "Imported": "ganforge.api.importers",
+    "Recognise": "ganforge.api.importers",
+    "Recognised": "ganforge.api.importers",
+    "Metric": "ganforge.api.metrics",
+    "traits": "ganforge.api.traits",
+    "load": "ganforge.inference.loading",
+}
 
 
 def __getattr__(name: str) -> Any:

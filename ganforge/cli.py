@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ganforge import __version__
+from ganforge._version import __version__
 from ganforge.errors import GanforgeError
 
 SECTIONS = {
@@ -59,7 +59,7 @@ class Commands(click.Group):
         return super().get_command(ctx, name) or self._of_plugins(ctx, name)
 
     def _of_plugins(self, ctx: click.Context, name: str) -> click.Command | None:
-        from ganforge.commands.common import plugins_with_warnings
+        from ganforge.commands._common import plugins_with_warnings
 
         plugins_with_warnings().manager.hook.register_commands(cli=self)
         return super().get_command(ctx, name)
@@ -128,7 +128,7 @@ def _told(error: BaseException) -> int | None:
     """Tell what a plugin did, or what the machine has run out of, and give the exit code; None for anything else."""
     if os.environ.get("GANFORGE_DEBUG"):
         return None
-    from ganforge.telling import told
+    from ganforge.failures.telling import told
 
     known = told(error)
     if known is None:
@@ -139,7 +139,7 @@ def _told(error: BaseException) -> int | None:
 
 def _told_badly(error: BaseException) -> int:
     """Tell what nobody expected."""
-    from ganforge.blame import said
+    from ganforge.failures.words import said
 
     _tell_error(said(error))
     click.echo(

@@ -152,15 +152,15 @@ def train(jobs: Mapping[str, str], folder: Path) -> None:
     from safetensors.torch import save_file
     from torch import Tensor
 
-    from ganforge.engine.averaging import Averaging
-    from ganforge.engine.folder import RunFolder, open_run_folder
-    from ganforge.engine.run import Run
-    from ganforge.engine.scene import Turn
-    from ganforge.engine.world import joined
     from ganforge.errors import Source
-    from ganforge.plugins import load_plugins
+    from ganforge.plugins.loading import load_plugins
+    from ganforge.ranks import joined
     from ganforge.recipe.nodes import parse
     from ganforge.recipe.reading import read_recipe
+    from ganforge.runs.run import Run
+    from ganforge.runs.run_folder import RunFolder, open_run_folder
+    from ganforge.step.program import Turn
+    from ganforge.training.gradient_sync import Averaging
 
     torch.set_num_threads(1)
     registry = load_plugins([TOYS]).registry
@@ -195,7 +195,7 @@ def train(jobs: Mapping[str, str], folder: Path) -> None:
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     if bucket_bytes := sys.argv[2:]:
-        from ganforge.engine import averaging
+        from ganforge.training import gradient_sync as averaging
 
         averaging.BUCKET_BYTES = int(*bucket_bytes)
     train(json.loads((place / "jobs.json").read_text()), place)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ganforge.engine.nested import tensors
+from ganforge.core.nested import tensors
 
 T = TypeVar("T")
 

@@ -85,9 +85,9 @@ def digest(root: str, cache_dir: str, cache_gib: float, workers: int) -> str:
     import torch
 
     from ganforge.builtin.datasets import UnpairedShards
-    from ganforge.engine.device import Precision
-    from ganforge.engine.division import Division
-    from ganforge.engine.loader import Loader
+    from ganforge.ranks.device import Precision
+    from ganforge.ranks.division import Division
+    from ganforge.training.loader import Loader
 
     dataset = UnpairedShards(root, 14, 12, mix_shards=2, cache_dir=cache_dir, cache_gib=cache_gib)
     dataset.prepare()

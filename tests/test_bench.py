@@ -15,14 +15,14 @@ import pytest
 import torch
 
 from ganforge import Callback
-from ganforge.engine.bench import verdict
-from ganforge.engine.device import Precision
-from ganforge.engine.dryrun import dry_run
-from ganforge.engine.folder import RunFolder
-from ganforge.engine.run import Run
-from ganforge.engine.trials import peak
-from ganforge.plugins import load_plugins
+from ganforge.bench import verdict
+from ganforge.plugins.loading import load_plugins
+from ganforge.ranks.device import Precision
 from ganforge.recipe import open_recipe
+from ganforge.rehearsal.dry_run import dry_run
+from ganforge.runs.run import Run
+from ganforge.runs.run_folder import RunFolder
+from ganforge.training.levers import peak
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 TINY = RECIPES / "tiny" / "cyclegan_shapes.yaml"
@@ -160,7 +160,7 @@ def test_a_phase_that_was_not_met_has_no_row(bench: Callable) -> None:
 
 
 def test_a_minute_is_enough(bench: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganforge.engine import bench as module
+    from ganforge import bench as module
 
     monkeypatch.setattr(module, "LIMIT_S", 0.0)
     measured = bench(TINY)

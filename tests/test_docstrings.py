@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ganforge.docstrings import arguments, prose
-from ganforge.plugins import load_plugins
-from ganforge.registry import Part
+from ganforge.plugins.loading import load_plugins
+from ganforge.plugins.registry import Part
 
 OURS = """Keeps what it was given.
 

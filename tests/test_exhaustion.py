@@ -14,7 +14,7 @@ import pytest
 import torch
 from misbehaving import ODD, outcome
 
-from ganforge.exhaustion import exhausted, lost_worker_told, machine_memory, readable
+from ganforge.failures.exhaustion import exhausted, lost_worker_told, machine_memory, readable
 
 CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
 CUDA = (

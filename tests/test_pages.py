@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from documents import blocks, check_printed, commands, write_files
 
-from ganforge import hookspecs
+from ganforge.api import hooks as hookspecs
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "ganforge_spec")}

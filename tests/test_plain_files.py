@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ganforge import plain_files
 from ganforge.errors import UsageError
-from ganforge.plugins import load_plugins
+from ganforge.plugins import plain_files
+from ganforge.plugins.loading import load_plugins
 
 PLUGIN = """
 import random

@@ -15,9 +15,9 @@ import click
 import pytest
 
 from ganforge.errors import EnvironmentFault, UsageError
-from ganforge.guard import SETTINGS
-from ganforge.plugins import Plugin, Plugins, load_plugins
-from ganforge.registry import UnknownPart
+from ganforge.plugins.guard import SETTINGS
+from ganforge.plugins.loading import Plugin, Plugins, load_plugins
+from ganforge.plugins.registry import UnknownPart
 
 Install = Callable[..., None]
 
@@ -186,7 +186,7 @@ OLD = "it wants ganforge{0}, and this is {1}: pip install --upgrade 'ganforge{0}
 def test_what_a_plugin_wants_is_read_as_pip_reads_it(
     requirement: str, version: str, reason: str, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ganforge.plugins.__version__", version)
+    monkeypatch.setattr("ganforge.plugins.loading.__version__", version)
     install("smooth", SOUND, requirement)
     assert named(load_plugins(), "smooth").reason == reason
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import shipped_recipe
 from ganforge.recipe.merge import load
 

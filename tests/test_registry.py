@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ganforge import Progress, traits
 from ganforge.errors import UsageError
-from ganforge.registry import Part, Registry, UnknownPart
-from ganforge.signature import SignatureError
+from ganforge.plugins.registry import Part, Registry, UnknownPart
+from ganforge.plugins.signature import SignatureError
 
 
 @traits(wrt=("input",))

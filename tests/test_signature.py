@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from typing_extensions import TypeAliasType
 
 from ganforge import Context, Metric, Progress
-from ganforge.faults import Fault
-from ganforge.signature import (
+from ganforge.plugins.option_faults import Fault
+from ganforge.plugins.signature import (
     Signature,
     SignatureError,
     call_signature,

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands.common import paragraph, plugin_option, plugins_with_warnings, recipe_arguments, warn_of
+from ganforge.commands._common import paragraph, plugin_option, plugins_with_warnings, recipe_arguments, warn_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ganforge.engine.bench import Bench, Length, Timing
+    from ganforge.bench import Bench, Length, Timing
 
 
 @click.command()
@@ -59,11 +59,12 @@ def command(
     It trains a few steps in a temporary folder and leaves nothing behind. Ctrl-C ends it with what was measured.
     """
     began = time.perf_counter()
-    from ganforge.engine.bench import bench
+    from ganforge.bench import bench
     from ganforge.recipe import open_recipe
+    from ganforge.sharing.locate import recipe_in
 
     plugins = plugins_with_warnings(files)
-    checked = open_recipe(recipe, overrides, plugins.registry)
+    checked = open_recipe(recipe_in(recipe), overrides, plugins.registry)
     warn_of(checked.warnings)
     with _telling() as tell:
         measured = bench(checked, plugins.registry, steps, warm_up, no_data, began, tell)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings, warn
+from ganforge.commands._common import plugin_option, plugins_with_warnings, warn
 from ganforge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def command(
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent} to write {output.name} into")
 
-    from ganforge.engine.checkpoints import put_together
     from ganforge.recipe import open_recipe
+    from ganforge.runs.checkpoint.files import put_together
     from ganforge.sharing.bundle import pack
     from ganforge.sharing.bundle.code import code_of
     from ganforge.sharing.bundle.data import data_manifest, told

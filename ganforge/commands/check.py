@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.blame import blame
-from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
+from ganforge.commands._common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
+from ganforge.failures.blame import blame
 
 if TYPE_CHECKING:
     from ganforge.recipe.model import Recipe
@@ -29,8 +29,9 @@ def command(recipe: str, overrides: tuple[str, ...], data: bool, files: tuple[Pa
       ganforge check my_recipe.yaml --data
     """
     from ganforge.recipe import open_recipe
+    from ganforge.sharing.locate import recipe_in
 
-    checked = open_recipe(recipe, overrides, plugins_with_warnings(files).registry)
+    checked = open_recipe(recipe_in(recipe), overrides, plugins_with_warnings(files).registry)
     warn_of(checked.warnings)
     report(checked)
     if data:
@@ -39,9 +40,9 @@ def command(recipe: str, overrides: tuple[str, ...], data: bool, files: tuple[Pa
 
 def report(recipe: Recipe) -> None:
     """Run one step on fake tensors and say what it would do."""
-    from ganforge.engine.division import divide, divided
-    from ganforge.engine.idling import idle_by_guess
-    from ganforge.engine.plans import planned
+    from ganforge.ranks.division import divide, divided
+    from ganforge.rehearsal.known_plans import planned
+    from ganforge.training.idle_stretches import idle_by_guess
 
     division = divide(recipe)
     recipe = divided(recipe, division)
@@ -63,8 +64,8 @@ def report(recipe: Recipe) -> None:
 def report_data(recipe: Recipe) -> None:
     """Read the first samples, and say what is in them."""
     from ganforge.builtin.datasets.inspection.report import counted
-    from ganforge.engine.data import prepare_data, training_samples, validation_samples
-    from ganforge.engine.sample_checks import look_at_first, promise_of
+    from ganforge.rehearsal.sample_checks import look_at_first, promise_of
+    from ganforge.training.data import prepare_data, training_samples, validation_samples
 
     prepare_data(recipe)
     for remark in recipe.dataset.remarks():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ganforge.commands.common import plugins_with_warnings
+from ganforge.commands._common import plugins_with_warnings
 from ganforge.errors import UsageError
 
 
@@ -23,8 +23,9 @@ def command(recipe: str, destination: Path, force: bool) -> None:
       ganforge cp cyclegan_shapes recipes/
     """
     from ganforge.recipe import find_recipe
+    from ganforge.sharing.locate import recipe_in
 
-    source = find_recipe(recipe, plugins_with_warnings().registry)
+    source = find_recipe(recipe_in(recipe), plugins_with_warnings().registry)
     target = destination / source.name if destination.is_dir() else destination
     if target.exists() and not force:
         raise UsageError(f"{target} exists; choose another name, or replace it with --force")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments
-from ganforge.commands.shards import pack, verify
+from ganforge.commands._common import plugin_option, plugins_with_warnings, recipe_arguments
+from ganforge.commands._data_pack import pack, verify
 from ganforge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,10 +95,11 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
     import random
 
     from ganforge import images
-    from ganforge.engine.cast import derive_seed
-    from ganforge.engine.data import prepare_data, training_samples, validation_samples
-    from ganforge.engine.panels import lay_out
+    from ganforge.core.randomness import derive_seed
     from ganforge.recipe import open_recipe
+    from ganforge.sharing.locate import recipe_in
+    from ganforge.training.data import prepare_data, training_samples, validation_samples
+    from ganforge.training.panels import lay_out
 
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent} to draw into; make it, or give another -o")
@@ -106,7 +107,7 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
         raise UsageError(
             f"{recipe} is a folder, and no run's; `ganforge data inspect {recipe}` looks at pictures as they are"
         )
-    checked = open_recipe(recipe, overrides, plugins_with_warnings(files).registry)
+    checked = open_recipe(recipe_in(recipe), overrides, plugins_with_warnings(files).registry)
     prepare_data(checked)
     train, validation = training_samples(checked), validation_samples(checked)
     click.echo(f"training samples: {len(train)}")
@@ -176,7 +177,7 @@ def inspect(
     from rich.console import Console
 
     from ganforge.builtin.datasets.inspection import inspect as inspect_folder
-    from ganforge.commands.findings import print_report
+    from ganforge.commands._findings import print_report
 
     folder: Path | Layout = Path(root)
     sample_px = 256
@@ -207,18 +208,19 @@ def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -
     from ganforge.builtin.datasets.layout import read_layout
     from ganforge.images import SUFFIXES
     from ganforge.recipe import find_recipe, open_recipe
+    from ganforge.sharing.locate import recipe_in
 
     if Path(recipe).suffix.lower() in SUFFIXES:
         raise UsageError(f"{recipe} is a picture\n  name the folder of your data, or a recipe")
     registry = plugins_with_warnings(files).registry
     try:
-        find_recipe(recipe, registry)
+        find_recipe(recipe_in(recipe), registry)
     except UsageError:
         raise UsageError(
             f"there is no folder and no recipe '{recipe}'\n  name a folder of pictures, or fetch a published one: "
             "`ganforge data ls` lists them, `ganforge data download NAME` fetches one"
         ) from None
-    dataset = open_recipe(recipe, overrides, registry).dataset
+    dataset = open_recipe(recipe_in(recipe), overrides, registry).dataset
     root = getattr(dataset, "root", None)
     if not isinstance(root, Path):
         raise UsageError(f"the data of {recipe} have no folder to inspect; `ganforge data show {recipe}` draws some")

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings, warn
+from ganforge.commands._common import plugin_option, plugins_with_warnings, warn
 from ganforge.errors import EnvironmentFault
 
 
@@ -71,17 +71,15 @@ def command(
       ganforge evaluate runs/x/0001 --metric fid --best kid_b
       ganforge evaluate runs/x/0001 data.root=elsewhere --metric fid -o judged
     """
-    from ganforge.engine.evaluation import Asked, evaluate
-    from ganforge.engine.evaluation.card import markdown
-    from ganforge.sharing.bundle import is_bundle, unpack
-    from ganforge.sharing.bundle.needs import check_plugins
+    from ganforge.evaluation import Asked, evaluate
+    from ganforge.evaluation.card import markdown
+    from ganforge.sharing.bundle.unpacking import is_bundle
+    from ganforge.sharing.locate import run_in
 
     plugins = plugins_with_warnings(files)
     if is_bundle(run):
         output = output or Path(f"{run.name.partition('.')[0]}_evaluation")
-        unpacked = unpack(run)
-        check_plugins(run, unpacked.contents, plugins.registry)
-        run = unpacked.folder
+        run = run_in(run, plugins.registry)
     with _progress() as watch:
         card = evaluate(
             run,
@@ -119,7 +117,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _write(folder: Path, card: Mapping[str, Any], text: str) -> None:
-    from ganforge.engine.checkpoints import write_text
+    from ganforge.core.files import write_text
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +134,7 @@ def _print(card: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ganforge.engine.evaluation.card import facts, heads, rows, warnings
+    from ganforge.evaluation.card import facts, heads, rows, warnings
 
     console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
     if not console.is_terminal:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings
+from ganforge.commands._common import plugin_option, plugins_with_warnings
 
 
 @click.command()
@@ -55,12 +55,14 @@ def command(
       ganforge export runs/cyclegan_horse2zebra/0001 --format torch -o zebra2horse.pt2 --direction b2a
       ganforge export runs/cyclegan_horse2zebra/0001 --format hub -o horse2zebra --pictures horses/
     """
-    from ganforge.engine.exporting import export, table
+    from ganforge.inference.export import export, table
+    from ganforge.sharing.locate import run_in
 
+    registry = plugins_with_warnings(files).registry
     done = export(
-        run,
+        run_in(run, registry),
         output,
-        plugins_with_warnings(files).registry,
+        registry,
         kind=kind,
         direction=direction,
         signal=signal,

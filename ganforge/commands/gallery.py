@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings, warn
+from ganforge.commands._common import plugin_option, plugins_with_warnings, warn
 from ganforge.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
-    from ganforge.engine.exhibits import Exhibit
-    from ganforge.registry import Registry
+    from ganforge.inference.before_after import Exhibit
+    from ganforge.plugins.registry import Registry
     from ganforge.sharing.gallery import Comparison, Frame, Section
 
 LONGEST_PX = 1024
@@ -60,18 +60,19 @@ def command(
       ganforge gallery runs/cyclegan_horse2zebra/0003 -n 24 -o public
       ganforge gallery horses.ganforge.zip --pictures my_horses/ -o page
     """
-    from ganforge.sharing.bundle import is_bundle, unpack
+    from ganforge.sharing.bundle.unpacking import is_bundle
     from ganforge.sharing.gallery import Page, finished, frames, render
+    from ganforge.sharing.locate import run_in
     from ganforge.sharing.records import Record
 
     if is_bundle(run):
         output = output or Path(f"{run.name.partition('.')[0]}_gallery")
     plugins = plugins_with_warnings(files)
-    folder = unpack(run).folder if is_bundle(run) else run
+    folder = run_in(run, plugins.registry)
     record = Record.read(folder)
     output = output or run / "gallery"
     with finished(output) as page:
-        exhibits, weights, notes = _exhibits(run, plugins.registry, pictures, count, device)
+        exhibits, weights, notes = _exhibits(folder, plugins.registry, pictures, count, device)
         for note in notes:
             click.echo(note)
         sections = _sections(page, exhibits, frames(folder, panels))
@@ -87,15 +88,15 @@ def _exhibits(
 ) -> tuple[list[Exhibit], str, list[str]]:
     """What the run makes of pictures, which weights do, and what is missing."""
     from ganforge import images
-    from ganforge.engine.exhibits import from_dataset, from_pictures
-    from ganforge.engine.trained import open_trained
-    from ganforge.engine.translation import Translator
+    from ganforge.inference.before_after import from_dataset, from_pictures
+    from ganforge.inference.trained_run import NoCheckpoint, open_trained
+    from ganforge.inference.translate import Translator
 
     show = ("run.images=null", f"run.images_count={count}")
     try:
         trained = open_trained(run, registry, overrides=show, device=device)
-    except UsageError as error:  # a run without checkpoints still has its panels
-        if pictures or "no checkpoint" not in str(error):
+    except NoCheckpoint:  # such a run still has its panels
+        if pictures:
             raise
         return [], "", ["no checkpoint yet: only the panels are shown"]
     if pictures:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings, warn
+from ganforge.commands._common import plugin_option, plugins_with_warnings, warn
 from ganforge.errors import UsageError, suggest
 
 if TYPE_CHECKING:
-    from ganforge.engine.importing import ImportedRun
-    from ganforge.registry import Part, Registry
+    from ganforge.importing import ImportedRun
+    from ganforge.plugins.registry import Part, Registry
 
 
 @click.command()
@@ -50,7 +50,7 @@ def command(family: str, arguments: tuple[str, ...], out: Path, name: str, files
         raise UsageError(f"--name {name}: a name is no path; --out says where run folders go")
     plugins = plugins_with_warnings(files)
     importer = _find(family, plugins.registry)
-    from ganforge.engine.importing import import_run
+    from ganforge.importing import import_run
 
     made = import_run(
         importer,
@@ -65,7 +65,7 @@ def command(family: str, arguments: tuple[str, ...], out: Path, name: str, files
 
 
 def _find(family: str, registry: Registry) -> Part:
-    from ganforge.registry import UnknownPart
+    from ganforge.plugins.registry import UnknownPart
 
     try:
         return registry.find("importers", family)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ganforge.commands.common import plugins_with_warnings
+from ganforge.commands._common import plugins_with_warnings
 
 
 @click.command()

@@ -31,7 +31,7 @@ def command(name: str, kind: str | None, into: Path) -> None:
       ganforge new my-networks
       ganforge new perceptual --kind losses --into plugins
     """
-    from ganforge.scaffold import make_plugin
+    from ganforge.plugins.scaffold import make_plugin
 
     kind = kind or next((k for k in KINDS if name.endswith(k)), "losses")
     plugin = make_plugin(name, kind, into)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands.common import paragraph, plugin_option, plugins_with_warnings
+from ganforge.commands._common import paragraph, plugin_option, plugins_with_warnings
 from ganforge.errors import UsageError, suggest
 
 if TYPE_CHECKING:
-    from ganforge.plugins import Plugins
-    from ganforge.registry import Part, Registry
+    from ganforge.plugins.loading import Plugins
+    from ganforge.plugins.registry import Part, Registry
 
 
 @click.command()
@@ -27,7 +27,7 @@ def command(what: str | None, files: tuple[Path, ...]) -> None:
       ganforge parts losses
       ganforge parts cyclegan.resnet_generator
     """
-    from ganforge.registry import KINDS_IN_RECIPES
+    from ganforge.plugins.registry import KINDS_IN_RECIPES
 
     plugins = plugins_with_warnings(files)
     parts = [part for part in plugins.registry.parts.values() if part.kind in KINDS_IN_RECIPES]
@@ -53,8 +53,8 @@ def _list(registry: Registry, kind: str) -> None:
 
 
 def _explain(part: Part, plugins: Plugins) -> None:
+    from ganforge.plugins.registry import RESERVED, SINGULAR
     from ganforge.recipe.examples import called, example
-    from ganforge.registry import RESERVED, SINGULAR
 
     origin = next(plugin.origin for plugin in plugins.found if plugin.name == part.plugin)
     click.secho(part.full_name, bold=True, nl=False)

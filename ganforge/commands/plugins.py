@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands.common import paragraph, plugin_option
+from ganforge.commands._common import paragraph, plugin_option
 
 if TYPE_CHECKING:
-    from ganforge.plugins import Plugin
+    from ganforge.plugins.loading import Plugin
 
 KEYS = ("name", "distribution", "version", "state", "reason", "traceback", "hooks", "parts", "notes")
 
@@ -28,7 +28,7 @@ def command(as_json: bool, files: tuple[Path, ...]) -> None:
       ganforge plugins
       ganforge plugins --json
     """
-    from ganforge.plugins import load_plugins
+    from ganforge.plugins.loading import load_plugins
 
     found = load_plugins(list(files)).found
     if as_json:

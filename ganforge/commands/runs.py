@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands.common import warn
+from ganforge.commands._common import printable, warn
 from ganforge.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
@@ -184,11 +184,6 @@ def _shown(value: Any) -> str:
 
 
 # Printing
-
-
-def printable(text: str) -> str:
-    """What files say may hold anything, a terminal's commands too."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
 def _text(text: str, style: str = "") -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings
+from ganforge.commands._common import plugin_option, plugins_with_warnings
 from ganforge.errors import UsageError
 
 

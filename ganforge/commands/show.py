@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
+from ganforge.commands._common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from ganforge.engine.dryrun import DryRun
     from ganforge.recipe.model import LossUse, Recipe
+    from ganforge.rehearsal.dry_run import DryRun
 
 
 @click.command()
@@ -33,13 +33,14 @@ def command(recipe: str, overrides: tuple[str, ...], graph: bool, files: tuple[P
     """
     from ganforge.recipe import open_recipe
     from ganforge.recipe.nodes import dump
+    from ganforge.sharing.locate import recipe_in
 
-    checked = open_recipe(recipe, overrides, plugins_with_warnings(files).registry)
+    checked = open_recipe(recipe_in(recipe), overrides, plugins_with_warnings(files).registry)
     warn_of(checked.warnings)
     if graph:
         from rich.console import Console
 
-        from ganforge.engine.plans import planned
+        from ganforge.rehearsal.known_plans import planned
 
         console = Console(highlight=False)
         if not console.is_terminal:

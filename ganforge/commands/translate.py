@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ganforge.commands.common import plugin_option, plugins_with_warnings
+from ganforge.commands._common import plugin_option, plugins_with_warnings
 from ganforge.errors import EnvironmentFault, UsageError
 
 
@@ -128,10 +128,11 @@ def command(
       ganforge translate runs/x/0001 scans/ -o out --tile 512 --depth 16
       ganforge translate runs/x/0001 horses/ -o zebras --batch 8 --precision bf16 --compile
     """
-    from ganforge.engine.translation import Translator
-    from ganforge.engine.translation.album import Album
-    from ganforge.engine.translation.ledger import Ledger
-    from ganforge.engine.translation.sources import find_jobs
+    from ganforge.inference.translate import Translator
+    from ganforge.inference.translate.batch import Album
+    from ganforge.inference.translate.done_list import Ledger
+    from ganforge.inference.translate.jobs import find_jobs
+    from ganforge.sharing.locate import run_in
 
     if depth == "16" and suffix != "png":
         raise UsageError(f"16 bits a channel are written as PNG only; leave out --format {suffix} or --depth 16")
@@ -140,7 +141,7 @@ def command(
     early = len(skipped)
     plugins = plugins_with_warnings(files)
     translator = Translator.open(
-        run,
+        run_in(run, plugins.registry),
         plugins.registry,
         direction=direction,
         signal=signal,

@@ -13,8 +13,8 @@ from ganforge.errors import UsageError, suggest
 from ganforge.recipe.merge import load
 
 if TYPE_CHECKING:
+    from ganforge.plugins.registry import Registry
     from ganforge.recipe.model import Recipe
-    from ganforge.registry import Registry
 
 MAX_NAME = 200
 
@@ -27,18 +27,11 @@ def find_recipe(name: str, registry: Registry) -> Path:
         UsageError: there is none.
         EnvironmentFault: the bundle is damaged.
     """
-    from ganforge.sharing.bundle import is_bundle, unpack
-    from ganforge.sharing.records import as_checkpoint, recipe_at
-
     path = Path(name)
     if len(name) > MAX_NAME:
         raise UsageError(f"no recipe has a name of {len(name)} characters")
-    if found := as_checkpoint(path):
-        return recipe_at(*found)
     if path.is_dir() and (path / "recipe.yaml").is_file():
         return path / "recipe.yaml"
-    if is_bundle(path):
-        return unpack(path).folder / "recipe.yaml"
     if path.is_file():
         return path
     if shipped := shipped_recipe(name, registry):
@@ -54,7 +47,7 @@ def find_recipe(name: str, registry: Registry) -> Path:
 
 def shipped_recipe(name: str, registry: Registry) -> Path | None:
     """The file of a recipe that a plugin brings, by its name with or without `.yaml`."""
-    from ganforge.registry import UnknownPart
+    from ganforge.plugins.registry import UnknownPart
 
     try:
         return Path(str(registry.find("recipes", name.removesuffix(".yaml")).factory))

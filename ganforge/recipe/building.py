@@ -11,10 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.blame import PartFailed, blame, fault_of, refuse, words
+from ganforge.api.callbacks import Callback
+from ganforge.api.context import Progress
+from ganforge.api.datasets import Dataset, Samples
 from ganforge.errors import GanforgeError, Mark, Problem, RecipeError
-from ganforge.exhaustion import exhausted
-from ganforge.parts import Callback, Dataset, Progress, Samples
+from ganforge.failures.blame import blame, fault_of, refuse
+from ganforge.failures.exhaustion import exhausted
+from ganforge.failures.fault import PartFailed
+from ganforge.failures.words import words
 from ganforge.recipe.model import PartUse
 
 OPTIMIZER = ("step", "state_dict", "load_state_dict")

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from pydantic_core import to_jsonable_python
 
 from ganforge.errors import Source
-from ganforge.recipe.arguments import describe
+from ganforge.plugins.registry import BUILT_IN, SINGULAR, Part
+from ganforge.plugins.signature import Parameter, call_signature, expression_signature, is_sequence
+from ganforge.recipe.call_arguments import describe
+from ganforge.recipe.name_checks import takes_module
 from ganforge.recipe.nodes import dump, parse
-from ganforge.recipe.scope import takes_module
-from ganforge.registry import BUILT_IN, SINGULAR, Part
-from ganforge.signature import Parameter, call_signature, expression_signature, is_sequence
 
 
 def example(part: Part) -> str:

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from ganforge.api.datasets import Dataset
 from ganforge.errors import Mark, Problem
-from ganforge.parts import Dataset
+from ganforge.plugins.registry import Part
 from ganforge.recipe.expressions import Expression, Name
 from ganforge.recipe.nodes import Node
-from ganforge.registry import Part
 
 Every = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=1)]

@@ -15,15 +15,16 @@ from typing import Any, TypeVar
 from packaging.requirements import InvalidRequirement, Requirement
 from torch import Tensor
 
-from ganforge.blame import blame
+from ganforge.api.context import Progress
+from ganforge.api.datasets import Dataset
 from ganforge.errors import Mark, Problem, RecipeError, misspelt, nearest
-from ganforge.parts import Dataset, Progress
+from ganforge.failures.blame import blame
+from ganforge.plugins.registry import Part, Registry, UnknownPart
 from ganforge.recipe import model
 from ganforge.recipe.building import Watched, bind_schedule, build, refusal
+from ganforge.recipe.name_checks import check_scope
 from ganforge.recipe.nodes import Node
-from ganforge.recipe.scope import check_scope
-from ganforge.recipe.uses import PartReader
-from ganforge.registry import Part, Registry, UnknownPart
+from ganforge.recipe.part_reader import PartReader
 
 SECTIONS = (
     "data",

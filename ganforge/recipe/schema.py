@@ -15,10 +15,10 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema, to_jsonable_python
 
+from ganforge.plugins.registry import KINDS_IN_RECIPES, SINGULAR, Part, Registry, UnknownPart
+from ganforge.plugins.signature import Parameter, is_sequence
 from ganforge.recipe import model
 from ganforge.recipe.reading import REQUIRED
-from ganforge.registry import KINDS_IN_RECIPES, SINGULAR, Part, Registry, UnknownPart
-from ganforge.signature import Parameter, is_sequence
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ganforge.recipe.flat import flat
+from ganforge.recipe.dotted import flat
 from ganforge.recipe.nodes import read
 from ganforge.sharing.records import Record
 

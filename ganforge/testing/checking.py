@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ganforge.engine.nested import map_tensors
-from ganforge.signature import Signature, SignatureError, read_signature
+from ganforge.core.nested import map_tensors
+from ganforge.plugins.signature import Signature, SignatureError, read_signature
 
 aten = torch.ops.aten
 WAITS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero, aten.nonzero, aten.masked_select}

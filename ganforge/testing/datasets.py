@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganforge.engine.random_data import random_fields
-from ganforge.engine.sample_checks import Look, Promise, faults, promise
-from ganforge.parts import Dataset, Sample, Samples
+from ganforge.api.datasets import Dataset, Sample, Samples
+from ganforge.rehearsal.random_data import random_fields
+from ganforge.rehearsal.sample_checks import Look, Promise, faults, promise
 from ganforge.testing.checking import CheckFailed, checked_options, name_of, run_checks, signature_of
 
 LOOKED_AT = 8

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.engine.nested import map_tensors
-from ganforge.engine.state import join, split
-from ganforge.recipe.scope import takes_module
-from ganforge.signature import is_sequence
+from ganforge.core.nested import map_tensors
+from ganforge.core.serialise import join, split
+from ganforge.plugins.signature import is_sequence
+from ganforge.recipe.name_checks import takes_module
 from ganforge.testing.checking import (
     CheckFailed,
     checked_options,

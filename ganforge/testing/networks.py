@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import is_lazy
 
-from ganforge.engine.coupling import couples_samples
-from ganforge.engine.nested import map_tensors
-from ganforge.engine.state import join, split
+from ganforge.core.nested import map_tensors
+from ganforge.core.serialise import join, split
+from ganforge.step.sample_coupling import couples_samples
 from ganforge.testing.checking import (
     CheckFailed,
     checked_options,

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganforge.engine.state import join, split
-from ganforge.parts import Context
-from ganforge.signature import context_parameter
+from ganforge.api.context import Context
+from ganforge.core.serialise import join, split
+from ganforge.plugins.signature import context_parameter
 from ganforge.testing.checking import (
     CheckFailed,
     checked_options,

@@ -11,18 +11,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ganforge.engine.cast import build_cast
-from ganforge.engine.device import Precision, untried
-from ganforge.engine.division import length
-from ganforge.engine.dryrun import dry_run
-from ganforge.engine.lazy import create_lazy_parameters
-from ganforge.engine.levers.choosing import choose_levers, settle
-from ganforge.engine.training import Trainer
-from ganforge.parts import Progress
-from ganforge.plugins import load_plugins
+from ganforge.api.context import Progress
+from ganforge.plugins.loading import load_plugins
+from ganforge.ranks.device import Precision, untried
+from ganforge.ranks.division import length
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
+from ganforge.rehearsal.dry_run import dry_run
+from ganforge.rehearsal.lazy import create_lazy_parameters
+from ganforge.step.cast import build_cast
 from ganforge.testing.datasets import random_batch
+from ganforge.training.levers.choosing import choose_levers, settle
+from ganforge.training.trainer import Trainer
 
 Batch = Mapping[str, Tensor]
 

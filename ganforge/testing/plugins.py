@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from ganforge.plugins import load_module
+from ganforge.plugins.loading import load_module
 from ganforge.testing.checking import CheckFailed
 
 

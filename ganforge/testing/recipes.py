@@ -10,12 +10,13 @@ from pathlib import Path
 
 import torch
 
-from ganforge.engine.folder import RunFolder
-from ganforge.engine.random_data import RandomData
-from ganforge.engine.run import Run
-from ganforge.parts import Callback
-from ganforge.plugins import load_plugins
+from ganforge.api.callbacks import Callback
+from ganforge.api.callbacks import Run as RunView
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
+from ganforge.rehearsal.random_data import RandomData
+from ganforge.runs.run import Run
+from ganforge.runs.run_folder import RunFolder
 
 SAMPLES = 8
 
@@ -75,6 +76,6 @@ class _Diary(Callback):
     def __init__(self) -> None:
         self.scalars: dict[str, list[float]] = {}
 
-    def statistics_read(self, run: Run, scalars: Mapping[str, float]) -> None:
+    def statistics_read(self, run: RunView, scalars: Mapping[str, float]) -> None:
         for tag, value in scalars.items():
             self.scalars.setdefault(tag, []).append(value)

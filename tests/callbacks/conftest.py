@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from ganforge import Run
-from ganforge.engine.folder import RunFolder
-from ganforge.plugins import Plugins, load_plugins
+from ganforge.plugins.loading import Plugins, load_plugins
 from ganforge.recipe.merge import load
 from ganforge.recipe.reading import read_recipe
+from ganforge.runs.run_folder import RunFolder
 
 RECIPE = """
 data: {type: shapes, size_px: 8, count: 8, validation: 2, batch_size: 2}

@@ -9,7 +9,7 @@ import pytest
 from ganforge import Diagnosis
 from ganforge.builtin.callbacks import Progress
 from ganforge.builtin.callbacks.progress import figure_rows, introduction
-from ganforge.engine.levers import Levers
+from ganforge.step.levers import Levers
 
 SCALARS = {
     "losses/adversarial": 0.25,

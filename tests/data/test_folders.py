@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader
 
 from ganforge import Dataset, EnvironmentFault, Sample, Samples, UsageError, images
 from ganforge.builtin.datasets import ClassFolders, ImageFolder, PairedFolders, UnpairedFolders, caching
-from ganforge.engine.device import Precision
-from ganforge.engine.division import Division
-from ganforge.engine.loader import Loader
+from ganforge.ranks.device import Precision
+from ganforge.ranks.division import Division
+from ganforge.training.loader import Loader
 
 Make = Callable[..., None]
 SHARED = Path(__file__).resolve().parents[2] / "../shared/datasets"

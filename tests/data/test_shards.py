@@ -19,9 +19,9 @@ from sharded import pack_small
 from ganforge import Dataset, EnvironmentFault, Sample, images
 from ganforge.builtin.datasets import PairedFolders, PairedShards, UnpairedFolders, UnpairedShards
 from ganforge.builtin.datasets.shards.index import Index
-from ganforge.engine.device import Precision
-from ganforge.engine.division import Division
-from ganforge.engine.loader import Loader
+from ganforge.ranks.device import Precision
+from ganforge.ranks.division import Division
+from ganforge.training.loader import Loader
 
 Make = Callable[..., None]
 SIZES = {"load_px": 14, "crop_px": 12}

@@ -25,7 +25,7 @@ from ganforge.builtin.datasets.shards import cache as caches
 from ganforge.builtin.datasets.shards import transfer
 from ganforge.builtin.datasets.shards.cache import Cache
 from ganforge.builtin.datasets.shards.index import Index
-from ganforge.engine.device import Precision
+from ganforge.ranks.device import Precision
 
 Make = Callable[..., None]
 CPU = Precision("fp32", torch.device("cpu"))

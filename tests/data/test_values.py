@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ganforge import BadFile, UsageError, depths, images
+from ganforge import BadFile, UsageError, images
+from ganforge.images import depths
 
 RAMP = np.arange(12).reshape(3, 4)
 
@@ -154,7 +155,7 @@ def test_a_float_tiff_is_refused_in_a_run_and_told_by_inspect(
 
 @pytest.mark.parametrize("values", [(0.0, 255.0), (-2.1, 2.6), (0.0, float("nan"))])
 def test_tensors_beyond_white_and_black_are_refused(values: tuple[float, float]) -> None:
-    from ganforge.engine.translation.kinds import opened
+    from ganforge.inference.translate.picture_types import opened
 
     tensor = torch.tensor(values).repeat(3, 4, 2)
     with pytest.raises(UsageError, match=r"this picture has floats from .*black is -1, white 1"):

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganforge.engine.folder import RunFolder, open_run_folder
-from ganforge.engine.run import Run
 from ganforge.errors import Source
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
+from ganforge.plugins.registry import Registry
 from ganforge.recipe.merge import load
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import parse
 from ganforge.recipe.reading import read_recipe
-from ganforge.registry import Registry
+from ganforge.runs.run import Run
+from ganforge.runs.run_folder import RunFolder, open_run_folder
 from ganforge.testing import Parity
 
 Batch = Mapping[str, Tensor]

@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 from tiny import RECIPES, TINY
 from torch import Tensor
 
-from ganforge.engine.dryrun import DryRun, dry_run
-from ganforge.engine.levers.recording import WARM_UP
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
 from ganforge.recipe.expressions import Call, Constant, Expression, Name
 from ganforge.recipe.model import LossUse, Recipe
-from ganforge.recipe.scope import dependencies
+from ganforge.recipe.name_checks import dependencies
+from ganforge.rehearsal.dry_run import DryRun, dry_run
 from ganforge.testing import Parity
+from ganforge.training.recording import WARM_UP
 
 TOYS = Path(__file__).parent / "toys.py"
 STEPS = 3

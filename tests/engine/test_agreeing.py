@@ -14,8 +14,8 @@ import pytest
 
 from ganforge import Dataset, Samples, UsageError
 from ganforge.builtin.datasets.shards.store import open_store
-from ganforge.engine.world import World
-from ganforge.engine.world.agreeing import agree, agree_on_data
+from ganforge.ranks import World
+from ganforge.ranks.agreeing import agree, agree_on_data
 
 
 class Table:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganforge.engine.average import Average
+from ganforge.training.ema import Average
 
 DECAY = 0.75
 

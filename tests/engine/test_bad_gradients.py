@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from ganforge.engine.bad_losses import BadLosses
-from ganforge.engine.checkpoints import load_checkpoint
 from ganforge.errors import TrainingFailed
+from ganforge.runs.checkpoint.files import load_checkpoint
+from ganforge.training.bad_losses import BadLosses
 
 PLUGIN = """
 import torch
@@ -185,7 +185,7 @@ def test_one_that_skips_its_last_phase_only_has_not(run_it: Callable[..., Any]) 
 
 
 def test_it_gives_up_in_the_midst(run_it: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganforge.engine.bad_losses.HOPELESS", 4)
+    monkeypatch.setattr("ganforge.training.bad_losses.HOPELESS", 4)
     outcome = run_it(at(since=1), "run.on_bad_loss=skip", "run.steps=60")
     assert outcome.code == 4
     assert "error: step 3: player 'g' has learnt nothing since the run began: its last 4 phases" in outcome.err

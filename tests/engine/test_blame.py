@@ -13,7 +13,9 @@ import pytest
 from misbehaving import ODD, outcome
 from PIL import Image
 
-from ganforge.blame import PartFailed, blame, fault_of, said, words
+from ganforge.failures.blame import blame, fault_of
+from ganforge.failures.fault import PartFailed
+from ganforge.failures.words import said, words
 
 PLUGIN = str(ODD / "odd.py")
 LINE = rf"\n  raised at {re.escape(PLUGIN)}:\d+ in \w+"

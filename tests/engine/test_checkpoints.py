@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from ganforge.engine import checkpoints as module
-from ganforge.engine.checkpoints import Checkpoint, checkpoints, clean, load_checkpoint, prune, save_checkpoint
-from ganforge.engine.run import Run
-from ganforge.engine.state import join, random_state, restore_random_state, seed_all, split
+from ganforge.core.randomness import random_state, restore_random_state, seed_all
+from ganforge.core.serialise import join, split
 from ganforge.errors import EnvironmentFault
+from ganforge.runs.checkpoint import files as module
+from ganforge.runs.checkpoint.files import Checkpoint, checkpoints, clean, load_checkpoint, prune, save_checkpoint
+from ganforge.runs.run import Run
 
 
 def checkpoint(value: float = 1.0) -> Checkpoint:
@@ -209,7 +210,7 @@ def test_a_run_on_a_full_disk_ends_as_the_machines_fault(
         write_text(*args)
 
     monkeypatch.setattr(module, "save_file", filling)
-    monkeypatch.setattr("ganforge.engine.folder.write_text", writing)
+    monkeypatch.setattr("ganforge.core.files.write_text", writing)
     with pytest.raises(EnvironmentFault, match="step 8 could not be written") as fault:
         run.train()
     assert fault.value.exit_code == 3

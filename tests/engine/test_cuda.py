@@ -11,20 +11,20 @@ from safetensors.torch import load_file
 from tiny import RECIPES, TINY
 from torch import Tensor
 
-from ganforge.engine.cast import build_cast
-from ganforge.engine.device import Precision
-from ganforge.engine.division import divide
-from ganforge.engine.dryrun import dry_run
-from ganforge.engine.folder import RunFolder
-from ganforge.engine.levers.choosing import choose_levers
-from ganforge.engine.levers.recording import WARM_UP, CudaGraphs
-from ganforge.engine.run import Run
-from ganforge.engine.training import Trainer
-from ganforge.engine.trials.settling import settled, with_precision
-from ganforge.parts import Progress
-from ganforge.plugins import load_plugins
+from ganforge.api.context import Progress
+from ganforge.plugins.loading import load_plugins
+from ganforge.ranks.device import Precision
+from ganforge.ranks.division import divide
 from ganforge.recipe import open_recipe
+from ganforge.rehearsal.dry_run import dry_run
+from ganforge.runs.run import Run
+from ganforge.runs.run_folder import RunFolder
+from ganforge.step.cast import build_cast
 from ganforge.testing.datasets import random_batch
+from ganforge.training.levers.choosing import choose_levers
+from ganforge.training.levers.settling import settled, with_precision
+from ganforge.training.recording import WARM_UP, CudaGraphs
+from ganforge.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

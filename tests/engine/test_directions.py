@@ -8,11 +8,11 @@ import pytest
 from tiny import RECIPES, TINY
 
 from ganforge import Direction
-from ganforge.engine.directions import directions
-from ganforge.engine.dryrun import dry_run
+from ganforge.plugins.registry import Registry
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
-from ganforge.registry import Registry
+from ganforge.rehearsal.directions import directions
+from ganforge.rehearsal.dry_run import dry_run
 
 A2B = Direction("a2b", "real_a", "fake_b", "real_b", "D", None)
 FROM_NOISE = Direction("fake", None, "fake", "real", "D", None)

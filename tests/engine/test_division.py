@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ganforge import RecipeError, UsageError
-from ganforge.engine.division import divide
+from ganforge.ranks.division import divide
 from ganforge.recipe.model import Recipe
 
 RECIPE = """

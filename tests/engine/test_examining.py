@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge import Callback, Run
-from ganforge.engine.run import Run as EngineRun
+from ganforge.runs.run import Run as EngineRun
 
 RECIPE = """
 data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}

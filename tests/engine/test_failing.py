@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from ganforge import cli
-from ganforge.commands.run import train
-from ganforge.engine.bad_losses import BadLosses
-from ganforge.engine.run import Run
+from ganforge.commands._start import train
 from ganforge.errors import EnvironmentFault, TrainingFailed
+from ganforge.runs.run import Run
+from ganforge.training.bad_losses import BadLosses
 
 HERE = Path(__file__).parent
 BAD = "phases.1.losses.bad={{type: bad_at, input: D_a(real_a), calls: ticks(), value: {value}, call: 3}}"
@@ -35,7 +35,7 @@ def loss(kind: str) -> str:
 def test_a_loss_that_is_none(
     kind: str, message: str, start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ganforge.engine.run.planned", lambda recipe: _no_plan())
+    monkeypatch.setattr("ganforge.runs.run.planned", lambda recipe: _no_plan())
     with pytest.raises(TrainingFailed) as failure:
         start(loss(kind)).train()
     assert str(failure.value).startswith(
@@ -45,13 +45,13 @@ def test_a_loss_that_is_none(
 
 
 def _no_plan() -> Any:
-    from ganforge.engine.dryrun import DryRun
+    from ganforge.rehearsal.dry_run import DryRun
 
     return DryRun({}, {}, {}, {}, lazy=False)
 
 
 def test_a_part_that_raises(start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganforge.engine.run.planned", lambda recipe: _no_plan())
+    monkeypatch.setattr("ganforge.runs.run.planned", lambda recipe: _no_plan())
     run = start(loss("refusing"))
     with pytest.raises(TrainingFailed) as failure:
         run.train()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganforge.engine.folder import RunFolder
-from ganforge.engine.run import Run
 from ganforge.images import write_image
+from ganforge.plugins.registry import Registry
 from ganforge.recipe.merge import load
 from ganforge.recipe.reading import read_recipe
-from ganforge.registry import Registry
+from ganforge.runs.run import Run
+from ganforge.runs.run_folder import RunFolder
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes/cyclegan_horse2zebra.yaml"
 

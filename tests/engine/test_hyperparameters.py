@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganforge.engine.hyperparameters import NoPlace, places, write
+from ganforge.step.optimizer_options import NoPlace, places, write
 
 PLUGIN = """
 import torch
@@ -141,7 +141,7 @@ def test_a_state_that_appears_after_a_step_and_cannot_be_saved(command: Any) -> 
     ],
 )
 def test_what_moves_moves_what_was_made_of_it_and_is_resumed(optimizer: dict[str, Any], command: Any) -> None:
-    from ganforge.engine.checkpoints import load_checkpoint
+    from ganforge.runs.checkpoint.files import load_checkpoint
 
     assert command("run", optimizer).code == 0
     assert command("run", optimizer, "run.steps=3").code == 0
@@ -185,7 +185,7 @@ def test_a_factor_scales_what_a_schedule_set(tmp_path: Path) -> None:
 
 
 def _trainer(folder: Path, optimizer: dict[str, Any], *more: str) -> Any:
-    from ganforge.plugins import load_plugins
+    from ganforge.plugins.loading import load_plugins
     from ganforge.recipe import open_recipe
     from ganforge.testing import Parity
 

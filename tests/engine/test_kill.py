@@ -29,7 +29,7 @@ def launch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], BaseProcess]:
     """`ganforge run --resume` in a process of its own; forked from one that has imported torch, which takes seconds."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
-    heavy = ["ganforge.builtin", "ganforge.cli", "ganforge.engine.run", "ganforge_cyclegan", "torch._dynamo"]
+    heavy = ["ganforge.builtin", "ganforge.cli", "ganforge.runs.run", "ganforge_cyclegan", "torch._dynamo"]
     context.set_forkserver_preload(heavy)
 
     def make(out: Path) -> BaseProcess:

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ganforge.engine.label_ranges import LabelWatch, OutOfRange
-from ganforge.engine.random_data import random_fields
+from ganforge.rehearsal.label_ranges import LabelWatch, OutOfRange
+from ganforge.rehearsal.random_data import random_fields
 
 LOOKUPS: dict[str, Callable[[Tensor, int], Any]] = {
     "embedding": lambda labels, n: nn.Embedding(n, 4)(labels),

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ganforge import EnvironmentFault, GanforgeError, UsageError
-from ganforge.engine.world import PeerLost, World
-from ganforge.engine.world.last_words import LastWords
+from ganforge.ranks import PeerLost, World
+from ganforge.ranks.failure_reports import LastWords
 
 
 class Store:

@@ -15,7 +15,7 @@ import ranked
 import torch
 
 from ganforge.commands import ranks
-from ganforge.engine.run import Run
+from ganforge.runs.run import Run
 
 TROUBLE = "phases.0.losses.adv_ab={type: toys.trouble, input: fake_b, kind: error, ranks: RANKS}"
 SLOW = """

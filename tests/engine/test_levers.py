@@ -14,13 +14,14 @@ import torch
 from tiny import RECIPES, TINY
 from torch import Tensor
 
-from ganforge.engine.dryrun import dry_run
-from ganforge.engine.levers import Levers, choosing
-from ganforge.engine.levers.choosing import settle
-from ganforge.engine.run import Run
 from ganforge.errors import RecipeError
 from ganforge.recipe.model import RunSettings
+from ganforge.rehearsal.dry_run import dry_run
+from ganforge.runs.run import Run
+from ganforge.step.levers import Levers
 from ganforge.testing import Parity, run_recipe
+from ganforge.training.levers import choosing
+from ganforge.training.levers.choosing import settle
 
 # Adam amplifies the rounding of gradients that a norm cancels; a mistake is larger by orders of magnitude.
 ROUNDING = 1e-6

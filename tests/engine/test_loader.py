@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ganforge import EnvironmentFault, Sample, Samples, images
-from ganforge.engine.cast import derive_seed
-from ganforge.engine.device import Precision
-from ganforge.engine.division import Division
-from ganforge.engine.loader import Loader, to_device
+from ganforge.core.randomness import derive_seed
+from ganforge.ranks.device import Precision
+from ganforge.ranks.division import Division
+from ganforge.step.batch import to_device
+from ganforge.training.loader import Loader
 
 CPU = Precision("fp32", torch.device("cpu"))
 

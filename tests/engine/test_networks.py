@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ganforge.engine.cast import build_cast
+from ganforge.step.cast import build_cast
 
 HERE = Path(__file__).parent
 RECIPE = """

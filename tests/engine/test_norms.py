@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganforge.engine.world.norms import synchronise
+from ganforge.ranks.sync_batch_norm import synchronise
 
 
 @pytest.mark.parametrize("running", [True, False])

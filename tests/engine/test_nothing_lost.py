@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 
 from ganforge import Callback
-from ganforge.engine.checkpoints import checkpoints, load_checkpoint
-from ganforge.engine.run import Run
+from ganforge.api.context import Progress
 from ganforge.errors import RecipeError, UsageError
-from ganforge.parts import Progress
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
+from ganforge.runs.checkpoint.files import checkpoints, load_checkpoint
+from ganforge.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = "data: {type: shapes, size_px: 32, count: 4, validation: 2}"

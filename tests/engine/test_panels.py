@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganforge.engine.panels import MOST_PX, lay_out
+from ganforge.training.panels import MOST_PX, lay_out
 
 TRANSLATION = ["real_a", "fake_b", "rec_a", "rec_a error"]
 

@@ -14,10 +14,10 @@ from replaying import recorder
 from tiny import RECIPES, TINY
 from torch import Tensor, nn
 
-from ganforge.engine.levers.recording import WARM_UP
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
 from ganforge.testing import Parity
+from ganforge.training.recording import WARM_UP
 
 HEAD = "data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}\n"
 

@@ -13,17 +13,18 @@ import torch
 from tiny import RECIPES, TINY
 from torch import Tensor, nn
 
+from ganforge.api.context import Progress
 from ganforge.commands.check import report
-from ganforge.engine.cast import Cast
-from ganforge.engine.dryrun import dry_run
-from ganforge.engine.nested import tensors
-from ganforge.engine.scene import Program, Scene, Turn
-from ganforge.parts import Progress
-from ganforge.plugins import load_plugins
+from ganforge.core.nested import tensors
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
 from ganforge.recipe.expressions import Call, Name
 from ganforge.recipe.model import Recipe
-from ganforge.recipe.scope import dependencies
+from ganforge.recipe.name_checks import dependencies
+from ganforge.rehearsal.dry_run import dry_run
+from ganforge.step.cast import Cast
+from ganforge.step.program import Program, Turn
+from ganforge.step.scene import Scene
 from ganforge.testing import Parity
 
 TOYS = Path(__file__).parent / "toys.py"

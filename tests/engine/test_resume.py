@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganforge.engine.run import Run
-from ganforge.engine.state import random_state, split
+from ganforge.core.randomness import random_state
+from ganforge.core.serialise import split
+from ganforge.runs.run import Run
 
 STEPS = 12
 
@@ -121,9 +122,9 @@ def test_a_longer_run_goes_on_from_a_finished_one(start: Callable[..., Run]) -> 
 
 @pytest.mark.parametrize("option", ["data.size_px=32", "players.generators.ema.decay=0.5", "run.seed=3"])
 def test_another_recipe_is_refused_with_both_ways_out(option: str, start: Callable[..., Run], registry: Any) -> None:
-    from ganforge.engine.folder import open_run_folder
-    from ganforge.engine.resuming import check_unchanged
     from ganforge.errors import UsageError
+    from ganforge.runs.resume_checks import check_unchanged
+    from ganforge.runs.run_folder import open_run_folder
 
     run = start()
     run.train()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ganforge.engine.resuming import changes
+from ganforge.runs.resume_checks import changes
 
 
 def test_a_run_on_shards_goes_on_with_another_disk() -> None:

@@ -14,16 +14,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ganforge.engine.checkpoints import checkpoints, load_checkpoint
-from ganforge.engine.dryrun import dry_run
-from ganforge.engine.levers.choosing import choose_levers, settle
-from ganforge.engine.players import refuse_coupled_weights
-from ganforge.engine.sharding import blocks, span
 from ganforge.errors import EnvironmentFault, RecipeError, Source
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import parse
 from ganforge.recipe.reading import read_recipe
+from ganforge.rehearsal.dry_run import dry_run
+from ganforge.runs.checkpoint.files import checkpoints, load_checkpoint
+from ganforge.step.sharding import blocks, span
+from ganforge.training.levers.choosing import choose_levers, settle
+from ganforge.training.player import refuse_coupled_weights
 
 Weights = dict[str, Tensor]
 

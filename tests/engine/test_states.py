@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganforge.engine.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from ganforge.engine.state import Unsaveable, join, split
+from ganforge.core.serialise import Unsaveable, join, split
+from ganforge.runs.checkpoint.files import Checkpoint, load_checkpoint, save_checkpoint
 
 PLUGIN = """
 import collections

@@ -8,10 +8,10 @@ from contextlib import closing
 
 import torch
 
-from ganforge.engine.device import Precision
-from ganforge.engine.division import Division
-from ganforge.engine.loader import Loader
-from ganforge.parts import Sample, Samples
+from ganforge.api.datasets import Sample, Samples
+from ganforge.ranks.device import Precision
+from ganforge.ranks.division import Division
+from ganforge.training.loader import Loader
 
 
 class Numbers(Samples):

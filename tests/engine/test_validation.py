@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ganforge import Callback, Diagnosis, images
-from ganforge.engine.run import Run
+from ganforge.runs.run import Run
 
 IMAGES = "run.images=[real_a, fake_b, remembered, past_a(fake_a), true_b, grain(real_a)]"
 

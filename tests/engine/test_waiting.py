@@ -9,12 +9,12 @@ import pytest
 import torch
 from tiny import RECIPES, TINY
 
-from ganforge.engine.cast import build_cast
-from ganforge.engine.device import Precision
-from ganforge.engine.training import Trainer
-from ganforge.parts import Progress
+from ganforge.api.context import Progress
+from ganforge.ranks.device import Precision
+from ganforge.step.cast import build_cast
 from ganforge.testing import CheckFailed, Parity
 from ganforge.testing.checking import never_waiting
+from ganforge.training.trainer import Trainer
 
 RECIPE = """
 data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganforge import Callback, Context, Dataset, Run, Samples, hookimpl, traits
-from ganforge.engine.nested import tensors
+from ganforge.core.nested import tensors
 
 
 def fields(shapes: dict[str, tuple[int, ...]], integers: list[str] | None = None) -> Dataset:

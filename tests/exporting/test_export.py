@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ganforge.engine.exporting import FORMATS
-from ganforge.engine.exporting.exportable import prepare
-from ganforge.engine.trained import open_trained
 from ganforge.images import write_image
-from ganforge.plugins import load_plugins
+from ganforge.inference.export import FORMATS
+from ganforge.inference.export.exportable import prepare
+from ganforge.inference.trained_run import open_trained
+from ganforge.plugins.loading import load_plugins
 from ganforge_cyclegan.generators import ResnetGenerator
 
 SHAPES = [(1, 3, 32, 32), (2, 3, 16, 48), (3, 3, 44, 20)]

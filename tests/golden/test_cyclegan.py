@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganforge.engine.cast import build_cast
-from ganforge.engine.device import Precision
-from ganforge.engine.training import Trainer
+from ganforge.api.context import Progress
 from ganforge.errors import Source
-from ganforge.parts import Progress
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
+from ganforge.ranks.device import Precision
 from ganforge.recipe.nodes import parse
 from ganforge.recipe.reading import read_recipe
+from ganforge.step.cast import build_cast
+from ganforge.training.trainer import Trainer
 
 # The reference's netG_A maps A to B; its netD_A judges B.
 NETWORKS = {"G_ab": "G_A", "G_ba": "G_B", "D_b": "D_A", "D_a": "D_B"}

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from ganforge.engine.cast import build_cast
-from ganforge.engine.device import Precision
-from ganforge.engine.players import Player
+from ganforge.api.context import Progress
 from ganforge.errors import Source
-from ganforge.parts import Progress
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
+from ganforge.ranks.device import Precision
 from ganforge.recipe.nodes import parse
 from ganforge.recipe.reading import read_recipe
+from ganforge.step.cast import build_cast
+from ganforge.training.player import Player
 
 RECIPE = """
 data: {{type: shapes, size_px: 16}}

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ganforge.engine.scene import Scene
-from ganforge.engine.trained import open_trained
-from ganforge.parts import Progress
-from ganforge.plugins import load_plugins
+from ganforge.api.context import Progress
+from ganforge.inference.trained_run import open_trained
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe.expressions import Name
+from ganforge.step.scene import Scene
 
 GOLDEN = Path(__file__).resolve().parents[2] / "../shared/golden"
 OUTPUTS = {

@@ -12,8 +12,8 @@ import pytest
 import torch
 from importing.references import resnet
 
-from ganforge.engine.importing import read_weights
 from ganforge.errors import UsageError
+from ganforge.importing import read_weights
 
 
 class Malice:

@@ -15,9 +15,9 @@ from importing.references import cut_generator, judge, projections, resnet, unet
 from PIL import Image
 from torch import Tensor, nn
 
-from ganforge.engine.checkpoints import load_checkpoint
-from ganforge.engine.trained import Trained, open_trained
-from ganforge.plugins import load_plugins
+from ganforge.inference.trained_run import Trained, open_trained
+from ganforge.plugins.loading import load_plugins
+from ganforge.runs.checkpoint.files import load_checkpoint
 
 SMALL = ("data.crop_px=32", "data.load_px=36", "data.workers=0", "run.precision=fp32")
 MAPS = Path("runs/maps/0001")

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ganforge import __version__
-from ganforge.guard import SETTINGS
+from ganforge.plugins.guard import SETTINGS
 
 pytestmark = pytest.mark.skipif(shutil.which("uv") is None, reason="installing distributions needs uv on the PATH")
 

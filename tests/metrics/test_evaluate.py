@@ -119,7 +119,7 @@ def test_missing_weights_are_told_before_anything_is_loaded(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     other = HERE / "features.py"
     with monkeypatch.context() as quick:
-        quick.setattr("ganforge.engine.evaluation.asking.planned", lambda *_: pytest.fail("too late"))
+        quick.setattr("ganforge.evaluation.requested_metrics.planned", lambda *_: pytest.fail("too late"))
         for metric, network in (("fid", "inception"), ("lpips", "lpips")):
             outcome = ganforge("evaluate", trained, "--metric", metric)
             assert outcome.code == 3
@@ -178,7 +178,7 @@ def test_a_best_figure_whose_checkpoint_was_lost_is_forgotten(
     ganforge: Callable, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run is killed after a figure was noted, and before its checkpoint is whole."""
-    from ganforge.engine import run
+    from ganforge.runs import run
 
     def save(folder: Path, step: int, checkpoint: Any) -> Path:
         if step == 3:
@@ -208,7 +208,7 @@ def test_metrics_that_are_asked_for_take_options(ganforge: Callable, trained: Pa
 def test_a_run_that_lacks_something_does_not_start(
     ganforge: Callable, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ganforge.engine.run.planned", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("ganforge.runs.run.planned", lambda *_: pytest.fail("too late"))
     metric = "metrics.far={type: fid, real: look(real_b), fake: look(fake_b)}"
     recipe = TINY / "cyclegan_shapes.yaml"
     outcome = ganforge("run", recipe, "ops.look={type: features.fussy}", metric, *PLUGIN)

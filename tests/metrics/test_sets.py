@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ganforge.engine.repeats import Repeats
+from ganforge.training.repeats import Repeats
 
 HERE = Path(__file__).parent
 HORSES = HERE.parents[1] / "recipes/tiny/cyclegan_horse2zebra.yaml"

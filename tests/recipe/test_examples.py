@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from ganforge.errors import Source
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
+from ganforge.plugins.registry import KINDS_IN_RECIPES, Part
 from ganforge.recipe.examples import called, example
 from ganforge.recipe.merge import merge
 from ganforge.recipe.nodes import Node, parse
 from ganforge.recipe.reading import read_recipe
-from ganforge.registry import KINDS_IN_RECIPES, Part
 
 REGISTRY = load_plugins().registry
 PARTS = [part for part in REGISTRY.parts.values() if part.kind in KINDS_IN_RECIPES]

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from ganforge.errors import Problem, RecipeError, Source
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
+from ganforge.plugins.registry import Registry
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe, Written
+from ganforge.recipe.name_checks import dependencies
 from ganforge.recipe.nodes import parse
 from ganforge.recipe.reading import read_recipe
-from ganforge.recipe.scope import dependencies
-from ganforge.registry import Registry
 
 SOUND = (Path(__file__).parent / "faults/sound.yaml").read_text()
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("**/*.yaml"))

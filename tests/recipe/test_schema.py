@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from ganforge.errors import RecipeError, Source
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
+from ganforge.plugins.registry import KINDS_IN_RECIPES, RESERVED, SINGULAR, Part
 from ganforge.recipe import model, shipped_recipe
 from ganforge.recipe.examples import example
 from ganforge.recipe.merge import load
 from ganforge.recipe.nodes import parse, read
 from ganforge.recipe.reading import SECTIONS, read_recipe
 from ganforge.recipe.schema import recipe_schema
-from ganforge.registry import KINDS_IN_RECIPES, RESERVED, SINGULAR, Part
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

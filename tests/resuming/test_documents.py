@@ -62,7 +62,7 @@ def test_all_of_it_in_the_order_of_the_pages(run: Folder, ganforge: Callable) ->
 
 
 def test_the_page_says_of_every_schedule_how_long_it_may_last() -> None:
-    from ganforge.plugins import load_plugins
+    from ganforge.plugins.loading import load_plugins
 
     page = (ROOT / "docs/recipes.md").read_text()
     parts = [part for part in load_plugins().registry.of("schedules") if part.plugin == "ganforge"]

@@ -122,8 +122,8 @@ def test_the_new_run_lies_beside_its_ancestor_or_where_it_is_said(trained: Folde
 def test_ranks_go_back_once_though_their_launcher_starts_them_again(
     trained: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ganforge.commands.ranks import _place
-    from ganforge.plugins import load_plugins
+    from ganforge.commands._ranks import _place
+    from ganforge.plugins.loading import load_plugins
     from ganforge.recipe import open_recipe
 
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
@@ -142,7 +142,7 @@ def test_a_launcher_hands_on_what_is_accepted(
     trained: Folder, resume: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launched: list[list[str]] = []
-    monkeypatch.setattr("ganforge.commands.launching.launch", lambda words, *_: launched.append(words))
+    monkeypatch.setattr("ganforge.commands._launch.launch", lambda words, *_: launched.append(words))
     change = "players.judge.optimizer.lr=1e-3"
     assert resume(trained.checkpoint(8), "--accept-changes", "--nproc", "2", change).code == 0
     asked = ["run", str(trained.checkpoint(8)), change, "--resume", "--accept-changes", "--out", "runs", "-p", "toy.py"]

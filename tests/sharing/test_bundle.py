@@ -15,7 +15,7 @@ import pytest
 from sharing.conftest import TINY
 
 from ganforge.sharing.bundle import unpack
-from ganforge.sharing.bundle.verdict import compare
+from ganforge.sharing.bundle.reproduction import compare
 
 PLUGIN = """
 import torch.nn.functional as F

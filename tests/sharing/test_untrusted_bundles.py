@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganforge.engine.checkpoints import Checkpoint, save_checkpoint
 from ganforge.errors import EnvironmentFault, GanforgeError, UsageError
+from ganforge.runs.checkpoint.files import Checkpoint, save_checkpoint
 from ganforge.sharing.bundle import is_bundle, pack, unpack
 from ganforge.sharing.records import Record
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from sharded import pack_small
 
-from ganforge.plugins import load_plugins
-from ganforge.registry import Registry
+from ganforge.plugins.loading import load_plugins
+from ganforge.plugins.registry import Registry
 from ganforge.testing import check_dataset, check_loss, check_op
 
 LOSSES: dict[str, dict[str, Any]] = {"l1": {}, "l2": {}, "smooth_l1": {"beta": 0.5}}

@@ -13,9 +13,9 @@ from PIL import Image
 from translation.pictures import noise
 
 from ganforge import images
-from ganforge.engine.translation.ledger import NAME
-from ganforge.engine.translation.sources import find_jobs
 from ganforge.errors import UsageError
+from ganforge.inference.translate.done_list import NAME
+from ganforge.inference.translate.jobs import find_jobs
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import torch
 from translation.pictures import noise
 
 from ganforge import images
-from ganforge.engine.translation.ledger import NAME
-from ganforge.engine.translation.translator import Translator
 from ganforge.errors import EnvironmentFault
+from ganforge.inference.translate.done_list import NAME
+from ganforge.inference.translate.translator import Translator
 
 
 @pytest.fixture

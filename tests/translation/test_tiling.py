@@ -16,10 +16,10 @@ from torch.utils._pytree import tree_leaves
 from translation.pictures import scenery
 
 from ganforge import images
-from ganforge.engine.tiling import TOLERANCE, Tiling, Untileable
-from ganforge.engine.tiling.grid import Axis, Grid
-from ganforge.engine.tiling.norms import Sums
 from ganforge.errors import EnvironmentFault
+from ganforge.inference.tiling import TOLERANCE, Tiling, Untileable
+from ganforge.inference.tiling.grid import Axis, Grid
+from ganforge.inference.tiling.norms import Sums
 from ganforge_cyclegan.generators import ResnetGenerator, UnetGenerator
 from ganforge_munit.layers import adaptive_instance_norm
 
@@ -316,7 +316,7 @@ def test_tiles_are_even_and_begin_at_multiples(length: int, tile: int, stride: i
 
 
 def test_a_full_disk_is_told(generator: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganforge.engine.tiling import mosaic
+    from ganforge.inference.tiling import kept_maps as mosaic
 
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

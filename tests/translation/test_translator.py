@@ -15,9 +15,9 @@ from translation.pictures import noise, scenery
 
 import ganforge
 from ganforge import images
-from ganforge.engine.translation import Translator
-from ganforge.engine.translation.fitting import continued, scale_of
 from ganforge.errors import UsageError
+from ganforge.inference.translate import Translator
+from ganforge.inference.translate.padding import continued, scale_of
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +143,13 @@ def test_learnt_weights_in_tiles_are_as_the_whole(translate: Translator, unpaire
 
 
 def _registry() -> Any:
-    from ganforge.plugins import load_plugins
+    from ganforge.plugins.loading import load_plugins
 
     return load_plugins(()).registry
 
 
 def test_large_pictures_are_tiled_by_themselves(unpaired: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganforge.engine.translation import translator
+    from ganforge.inference.translate import translator
 
     monkeypatch.setattr(translator, "WHOLE_PIXELS", 128 * 128)
     told: list[str] = []

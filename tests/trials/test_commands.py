@@ -14,10 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import ganforge as ganforge_api
-from ganforge.engine import pace
-from ganforge.engine.trials import settling
-from ganforge.engine.trials.layers import Ratio
 from ganforge.recipe.nodes import read
+from ganforge.rehearsal.layers import Ratio
+from ganforge.runs import pace
+from ganforge.training.levers import settling
 
 TINY = [
     *(f"networks.{name}.channels=4" for name in ("G_ab", "G_ba", "D_a", "D_b")),

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from ganforge.engine.dryrun import dry_run
-from ganforge.engine.trials import layers
-from ganforge.engine.trials.layers import Layer, bf16_against_fp32, heaviest
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
+from ganforge.rehearsal import layers
+from ganforge.rehearsal.dry_run import dry_run
+from ganforge.rehearsal.layers import Layer, bf16_against_fp32, heaviest
 
 aten = torch.ops.aten
 

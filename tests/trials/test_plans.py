@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ganforge.engine import plans
-from ganforge.engine.dryrun import dry_run
-from ganforge.engine.plans import planned
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
+from ganforge.rehearsal import known_plans as plans
+from ganforge.rehearsal.dry_run import dry_run
+from ganforge.rehearsal.known_plans import planned
 
 PLUGIN = """
 from torch import Tensor, nn

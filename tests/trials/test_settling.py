@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 import torch
 
-from ganforge.engine.division import divide, divided
-from ganforge.engine.dryrun import DryRun, dry_run
-from ganforge.engine.trials import contender, levers, settling
-from ganforge.engine.trials.contender import Way
-from ganforge.engine.trials.layers import Ratio
-from ganforge.engine.trials.settling import Settled, inference_precision, precision_for, settled
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
+from ganforge.ranks.division import divide, divided
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
+from ganforge.rehearsal.dry_run import DryRun, dry_run
+from ganforge.rehearsal.layers import Ratio
+from ganforge.training.levers import contender, settling
+from ganforge.training.levers import trials as levers
+from ganforge.training.levers.contender import Way
+from ganforge.training.levers.settling import Settled, inference_precision, precision_for, settled
 
 CPU = torch.device("cpu")
 HOURS, LONG, SHORT = 10_000_000, 20_000, 3

@@ -16,7 +16,7 @@ from typing import Literal
 
 from ganforge import UsageError, images
 from ganforge.errors import nearest
-from ganforge.listing import Listing, did_you_mean, joined, list_images, scan, visible_folders
+from ganforge.images.listing import Listing, did_you_mean, joined, list_images, scan, visible_folders
 
 SPLITS = ("train", "val", "test")
 HELD_OUT = ("val", "test")

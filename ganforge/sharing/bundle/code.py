@@ -10,12 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from ganforge.plain_files import beside
+from ganforge.plugins.plain_files import beside
 
 if TYPE_CHECKING:
-    from ganforge.plugins import Plugins
+    from ganforge.plugins.loading import Plugins
+    from ganforge.plugins.registry import Part
     from ganforge.recipe.model import Recipe
-    from ganforge.registry import Part
 
 ENGINE = "ganforge"
 
@@ -46,8 +46,8 @@ def used_plugins(recipe: Recipe) -> set[str]:
 
 def used_parts(recipe: Recipe) -> Iterator[Part]:
     """The parts that a recipe names, its expressions among it, some several times."""
+    from ganforge.plugins.registry import Part
     from ganforge.recipe.expressions import Call, Expression
-    from ganforge.registry import Part
 
     def parts(value: Any) -> Iterator[Part]:
         if isinstance(value, Expression):

@@ -3,7 +3,7 @@
 import pytest
 
 from ganforge import Progress
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
 

@@ -5,7 +5,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import ganforge_pix2pix
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
 from ganforge.testing import parts_of
 from ganforge_pix2pix.discriminator import MultiscaleDiscriminator

@@ -3,17 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ganforge_r3gan.layers import (
-    FIRST_PX,
-    Count,
-    ResidualBlock,
-    Upsample,
-    Widths,
-    check_label,
-    conv,
-    embedding,
-    linear,
-)
+from ganforge_r3gan.layers import FIRST_PX, Count, ResidualBlock, Upsample, Widths, check_label, conv, embedding, linear
 
 
 class Generator(nn.Module):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganforge.plugins import load_plugins
+from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
 
 

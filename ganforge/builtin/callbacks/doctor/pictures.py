@@ -10,13 +10,7 @@ from torch import Tensor
 from ganforge import Direction, Run
 from ganforge.builtin.callbacks.doctor.disease import DrawnDisease, drawn, less_of_the_way_back, making
 from ganforge.builtin.callbacks.doctor.judges import Judges
-from ganforge.builtin.callbacks.doctor.measures import (
-    GREY_LEVEL,
-    SMALLEST_SPECTRUM_PX,
-    correlation,
-    regularity,
-    spread,
-)
+from ganforge.builtin.callbacks.doctor.measures import GREY_LEVEL, SMALLEST_SPECTRUM_PX, correlation, regularity, spread
 from ganforge.images import to_float, to_uint8
 
 

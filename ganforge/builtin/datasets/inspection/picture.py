@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganforge import images
-from ganforge.depths import is_transparent, more_channels, more_frames, refuse_unfit
+from ganforge.images.depths import is_transparent, more_channels, more_frames, refuse_unfit
 
 Pixels = npt.NDArray[np.uint8]
 

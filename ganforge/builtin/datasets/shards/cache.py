@@ -23,7 +23,7 @@ from pydantic import Field
 from ganforge import EnvironmentFault
 from ganforge.builtin.datasets.shards.index import Shard
 from ganforge.builtin.datasets.shards.transfer import transfer
-from ganforge.listing import did_you_mean
+from ganforge.images.listing import did_you_mean
 
 FOLDER = "~/.cache/ganforge/shards"
 Gibibytes = Annotated[float, Field(gt=0)]

@@ -13,7 +13,7 @@ from ganforge import EnvironmentFault, UsageError
 from ganforge.builtin.datasets import layout as layouts
 from ganforge.builtin.datasets.shards.index import LAYOUTS, VERSION, Layout, shard_name
 from ganforge.builtin.datasets.shards.tars import room, size_of_tar
-from ganforge.listing import did_you_mean
+from ganforge.images.listing import did_you_mean
 
 _KINDS: Mapping[Layout, layouts.Kind] = {
     "unpaired": "two_domains",

@@ -18,7 +18,7 @@ from ganforge.builtin.datasets.shards.cache import Cache
 from ganforge.builtin.datasets.shards.index import Index, Shard, read_index
 from ganforge.builtin.datasets.shards.tars import read_sample
 from ganforge.builtin.datasets.shards.transfer import transfer
-from ganforge.listing import did_you_mean
+from ganforge.images.listing import did_you_mean
 
 _ATTEMPTS = 10
 

@@ -1,0 +1,98 @@
+"""Several processes of one command on this machine, through torch's own launcher."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ganforge.commands._common import warn
+
+DEFINITE = frozenset({1, 2, 3, 4})
+"""Exit codes of what would go wrong again."""
+GRACE_S = 300
+"""For the last checkpoint of processes that are asked to stop."""
+
+
+def launch(arguments: Sequence[str], nproc: int, restarts: int) -> None:
+    """Run `ganforge` with these arguments in so many processes, and exit as they do.
+
+    A process that is killed ends the others; then all start anew, up to so many times, and go on from the last
+    checkpoint.
+    """
+    job = uuid.uuid4().hex
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // nproc)))
+    for attempt in range(restarts + 1):
+        codes = _attempt(arguments, nproc, job)
+        if not codes:
+            return
+        definite = DEFINITE & set(codes.values())
+        if definite:
+            sys.exit(min(definite))
+        rank, code = next(iter(codes.items()))
+        how = f"rank {rank} was killed by signal {-code}" if code < 0 else f"rank {rank} ended with exit code {code}"
+        if attempt == restarts:
+            warn(f"{how}: after {restarts} restarts, no more" if restarts else how)
+            sys.exit(_exit_code(code))
+        warn(f"{how}: going on from the last checkpoint, restart {attempt + 1} of {restarts}")
+
+
+def _attempt(arguments: Sequence[str], nproc: int, job: str) -> Mapping[int, int]:
+    """Run them once; the exit codes of those that failed, the first first, negative for signals."""
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    _silence()
+    more: dict[str, Any] = {"shutdown_timeout": GRACE_S}
+    known = {field.name for field in dataclasses.fields(LaunchConfig)}  # torch 2.9 has it not
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=nproc,
+        run_id=job,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        rdzv_configs={"is_host": True},
+        local_addr="localhost",
+        max_restarts=0,
+        monitor_interval=0.1,
+        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
+        **{name: value for name, value in more.items() if name in known},
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "ganforge", *arguments)
+    except ChildFailedError as failed:
+        codes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
+        return dict(sorted(codes.items(), key=_blame))
+    except SignalException as asked:
+        sys.exit(128 + asked.sigval)
+    return {}
+
+
+def _blame(failed: tuple[int, int]) -> tuple[bool, bool]:
+    """A rank that was killed comes before those that missed it, and those that the launcher then stopped last."""
+    _, code = failed
+    return code == -signal.SIGTERM, code > 0
+
+
+def _exit_code(code: int) -> int:
+    return code if code >= 0 else 128 - code
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _silence() -> None:
+    """What went wrong is told by the ranks; torch's tables of it, and its advice on threads, say nothing more."""
+    for name in ("torch.distributed.elastic", "torch.distributed.launcher", *logging.root.manager.loggerDict):
+        if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,1 +1,0 @@
-"""What is fast depends on the machine: it is tried there, and what came of it is kept."""

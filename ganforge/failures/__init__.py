@@ -1,0 +1,1 @@
+"""Whose fault an error is, what has run out, and how both are told."""

@@ -1,0 +1,103 @@
+"""What is exported: a signal of a trained recipe, the sizes it takes, and what its file says about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganforge._version import __version__
+from ganforge.errors import UsageError
+from ganforge.inference.export.graph import Eager, Graph
+from ganforge.inference.export.sizes import Sizes, find_sizes
+from ganforge.inference.trained_run import Trained
+from ganforge.rehearsal.directions import directions
+from ganforge.rehearsal.signals import choose_signal
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """A signal, ready to become a file."""
+
+    trained: Trained
+    graph: Graph
+    direction: str | None
+    drawn: list[Tensor]
+    """What ops drew at random for two samples."""
+    sizes: Sizes | None
+    """None where no picture is given."""
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of its inputs; the output has the signal's."""
+        return self.graph.names
+
+    def metadata(self) -> dict[str, Any]:
+        """What a user of the file has to know, as JSON."""
+        return {
+            "recipe": self.trained.recipe.name,
+            "step": self.trained.step,
+            "weights": "averaged (EMA)" if self.trained.averaged else "raw",
+            "direction": self.direction or "",
+            "signal": f"{self.graph.signal} = {self.graph.text}",
+            "inputs": ", ".join(self.inputs),
+            "sizes": str(self.sizes) if self.sizes else "",
+            "normalisation": "pictures are float32 [N, C, H, W], RGB, value / 127.5 - 1, in and out",
+            "ganforge": __version__,
+        }
+
+    def eager(self, pictures: Tensor, seed: int) -> tuple[Tensor, list[Tensor]]:
+        """What the engine itself makes of pictures, and all the graph's inputs, by which a file should make the same.
+
+        Args:
+            pictures: `[N, C, H, W]`; for a signal without a picture anything of N rows.
+            seed: of what ops draw.
+        """
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            scene = Eager(self.trained, self.graph.field, pictures)
+            value = scene.compute(self.graph.signal)
+        return value, [*([pictures] if self.graph.field else []), *scene.drawn]
+
+    def example(self) -> list[Tensor]:
+        """Inputs of three samples, of unequal sides: of what is equal by chance, tracing would make a rule."""
+        inputs = [torch.zeros(3, *value.shape[1:], dtype=value.dtype) for value in self.drawn]
+        if self.graph.field and self.sizes:
+            channels = self.trained.recipe.dataset.shapes()[self.graph.field][0]
+            height, width = self.sizes.three()[0]
+            more = self.sizes.multiple or 0
+            inputs.insert(0, torch.zeros(3, channels, height + more, width + 2 * more))
+        return inputs
+
+
+def prepare(trained: Trained, direction: str | None, signal: str | None) -> Exportable:
+    """Choose a signal and find what it needs.
+
+    Raises:
+        UsageError: there is no such signal, or none that can be exported.
+    """
+    recipe = trained.recipe
+    name, field = choose_signal(recipe, trained.plan, direction, signal, noise=True)
+    shape = recipe.dataset.shapes()[field] if field else ()
+    with torch.random.fork_rng([]):
+        scene = Eager(trained, field, torch.zeros(2, *shape))
+        scene.compute(name)
+    graph = Graph(trained, name, field, scene.calls)
+    _refuse_hidden_draws(graph, [*([torch.zeros(2, *shape)] if field else []), *scene.drawn])
+    sizes = find_sizes(graph, shape[0], (shape[1], shape[2]), scene.drawn) if field else None
+    way = next((each.name for each in directions(recipe, trained.plan.shapes) if each.translated == name), None)
+    return Exportable(trained, graph, way, scene.drawn, sizes)
+
+
+def _refuse_hidden_draws(graph: Graph, inputs: list[Tensor]) -> None:
+    with torch.no_grad(), torch.random.fork_rng([]):
+        before = torch.get_rng_state()
+        graph(*inputs)
+        if not torch.equal(before, torch.get_rng_state()):
+            raise UsageError(
+                f"'{graph.signal}' cannot be exported: its networks ({', '.join(graph.networks)}) draw random numbers "
+                "of their own, so that a file could not be compared with them\n"
+                "  give them their noise as an argument, from an op"
+            )

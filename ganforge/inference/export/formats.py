@@ -1,0 +1,54 @@
+"""The kinds of files, and what each needs of this machine."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from ganforge.errors import EnvironmentFault
+from ganforge.inference.export.exportable import Exportable
+
+Runner = Callable[[Sequence[Tensor]], Tensor]
+"""A file in its runtime: the output for inputs in their order."""
+
+
+class Format(Protocol):
+    """A kind of file."""
+
+    suffix: str
+    """Of the file; none is a folder."""
+    modules: tuple[str, ...]
+    """What must be installed."""
+
+    def check(self, exportable: Exportable) -> None:
+        """Refuse, with a UsageError, what this kind of file cannot hold."""
+
+    def write(self, exportable: Exportable, path: Path) -> Exportable:
+        """Write the file, or the folder.
+
+        Returns:
+            what was written: it may take fewer sizes than what should have been.
+
+        Raises:
+            UsageError: this kind of file cannot hold it after all.
+        """
+
+    def open(self, exportable: Exportable, path: Path) -> Runner:
+        """Read it back, as its users do."""
+
+
+def need(modules: tuple[str, ...]) -> None:
+    """See that modules can be imported.
+
+    Raises:
+        EnvironmentFault: one cannot.
+    """
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise EnvironmentFault(f"this needs {name}: pip install 'ganforge[export]'") from error

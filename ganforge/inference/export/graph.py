@@ -1,0 +1,146 @@
+"""A signal as a module of its own: tensors in, a tensor out, and nothing of the engine in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganforge.api.context import Context, Progress
+from ganforge.errors import UsageError
+from ganforge.inference.trained_run import Trained
+from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
+from ganforge.recipe.name_checks import dependencies
+from ganforge.step.scene import Scene
+
+BEGINNING = Progress(0, 1, 1)
+"""What schedules in expressions see, as where pictures are translated."""
+
+
+class Eager(Scene):
+    """The engine's own way to a signal's value; it notes what ops draw at random on the way."""
+
+    def __init__(self, trained: Trained, field: str | None, pictures: Tensor) -> None:
+        super().__init__(trained.program(), {field or "count": pictures}, (), BEGINNING)
+        self.quiet = trained.plan.quiet
+        self.calls: list[Call] = []
+        self.drawn: list[Tensor] = []
+
+    def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        value = super()._operate(call, arguments, keywords)
+        if call.function not in self.quiet:
+            self.calls.append(call)
+            self.drawn.append(value)
+        return value
+
+    def compute(self, signal: str) -> Tensor:
+        """The signal's value."""
+        with torch.no_grad():
+            return self.value(Name(signal, 0, len(signal), signal))
+
+
+class Graph(nn.Module):
+    """A signal of a trained recipe, with those networks only that it needs.
+
+    Args:
+        trained: whose signal.
+        signal: its name.
+        field: the batch field that it is made of, if any.
+        drawing: the calls of ops that draw at random for it, in the order of drawing: what they draw are inputs too.
+            The same numbers should give the same picture, wherever the file is used.
+
+    Raises:
+        UsageError: what an op draws depends on a picture.
+    """
+
+    def __init__(self, trained: Trained, signal: str, field: str | None, drawing: Sequence[Call]) -> None:
+        super().__init__()
+        self.recipe, self.cast, self.quiet = trained.recipe, trained.cast, trained.plan.quiet
+        self.signal, self.field = signal, field
+        needed = dependencies(self.recipe, self.recipe.signals[signal].expression)
+        self.networks = nn.ModuleDict({name: net for name, net in self.cast.networks.items() if name in needed})
+        self.requires_grad_(False).eval()
+        self.names = [field] if field else []
+        """Of the inputs, in their order."""
+        for call in drawing:
+            self.names.append(self._name(call))
+
+    @property
+    def text(self) -> str:
+        """The signal's expression."""
+        return self.recipe.signals[self.signal].text
+
+    def _name(self, call: Call) -> str:
+        """`style` where a signal of this name is what is drawn, else `noise` after the op."""
+        if dependencies(self.recipe, call) & set(self.recipe.dataset.shapes()):
+            raise UsageError(
+                f"'{self.signal}' cannot be exported: {call.text} draws at random from what it is given\n"
+                "  export a signal without it (--signal)"
+            )
+        known = dependencies(self.recipe, self.recipe.signals[self.signal].expression)
+        signals = (n for n, written in self.recipe.signals.items() if n in known and written.text == call.text)
+        name = next((n for n in signals if n not in self.names), call.name)
+        return name if name not in self.names else f"{name}_{len(self.names)}"
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The signal's value; pictures are floats `[N, C, H, W]` in `[-1, 1]`, what is drawn has N rows too."""
+        values = list(inputs)
+        fields = {self.field: values.pop(0)} if self.field else {}
+        # A tensor's length would be a number, and fix the size of a batch.
+        context = Context(inputs[0].shape[0], inputs[0].device, torch.float32)
+        return _Evaluation(self, fields, values, context).signal(self.signal)
+
+
+class _Evaluation:
+    """The values of one forward, by the engine's first rule: equal text in a signal is one evaluation."""
+
+    def __init__(self, graph: Graph, fields: Mapping[str, Tensor], drawn: list[Tensor], context: Context) -> None:
+        self.graph, self.fields, self.drawn, self.context = graph, fields, drawn, context
+        self.signals: dict[str, Any] = {}
+        self.local: dict[str, Any] = {}
+
+    def signal(self, name: str) -> Any:
+        if name not in self.signals:
+            outside, self.local = self.local, {}
+            self.signals[name] = self._value(self.graph.recipe.signals[name].expression)
+            self.local = outside
+        return self.signals[name]
+
+    def _value(self, expression: Expression) -> Any:
+        match expression:
+            case Constant(value=value):
+                return value
+            case Negative(operand=operand):
+                return -self._value(operand)
+            case Attribute(value=inner, attribute=attribute):
+                return getattr(self._value(inner), attribute)
+            case Name(name=name):
+                return self._named(name)
+            case Call():
+                if expression.text not in self.local:
+                    self.local[expression.text] = self._call(expression)
+                return self.local[expression.text]
+        raise TypeError(f"cannot evaluate {expression!r}")
+
+    def _named(self, name: str) -> Any:
+        if name in self.graph.recipe.signals:
+            return self.signal(name)
+        if name in self.graph.networks:
+            return self.graph.networks[name]
+        if name in self.graph.cast.schedules:
+            return self.graph.cast.schedules[name](BEGINNING)
+        return self.fields[name]
+
+    def _call(self, call: Call) -> Any:
+        arguments = [self._value(argument) for argument in call.arguments]
+        keywords = {name: self._value(value) for name, value in call.keywords}
+        if call.name in self.graph.networks:
+            network = self.graph.networks[call.name]
+            return (getattr(network, call.method) if call.method else network)(*arguments, **keywords)
+        if call.function not in self.graph.quiet:
+            return self.drawn.pop(0)
+        if parameter := self.graph.cast.contexts.get(call.function):
+            keywords[parameter] = self.context
+        return self.graph.cast.operation(call)(*arguments, **keywords)

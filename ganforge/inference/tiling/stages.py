@@ -1,0 +1,191 @@
+"""In which stages a computation goes over the tiles, what is kept between them, and how far each looks."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from ganforge.inference.tiling.norms import Norm, Statistics
+from ganforge.inference.tiling.tape import PICTURE, Compute, Kind, Operation, Tape, Untileable, Values
+
+UNIT = 96
+"""Pixels: the stride of a network must divide it."""
+PROBES = (3 * UNIT, 6 * UNIT)
+"""Sides of pictures on which the reach is measured; the second is for those that look further than the first shows."""
+REACH = PROBES[-1] // 6
+"""How many pixels a stage can look around it at most: in the middle third of a picture some must be left."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A pass over all tiles, from one position of the tape to another."""
+
+    start: int
+    stop: int
+    """The norm whose statistics it finds; for the last stage the end."""
+    keep: int | None
+    """The position that later stages start from, if what is alive there is small enough to be kept."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a tape is run tile by tile."""
+
+    norms: dict[int, Norm]
+    """By position."""
+    scales: dict[int, Fraction]
+    """Pixels a side of each map for one of the picture; only of those that begin and end where the picture does."""
+    stride: int
+    """Tiles begin at its multiples."""
+    stages: tuple[Stage, ...]
+    halo: int
+    """How many pixels around it a tile is computed from: with these, nothing in it depends on where it was cut."""
+
+
+def plan(tape: Tape, larger: Tape, kept: float, device: torch.device) -> Plan:
+    """Plan for a computation, written down for pictures of both sizes of `PROBES`.
+
+    Args:
+        tape: for the first.
+        larger: for the second.
+        kept: how large, in parts of the largest value, the values may be that are kept from stage to stage. What is
+            not kept is computed again.
+        device: where it computes.
+
+    Raises:
+        Untileable: it looks too far around it.
+    """
+    norms = {at: norm for at, each in enumerate(tape.operations) if (norm := Norm.of(each, tape.kinds))}
+    scales = {number: scale for number, kind in tape.kinds.items() if (scale := _scale(kind))}
+    stride = math.lcm(*(scale.denominator for scale in scales.values()))
+    if UNIT % stride:
+        raise Untileable(f"it makes maps {stride} times smaller than the picture")
+    for number in (tape.result, *(norm.input for norm in norms.values())):
+        if number not in scales:
+            raise Untileable("it normalises or returns maps that are larger or smaller than the picture by a margin")
+    stages = _stages(tape, norms, scales, kept)
+    halo = max(_reach(tape, larger, stage, norms, scales, device) for stage in stages)
+    return Plan(norms, scales, stride, stages, -(-halo // stride) * stride)
+
+
+def _scale(kind: Kind) -> Fraction | None:
+    if len(kind.shape) != 4 or kind.shape[0] != 1 or kind.shape[2:] == (1, 1):
+        return None
+    rows, columns = (Fraction(side, PROBES[0]) for side in kind.shape[2:])
+    return rows if rows == columns and 1 in (rows.numerator, rows.denominator) else None
+
+
+def _stages(tape: Tape, norms: dict[int, Norm], scales: dict[int, Fraction], kept: float) -> tuple[Stage, ...]:
+    limit = kept * max(kind.bytes for kind in tape.kinds.values())
+
+    def can_keep(position: int) -> bool:
+        alive = tape.alive(position)
+        return alive <= scales.keys() and sum(tape.kinds[number].bytes for number in alive) <= limit
+
+    stages, start = [], 0
+    for stop in sorted(norms):
+        keep = next(filter(can_keep, range(stop, start, -1)), None)
+        stages.append(Stage(start, stop, keep))
+        start = start if keep is None else keep
+    return (*stages, Stage(start, len(tape.operations), None))
+
+
+def _reach(
+    tape: Tape, larger: Tape, stage: Stage, norms: dict[int, Norm], scales: dict[int, Fraction], device: torch.device
+) -> int:
+    """How many pixels around a tile a stage's results in it depend on.
+
+    A frame of NaN around a picture spreads exactly as far as the computation looks, whatever the weights.
+    """
+    for probe in (tape, larger):
+        margins = _margins(probe, stage, norms, scales, device)
+        if margins is not None:
+            return math.ceil(max(margins))
+    culprit = _culprit(larger, stage, norms, scales, device)
+    raise Untileable(f"its {culprit} looks at more than {REACH} pixels around")
+
+
+def _margins(
+    tape: Tape, stage: Stage, norms: dict[int, Norm], scales: dict[int, Fraction], device: torch.device
+) -> list[Fraction] | None:
+    """How far, in pixels, the frame of NaN has spread to each side of each result; None if it is everywhere."""
+    frame = tape.kinds[PICTURE].shape[2] // 3
+    values, position = _framed(tape, stage.start, scales, device), stage.start
+    compute, margins = _without_statistics(norms), [Fraction(0)]
+    for stop, wanted in _results(tape, stage, norms):
+        with _direct():
+            values = tape.run(values, position, stop, compute)
+        position = stop
+        for number in wanted:
+            clean = ~values[number][0].isnan().any(0)
+            if not clean.any():
+                return None
+            for along in (1, 0):
+                seen = clean.any(along).nonzero().flatten()
+                first, behind = int(seen[0]) / scales[number], int(seen[-1] + 1) / scales[number]
+                margins += [first - frame, 2 * frame - behind]
+    return margins
+
+
+def _results(tape: Tape, stage: Stage, norms: dict[int, Norm]) -> Iterator[tuple[int, frozenset[int]]]:
+    """Where in a stage something comes out, and which values: what is kept, and what is normalised or returned."""
+    if stage.keep is not None:
+        yield stage.keep, tape.alive(stage.keep)
+    yield stage.stop, frozenset((norms[stage.stop].input if stage.stop in norms else tape.result,))
+
+
+def _framed(tape: Tape, start: int, scales: dict[int, Fraction], device: torch.device) -> Values:
+    """What is alive at a position: zeros in the middle third, and NaN around it.
+
+    The frame is as wide as the middle, and so wider than any reach that is found: nothing looks over it.
+    """
+    values = {}
+    for number in (*tape.alive(start), PICTURE):
+        kind = tape.kinds[number]
+        frame = kind.shape[2] // 3
+        value = torch.full(kind.shape, torch.nan, dtype=kind.dtype, device=device)
+        value[:, :, frame:-frame, frame:-frame] = 0
+        values[number] = value
+    return values
+
+
+def _without_statistics(norms: dict[int, Norm]) -> Compute:
+    """Norms as if every mean were 0 and every variance 1."""
+
+    def compute(position: int, operation: Operation, values: Values) -> list[Tensor]:
+        norm = norms.get(position)
+        if norm is None:
+            return operation.compute(values)
+        channels = values[norm.input].shape[1]
+        return [norm.apply(values, Statistics(torch.zeros(channels), torch.ones(channels)))]
+
+    return compute
+
+
+def _direct() -> contextlib.AbstractContextManager[None]:
+    """Convolutions that look at their own pixels only: cuDNN's fast ones (FFT, Winograd) spread NaN over blocks."""
+    return torch.backends.cudnn.flags(enabled=False)
+
+
+def _culprit(
+    tape: Tape, stage: Stage, norms: dict[int, Norm], scales: dict[int, Fraction], device: torch.device
+) -> str:
+    """The first operation whose results depend on the frame everywhere."""
+    found: list[str] = []
+    inner = _without_statistics(norms)
+
+    def compute(position: int, operation: Operation, values: Values) -> list[Tensor]:
+        made = inner(position, operation, values)
+        if not found and all(tensor.is_floating_point() and tensor.isnan().all() for tensor in made):
+            found.append(operation.name)
+        return made
+
+    with _direct():
+        tape.run(_framed(tape, stage.start, scales, device), stage.start, stage.stop, compute)
+    return found[0] if found else "network"

@@ -1,0 +1,362 @@
+"""A signal of a trained recipe as a function of a picture, of any size."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ganforge import images
+from ganforge.api.context import Progress
+from ganforge.api.datasets import Dataset
+from ganforge.errors import EnvironmentFault, UsageError
+from ganforge.failures.blame import fault_of
+from ganforge.failures.exhaustion import TILES, exhausted
+from ganforge.failures.words import words
+from ganforge.inference.tiling import Tiling, Untileable
+from ganforge.inference.trained_run import Trained, open_trained
+from ganforge.inference.translate.padding import MULTIPLES, continued, scale_of
+from ganforge.inference.translate.picture_types import opened
+from ganforge.plugins.registry import Registry
+from ganforge.ranks.device import Precision
+from ganforge.recipe.expressions import Name
+from ganforge.rehearsal.directions import directions
+from ganforge.rehearsal.translation_signal import Choice, choose
+from ganforge.step.batch import to_device
+from ganforge.step.program import Program
+from ganforge.step.scene import Scene
+
+WHOLE_PIXELS = 2**21
+"""Larger pictures are translated in tiles."""
+TILES_PX = {"cpu": 256}
+"""The side of a tile by device, where none is asked for: a host has other uses for its memory."""
+TILE_PX = 512
+
+Box = tuple[int, int, int, int]
+"""Top, left, height and width, in pixels."""
+Tile = int | Literal["auto", "off"]
+Convert = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Translator:
+    """A signal of a trained recipe as a function of one picture."""
+
+    trained: Trained
+    program: Program
+    choice: Choice
+    tile: Tile = "auto"
+    seed: int = 0
+    """Of the random numbers in the signal, where there are some: each picture gets the same."""
+    whole: bool = False
+    """Take each file as one picture, though those of the dataset hold several."""
+    tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
+    """Told once what is worth knowing of how pictures are translated."""
+    finer: bool = False
+    """Whether results of more than 8 bits are computed in float32, though others are not."""
+    _told: bool = field(default=False, init=False, repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        run: Path,
+        registry: Registry,
+        *,
+        direction: str | None = None,
+        signal: str | None = None,
+        device: str = "auto",
+        averaged: bool = True,
+        precision: str = "auto",
+        compiled: bool = False,
+        tile: Tile = "auto",
+        seed: int = 0,
+        whole: bool = False,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Translator:
+        """Load a run's newest checkpoint, or a given one.
+
+        Args:
+            run: the run's folder, or a checkpoint's.
+            registry: where parts are found.
+            direction: which way to translate, such as `a2b`; by default the recipe's first.
+            signal: which signal to compute instead.
+            device: as `run.device`.
+            averaged: use the moving average where there is one.
+            precision: what the networks compute in, as `run.precision`; `auto` is what they were trained in, where
+                this device is fast in it, else fp32; and fp32 in any case for results of more than 8 bits.
+            compiled: generate code for each size of picture: it takes a while, and pays for many pictures of one size.
+                Tiles are not compiled.
+            tile: the side of tiles in pixels, for pictures that are larger; `auto` cuts those of more than
+                `WHOLE_PIXELS`, if the networks can be tiled.
+            seed: of the random numbers that the signal draws.
+            whole: take files as they are, though those of the dataset hold pictures side by side.
+            tell: told, once, how large pictures are translated, and that only a part of each file is.
+
+        Raises:
+            UsageError: the run has no checkpoint, or no such direction or signal, or cannot be tiled and is asked to.
+        """
+        trained = open_trained(run, registry, device=device, averaged=averaged, precision=precision)
+        chosen = choose(trained.recipe, trained.plan, direction, signal)
+        finer = precision == "auto" and trained.precision.name in ("bf16", "fp16")
+        translator = cls(trained, trained.program(compiled), chosen, tile, seed, whole, tell, finer)
+        if isinstance(tile, int):
+            _ = translator._tiling  # what cannot be done is said at once
+        return translator
+
+    @property
+    def signal(self) -> str:
+        """The name of what is computed."""
+        return self.choice.signal
+
+    @property
+    def text(self) -> str:
+        """The signal's expression."""
+        return self.trained.recipe.signals[self.signal].text
+
+    @property
+    def channels(self) -> int:
+        """Of the picture that it takes: 1 or 3."""
+        return self.trained.recipe.dataset.shapes()[self.choice.field][0]
+
+    @property
+    def weights(self) -> str:
+        """Which weights these are, in words."""
+        return self.trained.weights
+
+    @property
+    def precision(self) -> Precision:
+        """Where it computes, and in what."""
+        return self.trained.precision
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides over the result, as JSON: the same picture with the same identity gives the same translation."""
+        manifest = (self.trained.checkpoint / "manifest.json").read_bytes()  # it has a hash of every file
+        parted = type(self.trained.recipe.dataset).fields_in is not Dataset.fields_in
+        files = {"files": "whole" if self.whole else "parted"} if parted else {}
+        return {
+            "checkpoint": f"{self.trained.checkpoint.name} {hashlib.sha256(manifest).hexdigest()[:16]}",
+            "weights": "averaged" if self.trained.averaged else "raw",
+            "signal": self.signal,
+            "precision": self.precision.name,
+            "seed": self.seed,
+            **files,
+        }
+
+    @cached_property
+    def in_fp32(self) -> Translator:
+        """The same in float32: bfloat16 tells fewer levels apart than 16 bits have."""
+        trained = dataclasses.replace(self.trained, precision=Precision("fp32", self.precision.device))
+        return dataclasses.replace(self, trained=trained, program=trained.program(), finer=False)
+
+    @cached_property
+    def back(self) -> Translator | None:
+        """The translation there and back again, where the recipe has one."""
+        if self.choice.recovered is None:
+            return None
+        chosen = choose(self.trained.recipe, self.trained.plan, signal=self.choice.recovered)
+        return dataclasses.replace(self, choice=chosen)
+
+    @cached_property
+    def truth(self) -> str | None:
+        """The field that a translation should equal, where the data have it."""
+        recipe = self.trained.recipe
+        found = directions(recipe, self.trained.plan.shapes)
+        if all((each.source, each.translated) != (self.choice.field, self.signal) for each in found):
+            return None
+        return recipe.dataset.truths().get(self.choice.field)
+
+    def parted(self, height_px: int, width_px: int) -> tuple[Box | None, Box | None]:
+        """Of a file of this size, what is translated, and the truth, if the dataset's files hold several pictures."""
+        dataset = self.trained.recipe.dataset
+        boxes = {} if self.whole else dataset.fields_in(height_px, width_px)
+        if self.choice.field not in boxes:
+            return None, None
+        truth = boxes.get(self.truth or "")
+        if not self._told:
+            compared = f", and {self.truth} is the truth" if truth else ""
+            self.tell(f"files hold several pictures: {self._where(boxes, width_px)}is translated{compared}")
+            self._told = True
+        return boxes[self.choice.field], truth
+
+    def partner(self, file: Path) -> Path | None:
+        """The file of the truth, where the dataset's pairs are two files."""
+        if self.whole or self.truth is None:
+            return None
+        found = self.trained.recipe.dataset.partner(file, self.choice.field)
+        if found and not self._told:
+            self.tell(f"the truth is there: {self.truth} of {file} is {found}")
+            self._told = True
+        return found
+
+    def _where(self, boxes: Mapping[str, Box], width_px: int) -> str:
+        _, left, _, width = boxes[self.choice.field]
+        side = "left" if left + width < width_px else "right"
+        return (
+            f"{self.choice.field}, on the {side}, "
+            if len(boxes) == 2 and left in (0, width_px - width)
+            else f"{self.choice.field} "
+        )
+
+    def __call__(self, image: Any, size_px: int | None = None) -> Any:
+        """Translate a picture; the result is of the same kind, type, height and width.
+
+        Args:
+            image: a path, a Pillow image, a numpy array `[H, W, C]` or `[H, W]` of uint8 or uint16, or a tensor
+                `[C, H, W]` or `[N, C, H, W]` of uint8, uint16 or floats in `[-1, 1]`. For a path it is a Pillow image.
+                Where the dataset's files hold pictures side by side, of a path and of a Pillow image only what is
+                translated is taken, unless `whole` is set.
+            size_px: resize it to a square of so many pixels first.
+
+        Raises:
+            UsageError: it is no picture, or the networks do not take pictures of this size.
+            EnvironmentFault: the file cannot be read, or memory does not suffice.
+        """
+        pictures, returned = opened(image, self.channels)
+        if isinstance(image, str | os.PathLike | Image.Image):
+            box, _ = self.parted(*pictures.shape[-2:])
+            pictures = pictures if box is None else cut(pictures, box)
+        if size_px is not None:
+            pictures = images.resize(pictures, size_px, size_px)
+        return returned(self.translate(pictures, _converter(pictures.dtype)))
+
+    def translate(self, pictures: Tensor, finish: Convert, done: Callable[[float], None] = lambda _: None) -> Tensor:
+        """Translate pictures of one size: `[N, C, H, W]` on the CPU, and so is the result.
+
+        Where networks want sides that some number divides, pictures are continued by their mirror image, and the
+        results cut.
+
+        Args:
+            pictures: uint8, uint16, or floats in `[-1, 1]`.
+            finish: from floats in `[-1, 1]` to the type of the result: `ganforge.images.to_uint8`.
+            done: told how many are done; while one is in tiles, with a part of it.
+
+        Raises:
+            UsageError: the networks do not take pictures of this size.
+            EnvironmentFault: memory does not suffice.
+        """
+        if self.finer and finish is not images.to_uint8:
+            return self.in_fp32.translate(pictures, finish, done)
+        tiling, tile_px = self._tiling_for(*pictures.shape[-2:])
+
+        def to_host(floats: Tensor) -> Tensor:
+            return finish(floats.cpu())
+
+        def compute(before: int, batch: Tensor) -> Tensor:
+            if tiling is None:
+                with torch.inference_mode():
+                    return to_host(self.compute(self._prepare(batch)))
+            return tiling(batch, tile_px, self._prepare, to_host, lambda part: done(before + part))
+
+        # What is drawn for a picture must not depend on which others are in its batch.
+        alone = tiling is not None or self.choice.draws
+        batches = pictures.split(1 if alone else len(pictures))
+        return torch.cat([self._fitted(batch, partial(compute, index)) for index, batch in enumerate(batches)])
+
+    def compute(self, images_NCHW: Tensor) -> Tensor:
+        """The signal's value for floats `[N, C, H, W]` in `[-1, 1]` on the device."""
+        return self._value(self.program, images_NCHW)
+
+    def _value(self, program: Program, images_NCHW: Tensor) -> Tensor:
+        device = self.precision.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self.seed)
+            scene = Scene(program, {self.choice.field: images_NCHW}, (), Progress(0, 1, 1))
+            return scene.value(Name(self.signal, 0, 1, self.signal))
+
+    def _prepare(self, pictures: Tensor) -> Tensor:
+        if pictures.dtype == torch.uint16:
+            pictures = images.to_float(pictures)
+        return to_device({self.choice.field: pictures}, self.precision)[self.choice.field]
+
+    def _tiling_for(self, height: int, width: int) -> tuple[Tiling | None, int]:
+        """How to cut a picture of this size, and into tiles of which size."""
+        if self.tile == "off":
+            return None, 0
+        large = height * width > WHOLE_PIXELS if self.tile == "auto" else max(height, width) > self.tile
+        return (self._tiling, self._tile_px) if large else (None, 0)
+
+    @property
+    def _tile_px(self) -> int:
+        return self.tile if isinstance(self.tile, int) else TILES_PX.get(self.precision.device.type, TILE_PX)
+
+    @cached_property
+    def _tiling(self) -> Tiling | None:
+        exact = self.precision.name in ("fp32", "fp64")
+        eager = self.trained.program()
+        try:
+            tiling = Tiling(
+                lambda picture: self._value(eager, picture),
+                self.channels,
+                dtype=self.precision.weights,
+                device=self.precision.device,
+                exact=exact,
+            )
+        except Untileable as reason:
+            message = f"{self.text} cannot be computed in tiles: {reason}"
+            if self.tile != "auto":
+                raise UsageError(f"{message}\n  leave --tile out") from reason
+            self.tell(f"{message}; large pictures are translated whole, which takes much memory")
+            return None
+        norms = "with the whole picture's statistics, " if tiling.plan.norms else ""
+        passes = f"in {tiling.passes} passes" if tiling.passes > 1 else "in one pass"
+        self.tell(f"{self.signal} of large pictures: tiles of {self._tile_px} pixels, {norms}{passes}")
+        return tiling
+
+    def _fitted(self, pictures: Tensor, attempt: Convert) -> Tensor:
+        """The result for pictures that are continued until the networks take them, cut to what was given."""
+        height, width = pictures.shape[-2:]
+        tried: dict[tuple[int, int], str] = {}
+        for multiple in MULTIPLES:
+            padded = continued(pictures, multiple)
+            size = (padded.shape[-2], padded.shape[-1])
+            if size in tried:
+                continue
+            try:
+                made = attempt(padded)
+            except DEVICE_LOST:
+                raise  # the device has failed, and computes nothing more
+            except Exception as error:  # of a network that does not take this size, whatever it stumbles on
+                if told := exhausted(error, TILES):
+                    raise EnvironmentFault(
+                        f"memory does not suffice for {len(pictures)} x {height} x {width} pixels: {told}"
+                    ) from error
+                tried[size] = _reason(error)
+                continue
+            if scale := scale_of(padded, made):
+                return made[..., : int(height * scale), : int(width * scale)]
+            tried[size] = f"it makes {made.shape[-2]} x {made.shape[-1]} of it"
+        reason = next(iter(tried.values()))
+        raise UsageError(f"{self.text} cannot take a picture of {height} x {width} pixels: {reason}\n  try --size 256")
+
+
+def cut(pictures: Tensor, box: Box) -> Tensor:
+    """A part of `[..., H, W]`."""
+    top, left, height, width = box
+    return pictures[..., top : top + height, left : left + width]
+
+
+def _converter(dtype: torch.dtype) -> Convert:
+    """From floats in `[-1, 1]` to the type that a picture had."""
+    whole: dict[torch.dtype, Convert] = {torch.uint8: images.to_uint8, torch.uint16: images.to_uint16}
+    return whole.get(dtype, lambda made: made.to(dtype))
+
+
+DEVICE_LOST: tuple[type[Exception], ...] = (torch.AcceleratorError,) if hasattr(torch, "AcceleratorError") else ()
+
+
+def _reason(error: Exception) -> str:
+    """Why a picture was refused; with the line of a plugin's code, where it is that which is wrong."""
+    first = next(iter(words(error).splitlines()), type(error).__name__)
+    fault = fault_of(error)
+    refused = isinstance(error, RuntimeError | Untileable) and type(error) is not RecursionError
+    return first if refused or not fault.own else "\n  ".join([fault.said, fault.where])

@@ -1,0 +1,1 @@
+"""Plugins: found, loaded, registered, and the options of their parts read off signatures."""

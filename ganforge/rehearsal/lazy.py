@@ -1,0 +1,39 @@
+"""Parameters that a network creates in its first forward exist before its optimizer does."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from ganforge.api.context import Progress
+from ganforge.core.randomness import derive_seed, seed_all
+from ganforge.ranks.device import Precision
+from ganforge.recipe.expressions import Call
+from ganforge.recipe.model import Recipe, written
+from ganforge.step.batch import blank_batch
+from ganforge.step.cast import Cast, evaluating
+from ganforge.step.program import Program
+from ganforge.step.scene import Scene
+
+
+class _Creating(Scene):
+    """A scene in which what a network creates depends on no other network, loss or op that draws before it."""
+
+    def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
+        seed_all(derive_seed(self.program.recipe.run.seed, "lazy", call.name))
+        return super()._forward(call, arguments, keywords, count)
+
+
+def create_lazy_parameters(recipe: Recipe, cast: Cast, precision: Precision) -> None:
+    """Run every loss's inputs once on an empty batch, with copies of the ops, so that nothing else changes."""
+    rehearsal = dataclasses.replace(cast, ops=cast.copied_ops(cast.rngs))
+    batch = blank_batch(recipe, precision)
+    with evaluating(cast.networks), torch.no_grad():
+        scene = _Creating(Program(recipe, rehearsal), batch, (), Progress(0, 1, 1))
+        for phase in recipe.phases:
+            for loss in phase.losses:
+                for item in written(loss.inputs):
+                    scene.value(item.expression)
+    precision.place(cast.networks)

@@ -1,0 +1,66 @@
+"""Which signal of a trained recipe is wanted: a direction's translation, or one by its name."""
+
+from __future__ import annotations
+
+from ganforge.errors import UsageError, suggest
+from ganforge.recipe.model import Recipe
+from ganforge.recipe.name_checks import dependencies
+from ganforge.rehearsal.directions import directions
+from ganforge.rehearsal.dry_run import DryRun
+
+
+def choose_signal(
+    recipe: Recipe, plan: DryRun, direction: str | None = None, signal: str | None = None, noise: bool = False
+) -> tuple[str, str | None]:
+    """A direction's translation, a named signal, or by default the recipe's first direction.
+
+    Args:
+        recipe: whose signals they are.
+        plan: its dry run.
+        direction: by its name, such as `a2b`.
+        signal: by its name; not with a direction.
+        noise: whether signals that are made of noise alone will do.
+
+    Returns:
+        the signal, and the batch field that it is made of: none where it is made of noise alone.
+
+    Raises:
+        UsageError: there is no such thing.
+    """
+    possible = possible_signals(recipe, plan, noise)
+    found = {each.name: each.translated for each in directions(recipe, plan.shapes) if each.translated in possible}
+    gives = "one picture, or noise, gives" if noise else "one picture gives"
+    if direction is not None and signal is not None:
+        raise UsageError("give a direction or a signal, not both")
+    if direction is not None and direction not in found:
+        cure = suggest(direction, found, "give a signal instead")
+        raise UsageError(f"'{direction}' is no direction of {recipe.name}; {cure}")
+    if signal is not None and signal not in possible:
+        such = ", ".join(possible) or "none"
+        raise UsageError(f"'{signal}' is no signal of {recipe.name} that {gives}; such are: {such}")
+    if not possible:
+        raise UsageError(f"{recipe.name} has no signal that {gives}")
+    # Without directions, the first signal that needs one network only: fake_b before rec_a.
+    fewest = min(possible, key=lambda name: len(dependencies(recipe, recipe.signals[name].expression)))
+    chosen = signal or (found[direction] if direction else next(iter(found.values()), fewest))
+    return chosen, possible[chosen]
+
+
+def possible_signals(recipe: Recipe, plan: DryRun, noise: bool = False) -> dict[str, str | None]:
+    """The signals that are pictures made by a network of one picture, or of none, and the field that this is."""
+    fields = set(recipe.dataset.shapes())
+    stateful = {name for name, use in recipe.ops.items() if hasattr(use.part.factory, "state_dict")}
+    possible: dict[str, str | None] = {}
+    for name, written in recipe.signals.items():
+        needed = dependencies(recipe, written.expression)
+        given = needed & fields
+        made = needed & set(recipe.networks) and not needed & stateful
+        few = len(given) == 1 or (noise and not given)
+        if made and few and all(_is_image(plan.shapes[each]) for each in (name, *given)):
+            possible[name] = next(iter(given), None)
+    return possible
+
+
+def _is_image(shape: object) -> bool:
+    """Whether it may be a picture; of a signal that was not rehearsed nobody knows."""
+    return shape is None or (isinstance(shape, list) and len(shape) == 4 and shape[1] in (1, 3))

@@ -1,0 +1,52 @@
+"""What a user is told when a part raises, or the machine runs out of something, in the midst of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, TrainingFailed
+from ganforge.failures.blame import fault_of
+from ganforge.failures.exhaustion import exhausted
+from ganforge.failures.words import words
+from ganforge.training.workers import WorkerLost
+
+
+def explained(error: BaseException, step: int, record: Path, saved: int | None = None) -> GanforgeError:
+    """Which part raised, and which line of its code.
+
+    Args:
+        error: what was raised.
+        step: how many steps were done.
+        record: the file that has the whole traceback.
+        saved: the step of the last checkpoint.
+    """
+    if "does not currently support double backward" in words(error):
+        return TrainingFailed(
+            f"step {step}: a loss differentiates twice through a compiled network\n"
+            '  let it declare what it differentiates with respect to, @traits(wrt=("latents",)): then the network\n'
+            "  is called uncompiled; or set run.compile=false"
+        )
+    if isinstance(error, WorkerLost):
+        kept = "nothing was saved yet" if saved is None else f"step {saved} is saved: --resume goes on from there"
+        return TrainingFailed(f"step {step}: {error}\n  {kept}")
+    fault = fault_of(error)
+    if told := exhausted(error):
+        return TrainingFailed("\n  ".join([f"step {step}: {told}", *fault.what, *([fault.where] if fault.own else [])]))
+    headline = f"step {step}: {fault.headline}"
+    if isinstance(error, OSError) and error.errno is not None:  # the system's own, and no part's invention
+        return EnvironmentFault("\n  ".join([f"step {step}: {fault.said}", *fault.what]))
+    return TrainingFailed("\n  ".join([headline, *fault.lines, f"the whole traceback is in {record}"]))
+
+
+def bad_file_met(error: BadFile, step: int, folder: Path) -> BadFile:
+    """A file that cannot be read, met in the midst of a training: what works from here on.
+
+    To take it out is nothing that works: with another number of samples, every later batch would be another.
+    """
+    first = str(error).partition("\n")[0]
+    return BadFile(
+        f"step {step}: {first}\n"
+        f"  put a good file in its place, and go on: ganforge run {folder} --resume\n"
+        f"  or go on without it: ganforge run {folder} --resume data.on_bad_file=skip\n"
+        "  taken out, the run could not be resumed: all batches would change"
+    )

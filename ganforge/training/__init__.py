@@ -1,0 +1,1 @@
+"""How players learn: batches, passes, optimizer steps, and what is told of them."""

@@ -1,0 +1,1 @@
+"""Levers: what makes a step fast without changing its mathematics. Which help a machine is tried there."""
