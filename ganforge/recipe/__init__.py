@@ -20,12 +20,10 @@ MAX_NAME = 200
 
 
 def find_recipe(name: str, registry: Registry) -> Path:
-    """The file of a recipe: a path, a run's folder, a checkpoint's, a bundle, or the name of a recipe that a plugin
-    brings. Of a checkpoint it is the one that held when its run came there.
+    """The file of a recipe: a path, a run's folder, or the name of a recipe that a plugin brings.
 
     Raises:
         UsageError: there is none.
-        EnvironmentFault: the bundle is damaged.
     """
     path = Path(name)
     if len(name) > MAX_NAME:

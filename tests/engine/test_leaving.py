@@ -14,7 +14,7 @@ import pytest
 import ranked
 import torch
 
-from ganforge.commands import ranks
+from ganforge.commands import _ranks
 from ganforge.runs.run import Run
 
 TROUBLE = "phases.0.losses.adv_ab={type: toys.trouble, input: fake_b, kind: error, ranks: RANKS}"
@@ -148,12 +148,12 @@ def test_a_killed_rank_is_named_where_nothing_restarts_it(tmp_path: Path) -> Non
 def test_a_launch_is_more_than_the_name_of_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "100")
     monkeypatch.setattr("os.getppid", lambda: 1)
-    first = ranks._this_launch()
-    assert ranks._this_launch() == first
+    first = _ranks._this_launch()
+    assert _ranks._this_launch() == first
     monkeypatch.setattr("os.getppid", lambda: 2)
-    assert ranks._this_launch() != first
+    assert _ranks._this_launch() != first
     monkeypatch.delenv("TORCHELASTIC_RUN_ID")  # nothing would restart them
-    assert ranks._this_launch() is None
+    assert _ranks._this_launch() is None
 
 
 def test_threads_are_those_of_as_many_ranks(start: Callable[..., Run]) -> None:

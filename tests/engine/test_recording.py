@@ -167,5 +167,5 @@ def test_a_step_that_is_examined_is_launched_and_the_next_replayed() -> None:
         for number, batch in enumerate(parity.batches(3)):
             torch.manual_seed(number)
             parity.trainer.step([batch], examine=number == 1)
-            assert bool(parity.trainer.distributions) == (number == 1)
+            assert bool(parity.trainer.learner.distributions) == (number == 1)
     assert same(launched, recorded)

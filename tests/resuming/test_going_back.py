@@ -125,10 +125,11 @@ def test_ranks_go_back_once_though_their_launcher_starts_them_again(
     from ganforge.commands._ranks import _place
     from ganforge.plugins.loading import load_plugins
     from ganforge.recipe import open_recipe
+    from ganforge.sharing.locate import recipe_in
 
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
     plugins, given = load_plugins([Path("toy.py")]), str(trained.checkpoint(8))
-    recipe = open_recipe(given, ["players.judge.optimizer.lr=1e-3"], plugins.registry)
+    recipe = open_recipe(recipe_in(given), ["players.judge.optimizer.lr=1e-3"], plugins.registry)
     places = []
     for _ in range(2):
         place, goes_on = _place(recipe, given, True, True, Path("runs"), plugins)
