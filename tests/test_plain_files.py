@@ -83,6 +83,18 @@ def test_what_is_edited_is_read_again(tmp_path: Path) -> None:
     assert sys.modules["helping"].halved(4) == 1
 
 
+def test_the_folder_that_one_works_in_may_be_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sys.path.insert(0, ".")` stands in many a script; in a notebook the folder changes."""
+    monkeypatch.setattr(sys, "path", [".", *sys.path])
+    for folder, half in (("one", "/ 2"), ("two", "/ 4")):
+        file = fill(tmp_path / folder)
+        (tmp_path / folder / "helping.py").write_text(HELPER.replace("/ 2", half))
+        monkeypatch.chdir(tmp_path / folder)
+        load_plugins([file])
+        assert sys.modules["helping"].halved(4) == {"one": 2, "two": 1}[folder]
+    plain_files.forget()
+
+
 def test_files_of_one_name_beside_two_plugins_are_not_mixed(tmp_path: Path) -> None:
     files = [fill(tmp_path / "one", "first.py"), fill(tmp_path / "two", "second.py")]
     with pytest.raises(UsageError) as refused:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,8 @@ def load_file(path: Path) -> ModuleType:
     # Annotations are resolved, and workers unpickle, through sys.modules.
     sys.modules.setdefault(path.stem, module)
     importlib.invalidate_caches()  # of what lay in the folder when somebody last looked
+    for entry in [entry for entry in sys.path_importer_cache if not os.path.isabs(entry)]:
+        del sys.path_importer_cache[entry]  # `.` is where the process is now, not where it was when it first looked
     # What Python keeps of a file that it compiled, it takes for another that was written within the same second.
     keeps, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:

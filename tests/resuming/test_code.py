@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def test_an_edited_plugin_is_refused_then_accepted_and_both_versions_are_kept(
     assert len(trained.record["code_history"]) == 2
 
 
-def test_a_helper_beside_a_plugin_counts(ganforge: Callable, trained: Folder, resume: Callable) -> None:
+def test_a_helper_beside_a_plugin_counts(
+    ganforge: Callable, trained: Folder, resume: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))  # the plugin adds to it
     Path("helper_of_toys.py").write_text("WANTED = 1.0\n")
     Path("toy.py").write_text(
         "import sys\nsys.path.insert(0, '.')\nfrom helper_of_toys import WANTED\n" + Path("toy.py").read_text()
