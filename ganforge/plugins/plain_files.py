@@ -19,21 +19,24 @@ from ganforge.errors import UsageError
 
 _loaded: list[Path] = []
 """The files that were loaded."""
+_read: set[Path] = set()
+"""Those, and what they import from beside them."""
 _folders: list[Path] = []
-"""Those in which they lie."""
+"""Where they lie."""
 _added: list[str] = []
 """Those of them that were put on `sys.path`."""
 
 
 def forget() -> None:
     """Files that are loaded again are read again, with what lies beside them."""
+    names = {file.name for file in _read}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        folder = next((each for each in _folders if file and Path(file).is_relative_to(each)), None)
-        if folder and _is_beside(folder, name.partition(".")[0]):
+        if file and os.path.basename(file) in names and Path(file).resolve() in _read:
             del sys.modules[name]
     sys.path[:] = _path()
     _loaded.clear()
+    _read.clear()
     _folders.clear()
     _added.clear()
 
@@ -50,6 +53,7 @@ def load_file(path: Path) -> ModuleType:
     folder = path.resolve().parent
     _refuse_mixing(path, folder)
     _loaded.append(path.resolve())
+    _read.update((path.resolve(), *beside(path)))
     if folder not in _folders:
         _folders.append(folder)
         if not _has(sys.path, folder):
