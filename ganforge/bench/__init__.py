@@ -18,7 +18,8 @@ from ganforge.ranks.device import choose_device, synchronize
 from ganforge.ranks.division import divide
 from ganforge.recipe.model import PhaseUse, Recipe
 from ganforge.rehearsal.random_data import RandomData
-from ganforge.runs.run import DEFAULT_CALLBACKS, Run
+from ganforge.runs.observers import DEFAULT_CALLBACKS
+from ganforge.runs.run import Run
 from ganforge.runs.run_folder import RunFolder
 from ganforge.training.levers.peak import Peak, measure_peak
 from ganforge.training.recording import WARM_UP

@@ -24,12 +24,12 @@ from ganforge.ranks.device import Precision, untried
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import dump
+from ganforge.rehearsal.assembly import assemble
 from ganforge.rehearsal.known_plans import planned
-from ganforge.rehearsal.lazy import create_lazy_parameters
 from ganforge.runs.checkpoint.files import save_checkpoint
 from ganforge.runs.checkpoint.saving import capture
 from ganforge.runs.run_folder import new_run_folder
-from ganforge.step.cast import Cast, build_cast
+from ganforge.step.cast import Cast
 from ganforge.training.trainer import Trainer
 
 ROLE = re.compile(r"(?:^|_)net_?([A-Z]\w*)$")
@@ -217,11 +217,9 @@ def _settings(imported: Imported) -> Iterator[str]:
 
 def _trainer(recipe: Recipe, imported: Imported) -> Trainer:
     """The recipe before its first step, with the imported weights."""
-    plan = planned(recipe)
+    planned(recipe)  # tells what does not fit
     precision = Precision(untried(recipe.run.precision), CPU)
-    cast = build_cast(recipe, precision.place)
-    if plan.lazy:
-        create_lazy_parameters(recipe, cast, precision)
+    cast = assemble(recipe, precision)
     for name, found in imported.networks.items():
         _load(cast, name, found)
     return Trainer(recipe, cast, precision, Progress(0, 1, 1))

@@ -12,11 +12,11 @@ from ganforge.plugins.registry import Registry
 from ganforge.ranks.device import Precision, choose_device
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
+from ganforge.rehearsal.assembly import assemble
 from ganforge.rehearsal.dry_run import DryRun
 from ganforge.rehearsal.known_plans import planned
-from ganforge.rehearsal.lazy import create_lazy_parameters
 from ganforge.runs.checkpoint.files import checkpoints, load_checkpoint, step_of
-from ganforge.step.cast import Cast, build_cast
+from ganforge.step.cast import Cast
 from ganforge.step.levers import Levers
 from ganforge.step.network_calls import Calls
 from ganforge.step.program import Program
@@ -89,9 +89,7 @@ def open_trained(
     where = choose_device(device)
     how = Precision(inference_precision(precision, recipe, plan, where), where)
     how.set_up()
-    cast = build_cast(recipe, how.place)
-    if plan.lazy:
-        create_lazy_parameters(recipe, cast, how)
+    cast = assemble(recipe, how)
     loaded = load_checkpoint(checkpoint)
     use_average = averaged and bool(loaded.ema)
     try:

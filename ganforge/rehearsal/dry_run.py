@@ -33,9 +33,9 @@ from ganforge.ranks.device import Precision
 from ganforge.recipe.building import build
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name
 from ganforge.recipe.model import Bound, LossUse, Recipe, Written
+from ganforge.rehearsal.assembly import create_lazy_parameters
 from ganforge.rehearsal.label_ranges import LabelWatch
 from ganforge.rehearsal.layers import Layer, arguments_of
-from ganforge.rehearsal.lazy import create_lazy_parameters
 from ganforge.rehearsal.optimizer_trial import try_optimizer
 from ganforge.rehearsal.unlearnt import Unlearnt
 from ganforge.step.batch import blank_batch

@@ -12,8 +12,12 @@ from ganforge.api.callbacks import Callback, Diagnosis, Run
 from ganforge.errors import GanforgeError, TrainingFailed
 from ganforge.failures.blame import blame, described, fault_of
 from ganforge.failures.words import said
+from ganforge.plugins.registry import Registry
 from ganforge.ranks.failure_reports import PeerLost
+from ganforge.recipe.building import build
+from ganforge.recipe.model import Recipe
 
+DEFAULT_CALLBACKS = ("progress", "tensorboard", "panels", "doctor")
 FAILED = "_failed"
 """How the names of diagnoses of what watches a run end."""
 LINK = "docs/recipes.md#metrics-and-callbacks"
@@ -92,3 +96,16 @@ class Observers:
             self.run.diagnose(diagnosis)
         if self.teller is None:
             warnings.warn(f"step {self.run.step}: {diagnosis.message}\n  {diagnosis.cure}", stacklevel=2)
+
+
+def build_callbacks(recipe: Recipe, registry: Registry) -> dict[str, Callback]:
+    """The built-in callbacks, unless the recipe replaces one or sets it to null, and then the recipe's own."""
+    names = [name for name in DEFAULT_CALLBACKS if name not in recipe.callbacks]
+    defaults = {name: registry.find("callbacks", f"ganforge.{name}").factory() for name in names}
+    return defaults | {name: build(use) for name, use in recipe.callbacks.items() if use is not None}
+
+
+def teller_among(named: Mapping[str, Callback], registry: Registry) -> Callback | None:
+    """The callback that shows diagnoses on the terminal: the built-in one, if it is there."""
+    kind = registry.find("callbacks", "ganforge.progress").factory
+    return next((callback for callback in named.values() if type(callback) is kind), None)

@@ -17,6 +17,7 @@ from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import Node, inline, read
 from ganforge.recipe.reading import read_recipe
 from ganforge.runs.run_folder import RunFolder
+from ganforge.step.levers import TABLE
 from ganforge.training.levers.settling import AUTO, with_precision
 
 LENGTH = ("run.epochs", "run.steps")
@@ -33,16 +34,9 @@ FREE = (
     "run.on_bad_loss",
     "run.strict",
     "run.device",
-    "run.merge",
-    "run.compile",
-    "run.cuda_graphs",
-    "run.channels_last",
-    "run.fused",
-    "run.recompute",
-    "run.overlap",
+    *(f"run.{lever.key}" for lever in TABLE),
     "run.timeout_s",
     "run.lanes",  # the engine compares it itself
-    "run.shard",
     "data.workers",
     "data.on_bad_file",
     "data.cache",

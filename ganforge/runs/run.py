@@ -15,26 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganforge.api.callbacks import Callback, Diagnosis
-from ganforge.api.context import Progress
+from ganforge.api.callbacks import Diagnosis
 from ganforge.core.machine import machine, now, versions
 from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, RecipeError, TrainingFailed, UsageError
-from ganforge.failures.blame import blame
 from ganforge.failures.words import words
 from ganforge.plugins.registry import Registry
 from ganforge.ranks import ALONE, PeerLost, World
-from ganforge.ranks.agreeing import agree, agree_on_data
-from ganforge.ranks.device import Precision, choose_device
-from ganforge.ranks.division import divide, divided, length
-from ganforge.ranks.sync_batch_norm import synchronise
-from ganforge.recipe.building import build
+from ganforge.ranks.division import length
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import dump
-from ganforge.rehearsal.directions import directions
 from ganforge.rehearsal.dry_run import DryRun
-from ganforge.rehearsal.known_plans import planned
-from ganforge.rehearsal.lazy import create_lazy_parameters
-from ganforge.rehearsal.sample_checks import looked_at, promise_of
 from ganforge.runs.advice import after_bad_loss, scaled_rates
 from ganforge.runs.best import Best
 from ganforge.runs.checkpoint.files import (
@@ -49,27 +39,18 @@ from ganforge.runs.checkpoint.files import (
 from ganforge.runs.checkpoint.saving import capture, put_back, write_parts
 from ganforge.runs.fingerprint import fingerprint, in_words
 from ganforge.runs.histories import history, keep_recipe, optimizer_options
-from ganforge.runs.observers import FAILED, Observers
+from ganforge.runs.observers import FAILED, Observers, build_callbacks, teller_among
 from ganforge.runs.pace import Pace
 from ganforge.runs.part_errors import bad_file_met, explained
 from ganforge.runs.resume_checks import Change, begun_recipe, check_samples, recipe_changes, resume_command
 from ganforge.runs.run_folder import RunFolder
+from ganforge.runs.set_up import set_up
 from ganforge.runs.state_checks import check_states
 from ganforge.runs.stopping import Stopping
 from ganforge.step.batch import Batch
-from ganforge.step.cast import build_cast, prepare
-from ganforge.training.data import prepare_data, training_samples, validation_samples
-from ganforge.training.levers.choosing import choose_levers
-from ganforge.training.levers.settling import Settled, settled, with_precision
 from ganforge.training.levers.trials import Tell
-from ganforge.training.loader import Loader, count_steps
 from ganforge.training.rank_drift import drifted
 from ganforge.training.readings import readings
-from ganforge.training.recording import CudaGraphs
-from ganforge.training.trainer import Trainer
-from ganforge.training.validation import Validation
-
-DEFAULT_CALLBACKS = ("progress", "tensorboard", "panels", "doctor")
 
 
 class Run:
@@ -84,64 +65,16 @@ class Run:
         world: World = ALONE,
         tell: Tell = lambda _: None,
     ) -> None:
-        self.world = world
-        """The ranks that compute it together."""
-        self.division = divide(recipe, world.size, world.rank, folder.record.get("lanes"))
-        """How the samples of a step are divided among them."""
-        self.recipe = recipe = divided(recipe, self.division)
+        built = set_up(recipe, folder, plan, world, tell)
+        self.world, self.recipe, self.plan, self.device = world, built.recipe, built.plan, built.device
+        self.division, self.choice, self.levers = built.division, built.choice, built.levers
+        self.loader, self.trainer, self.validation = built.loader, built.trainer, built.validation
+        self.directions = built.directions
         self._record = folder
         self.folder = folder.path
-        """Where the run writes."""
-        world.in_turn(lambda: prepare(recipe))
-        self.plan = plan or planned(recipe)
-        """Shapes, forwards and costs of one step, from fake tensors."""
-        self.device = choose_device(recipe.run.device, world)
-        """Where it computes."""
-        agree(world, {"device": {"type": self.device.type}})
-        world.in_turn(lambda: prepare_data(recipe))
-        samples = training_samples(recipe)
-        with blame("the training samples cannot be counted", recipe.data):
-            agree_on_data(world, recipe.dataset, len(samples))
-            beginning = self._beginning(count_steps(samples, self.division))
-        self.choice = self._choose(beginning, tell)
-        """What the recipe leaves to the machine, and why it is what it is."""
-        self.recipe = recipe = with_precision(recipe, self.choice.precision)
-        self.settled = self.choice.levers
-        """The levers that make it fast, each true or false."""
-        self.levers = choose_levers(recipe, self.plan, self.device, self.settled, self.division)
-        """What they come to for this recipe."""
-        precision = Precision(recipe.run.precision, self.device, self.levers.channels_last)
-        precision.set_up(recipe.run.deterministic)
-        workers, seed, said = recipe.loader.workers, recipe.run.seed, promise_of(recipe)
-        self.loader = Loader(samples, self.division, workers, seed, precision, said, recipe.data)
-        cast = build_cast(recipe, precision.place)
-        if recipe.run.sync_batch_norm and world.size > 1:
-            for network in cast.networks.values():
-                synchronise(network)
-        if self.plan.lazy:
-            create_lazy_parameters(recipe, cast, precision)
-        for module in cast.modules:  # some draw without the seed, or round otherwise on another host
-            world.copy_first([*module.parameters(), *module.buffers()])
-        self.trainer = Trainer(recipe, cast, precision, beginning, self.levers, self.division, world)
-        if self.levers.graphs:
-            self.trainer.record(CudaGraphs())
-        self.directions = directions(recipe, self.plan.shapes)
-        """What is translated into what, or made from noise, and who judges it."""
-        with blame("the validation samples are not as they should be", recipe.data):
-            held_out = looked_at(validation_samples(recipe), promise_of(recipe, validation=True))
-        self.validation = Validation(
-            self.trainer.program,
-            precision,
-            samples if held_out is None else held_out,
-            self.directions,
-            self.trainer.averages,
-            self.trainer.twins,
-            lambda: self.trainer.progress,
-        )
         self.trainer.bad_losses.advice = (
             f"for example: {self.resume_command('--accept-changes', *after_bad_loss(recipe))}"
         )
-        self.trainer.lanes.seed()
         self._saved: int | None = None
         """The step of the newest checkpoint."""
         self.resumed_at: int | None = None
@@ -156,10 +89,10 @@ class Run:
         """What callbacks found wrong so far, by name."""
         self.status = "running"
         self._stopping = Stopping(world)
-        named = _build_callbacks(recipe, registry) if world.leads else {}
+        named = build_callbacks(recipe, registry) if world.leads else {}
         self.callbacks = list(named.values())
-        self._observers = Observers(self, named, _teller(named, registry))
-        self._pace = Pace(self.plan, precision, self.division.accumulate * len(self.division.mine))
+        self._observers = Observers(self, named, teller_among(named, registry))
+        self._pace = Pace(self.plan, self.trainer.precision, self.division.accumulate * len(self.division.mine))
         self._unseen: list[str] = []
         """What a resumed run has still to show of the step that it goes on from."""
 
@@ -242,25 +175,6 @@ class Run:
         """Overrides that scale learning rates of players, for `resume_command`; none for rates that are schedules."""
         return scaled_rates(self.recipe, players, factor)
 
-    def _beginning(self, steps_per_epoch: int) -> Progress:
-        return Progress(0, steps_per_epoch, length(self.recipe, steps_per_epoch))
-
-    def _levers_before(self) -> Mapping[str, bool]:
-        """What an interrupted run had settled, if it computed here: on another device other levers help."""
-        record = self._record.record
-        then, now = record.get("machine", {}), machine(self.device)
-        here = all(then.get(key, now[key]) == now[key] for key in ("device", "processor")) and "device" in then
-        return record.get("levers", {}) if here else {}
-
-    def _choose(self, beginning: Progress, tell: Tell) -> Settled:
-        """What is left to the machine: the first rank tries, and all do as it found."""
-
-        def choose() -> dict[str, Any]:
-            steps, before = beginning.total_steps, self._levers_before()
-            return settled(self.recipe, self.plan, self.device, self.division, steps, before, tell).record()
-
-        return Settled.read(self.world.from_first(self.world.first_alone(choose)))
-
     # Training
 
     def start(self, distributions: Sequence[str] = ()) -> None:
@@ -275,7 +189,7 @@ class Run:
             samples=self.loader.count,
             data=self._fingerprint(),
             total_steps=self.total_steps,
-            levers=self.settled,
+            levers=self.choice.levers,
             settled=self.choice.record(),
             **self._circumstances(distributions),
         )
@@ -332,7 +246,7 @@ class Run:
             data=data,
             global_batch=self.division.global_batch,
             total_steps=self.total_steps,
-            levers=self.settled,
+            levers=self.choice.levers,
             **self._circumstances(distributions),
         )
         self._record.note(code_history=history(self._record.record, self.resumed_at))
@@ -579,16 +493,3 @@ class Run:
 
     def _emit(self, event: str, *details: Any) -> None:
         self._observers.tell(self.callbacks, event, *details)
-
-
-def _build_callbacks(recipe: Recipe, registry: Registry) -> dict[str, Callback]:
-    """The built-in callbacks, unless the recipe replaces one or sets it to null, and then the recipe's own."""
-    names = [name for name in DEFAULT_CALLBACKS if name not in recipe.callbacks]
-    defaults = {name: registry.find("callbacks", f"ganforge.{name}").factory() for name in names}
-    return defaults | {name: build(use) for name, use in recipe.callbacks.items() if use is not None}
-
-
-def _teller(named: Mapping[str, Callback], registry: Registry) -> Callback | None:
-    """The callback that shows diagnoses on the terminal: the built-in one, if it is there."""
-    kind = registry.find("callbacks", "ganforge.progress").factory
-    return next((callback for callback in named.values() if type(callback) is kind), None)

@@ -1,9 +1,45 @@
-"""What makes a step fast without changing its mathematics: which of it is in use."""
+"""Levers: what makes a step fast without changing its mathematics. All that is known of each stands in one table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+
+WORTH_COMPILING = 3e16
+"""Floating-point operations of a whole training on a GPU from which some minutes of compiling are paid back."""
+
+
+@dataclass(frozen=True)
+class Lever:
+    """What a recipe, a start line, a resumed run and the documents know of a lever."""
+
+    key: str
+    """Of the recipe's `run`; a resumed run may change it."""
+    field: str
+    """Of `Levers`."""
+    words: str
+    """In the start line."""
+    named: bool = False
+    """Whether the start line names the networks."""
+    auto: Callable[[bool, float], bool] | None = None
+    """Where a recipe may leave it to the machine: whether it is pulled before anything was tried, given whether the
+    device is a GPU and the floating-point operations of the whole training."""
+
+
+TABLE = (
+    # On a CPU the first two depend on the machine and the networks: trials tell.
+    Lever("merge", "merged", "merged", named=True, auto=lambda gpu, _: gpu),
+    Lever("compile", "compiled", "compiled", named=True, auto=lambda gpu, flops: gpu and flops >= WORTH_COMPILING),
+    Lever("recompute", "recomputed", "recomputed", named=True),
+    Lever("shard", "sharded", "in parts", named=True),
+    Lever("channels_last", "channels_last", "channels last", auto=lambda *_: False),
+    Lever("cuda_graphs", "graphs", "CUDA graphs", auto=lambda gpu, _: gpu),
+    Lever("fused", "fused", "fused optimizers", auto=lambda gpu, _: gpu),
+    # On a CPU, what exchanges takes the time of what computes.
+    Lever("overlap", "overlap", "overlapped averaging", auto=lambda gpu, _: gpu),
+)
+LEFT_TO_THE_MACHINE = tuple(lever.key for lever in TABLE if lever.auto)
+"""Those that `auto` decides."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +73,11 @@ class Levers:
         return "; ".join((", ".join(self._words()) or "none", *self.notes))
 
     def _words(self) -> Iterator[str]:
-        verbs = {"merged": self.merged, "compiled": self.compiled, "recomputed": self.recomputed}
-        for verb, names in (verbs | {"in parts": self.sharded}).items():
-            if names:
-                yield f"{verb} {' '.join(sorted(names))}"
-        words = {"channels last": self.channels_last, "CUDA graphs": self.graphs, "fused optimizers": self.fused}
-        words["overlapped averaging"] = self.overlap
-        words["channels where they are"] = bool(self.compiled) and not self.layouts
-        yield from (word for word, used in words.items() if used)
+        for lever in TABLE:
+            if pulled := getattr(self, lever.field):
+                yield f"{lever.words} {' '.join(sorted(pulled))}" if lever.named else lever.words
+        if self.compiled and not self.layouts:
+            yield "channels where they are"
 
 
 NONE = Levers()

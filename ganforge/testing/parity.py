@@ -17,9 +17,8 @@ from ganforge.ranks.device import Precision, untried
 from ganforge.ranks.division import length
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
+from ganforge.rehearsal.assembly import assemble
 from ganforge.rehearsal.dry_run import dry_run
-from ganforge.rehearsal.lazy import create_lazy_parameters
-from ganforge.step.cast import build_cast
 from ganforge.testing.datasets import random_batch
 from ganforge.training.levers.choosing import choose_levers, settle
 from ganforge.training.trainer import Trainer
@@ -64,9 +63,7 @@ class Parity:
         plan, device = dry_run(recipe), torch.device("cpu")
         levers = choose_levers(recipe, plan, device, settle(recipe.run, device, 0, {}))
         precision = Precision(untried(recipe.run.precision), device, levers.channels_last)
-        cast = build_cast(recipe, precision.place)
-        if plan.lazy:
-            create_lazy_parameters(recipe, cast, precision)
+        cast = assemble(recipe, precision)
         progress = Progress(0, steps_per_epoch, length(recipe, steps_per_epoch))
         self.trainer = Trainer(recipe, cast, precision, progress, levers)
         self.networks: dict[str, nn.Module] = {name: copy.deepcopy(net) for name, net in cast.networks.items()}

@@ -62,16 +62,16 @@ class Player:
         """The optimizer's options, by group, as the recipe has them."""
         self.scaler = torch.amp.GradScaler(precision.device.type) if precision.scaled else None
         self.count_anew()
-        self.ema: dict[str, Average] = {}
-        if use.settings.ema is not None:
-            decay = use.settings.ema.decay
-            for name, network in self.networks.items():
-                module = self.sharding.average(name) if name in self.sharding.networks else None
-                with blame(
-                    f"the moving average of network '{name}' cannot be made: it must let itself be copied",
-                    cast.uses.get(name),
-                ):
-                    self.ema[name] = Average(network, decay, module)
+        self.ema = {} if use.settings.ema is None else self._averages(use.settings.ema.decay, cast)
+
+    def _averages(self, decay: float, cast: Cast) -> dict[str, Average]:
+        averages: dict[str, Average] = {}
+        for name, network in self.networks.items():
+            module = self.sharding.average(name) if name in self.sharding.networks else None
+            doing = f"the moving average of network '{name}' cannot be made: it must let itself be copied"
+            with blame(doing, cast.uses.get(name)):
+                averages[name] = Average(network, decay, module)
+        return averages
 
     @property
     def in_parts(self) -> bool:

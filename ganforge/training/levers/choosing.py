@@ -14,13 +14,7 @@ from ganforge.ranks.division import Division
 from ganforge.recipe.model import Recipe, RunSettings
 from ganforge.rehearsal.dry_run import DryRun
 from ganforge.step.compiling import missing_compiler
-from ganforge.step.levers import Levers
-
-LEVERS = ("merge", "compile", "cuda_graphs", "channels_last", "fused", "overlap")
-"""Those that `auto` decides."""
-
-WORTH_COMPILING = 3e16
-"""Floating-point operations of a whole training on a GPU from which some minutes of compiling are paid back."""
+from ganforge.step.levers import TABLE, Levers
 
 
 def settle(settings: RunSettings, device: torch.device, flops: float, before: Mapping[str, bool]) -> dict[str, bool]:
@@ -33,16 +27,12 @@ def settle(settings: RunSettings, device: torch.device, flops: float, before: Ma
         before: what an interrupted run had settled: it goes on with the same, or its last bits would differ.
     """
     gpu = device.type == "cuda"
-    auto = {
-        "merge": gpu,  # on a CPU this one and the next depend on the machine and the networks: trials tell
-        "compile": gpu and flops >= WORTH_COMPILING,
-        "cuda_graphs": gpu,
-        "channels_last": False,
-        "fused": gpu,
-        "overlap": gpu,  # on a CPU, what exchanges takes the time of what computes
-    }
-    wanted = {name: getattr(settings, name) for name in LEVERS}
-    return {name: before.get(name, auto[name]) if lever == "auto" else lever for name, lever in wanted.items()}
+    settled: dict[str, bool] = {}
+    for lever in TABLE:
+        if lever.auto is not None:
+            wanted = getattr(settings, lever.key)
+            settled[lever.key] = before.get(lever.key, lever.auto(gpu, flops)) if wanted == "auto" else wanted
+    return settled
 
 
 def _miscompiled(settings: RunSettings, device: torch.device) -> bool:
@@ -60,48 +50,64 @@ def choose_levers(
     """
     division = division or Division(recipe.loader.batch_size)
     trained = frozenset(name for player in recipe.players.values() for name in player.networks)
-    notes: list[str] = []
-    compiling = settled["compile"]
-    if compiling and (missing := missing_compiler(device.type)):
-        compiling = False
-        notes.append(f"nothing is compiled: {missing}")
-    if compiling and _miscompiled(recipe.run, device):
-        compiling = False
-        notes.append(f"nothing is compiled: on a CPU, {recipe.run.precision} gradients would be wrong")
-    channels_last = settled["channels_last"]
-    if channels_last and recipe.loader.batch_size == 1 and _misreads_channels_last(device):
-        channels_last = False
-        notes.append(f"not channels last: on this {device.type}, gradients of norms at batch 1 would be wrong")
-    recomputed = _recomputed(recipe, plan, trained)
-    sharded = _sharded(recipe, trained)
+    recomputed, sharded = _recomputed(recipe, plan, trained), _sharded(recipe, trained)
+    refused = _Refused(recipe, device, division, sharded if division.ranks > 1 else frozenset())
     if sharded and division.ranks == 1:
-        sharded = frozenset()
-        notes.append("nothing is in parts: there is one rank")
-    if sharded and channels_last:
-        channels_last = False
-        notes.append("not channels last: weights in parts cannot be")
-    if sharded and compiling:
-        notes.append(f"not compiled: {' '.join(sorted(sharded))}, in parts")
-    graphs = settled["cuda_graphs"] and device.type == "cuda"
-    if graphs and (reason := _not_replayable(recipe, recomputed - plan.quiet, division)):
-        graphs = False
-        notes.append(f"no CUDA graphs: {reason}")
-    if graphs and sharded:
-        graphs = False
-        notes.append("no CUDA graphs: weights in parts are brought together in each pass")
+        refused.notes.append("nothing is in parts: there is one rank")
+    compiling = refused.compiling() if settled["compile"] else False
     return Levers(
         merged=plan.mergeable if settled["merge"] else frozenset(),
         quiet=plan.quiet,
-        compiled=trained - sharded if compiling else frozenset(),
+        compiled=trained - refused.sharded if compiling else frozenset(),
         layouts=settled.get("layouts", True),
         recomputed=recomputed,
         fused=frozenset(_fusible(recipe)) if settled["fused"] else frozenset(),
-        channels_last=channels_last,
-        graphs=graphs,
+        channels_last=refused.channels_last() if settled["channels_last"] else False,
+        graphs=refused.graphs(recomputed - plan.quiet) if settled["cuda_graphs"] else False,
         overlap=settled["overlap"] and division.ranks > 1,
-        sharded=sharded,
-        notes=tuple(notes),
+        sharded=refused.sharded,
+        notes=tuple(refused.notes),
     )
+
+
+class _Refused:
+    """Which levers cannot be pulled though they should be, with a note of the reason."""
+
+    def __init__(self, recipe: Recipe, device: torch.device, division: Division, sharded: frozenset[str]) -> None:
+        self.recipe, self.device, self.division, self.sharded = recipe, device, division, sharded
+        self.notes: list[str] = []
+
+    def _pulled(self, reason: str | None) -> bool:
+        if reason:
+            self.notes.append(reason)
+        return not reason
+
+    def compiling(self) -> bool:
+        """Whether networks are compiled: those in parts are not."""
+        reason = missing_compiler(self.device.type)
+        if not reason and _miscompiled(self.recipe.run, self.device):
+            reason = f"on a CPU, {self.recipe.run.precision} gradients would be wrong"
+        pulled = self._pulled(reason and f"nothing is compiled: {reason}")
+        if pulled and self.sharded:
+            self.notes.append(f"not compiled: {' '.join(sorted(self.sharded))}, in parts")
+        return pulled
+
+    def channels_last(self) -> bool:
+        """Whether images have their channels innermost."""
+        if self.recipe.loader.batch_size == 1 and _misreads_channels_last(self.device):
+            reason = f"on this {self.device.type}, gradients of norms at batch 1 would be wrong"
+        else:
+            reason = "weights in parts cannot be" if self.sharded else ""
+        return self._pulled(reason and f"not channels last: {reason}")
+
+    def graphs(self, drawing: frozenset[str]) -> bool:
+        """Whether passes are replayed; `drawing` are networks that would draw their random numbers twice."""
+        if self.device.type != "cuda":
+            return False
+        reason = _not_replayable(self.recipe, drawing, self.division)
+        if not reason and self.sharded:
+            reason = "weights in parts are brought together in each pass"
+        return self._pulled(reason and f"no CUDA graphs: {reason}")
 
 
 @torch.enable_grad()

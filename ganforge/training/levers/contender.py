@@ -14,11 +14,10 @@ from ganforge.api.context import Progress
 from ganforge.ranks.device import Precision, synchronize
 from ganforge.ranks.division import Division
 from ganforge.recipe.model import Recipe
+from ganforge.rehearsal.assembly import assemble
 from ganforge.rehearsal.dry_run import DryRun
 from ganforge.rehearsal.layers import Ratio
-from ganforge.rehearsal.lazy import create_lazy_parameters
 from ganforge.rehearsal.random_data import random_fields
-from ganforge.step.cast import build_cast
 from ganforge.training.levers.choosing import choose_levers
 from ganforge.training.trainer import Trainer
 
@@ -58,9 +57,7 @@ class Contender:
         self.levers = choose_levers(recipe, plan, device, way.levers, alone)
         self.precision = Precision(way.precision, device, self.levers.channels_last)
         self.precision.set_up(recipe.run.deterministic)
-        cast = build_cast(recipe, self.precision.place)
-        if plan.lazy:
-            create_lazy_parameters(recipe, cast, self.precision)
+        cast = assemble(recipe, self.precision)
         self.trainer = Trainer(recipe, cast, self.precision, ENDLESS, self.levers, alone)
         self.trainer.lanes.seed()
         self._deterministic = recipe.run.deterministic

@@ -16,7 +16,8 @@ from ganforge.recipe.merge import override
 from ganforge.recipe.model import Recipe
 from ganforge.rehearsal.dry_run import DryRun
 from ganforge.rehearsal.layers import CLEARLY, Layer, Ratio, bf16_against_fp32, heaviest
-from ganforge.training.levers.choosing import LEVERS, settle
+from ganforge.step.levers import LEFT_TO_THE_MACHINE
+from ganforge.training.levers.choosing import settle
 from ganforge.training.levers.contender import Way
 from ganforge.training.levers.trials import FLOPS, STAYS, Tell, Tried, Trying, guessed_seconds, in_words
 
@@ -93,7 +94,7 @@ def settled(
     told = dataclasses.replace(recipe, run=recipe.run.model_copy(update={"precision": precision}))
     flops = float(sum(plan.flops.values())) * division.accumulate * division.lanes * steps
     levers = {**settle(told.run, device, flops, before), "layouts": before.get("layouts", True)}
-    stays_open = any(getattr(recipe.run, name) == AUTO and name not in before for name in LEVERS)
+    stays_open = any(getattr(recipe.run, name) == AUTO and name not in before for name in LEFT_TO_THE_MACHINE)
     if device.type != "cpu" or division.ranks > 1 or not stays_open:
         return Settled(precision, levers, why, ratio)
     start = Way(precision, levers)
@@ -164,7 +165,7 @@ def _read(found: Mapping[str, Any] | None) -> tuple[Tried, ...]:
 
 def _question(recipe: Recipe, plan: DryRun, division: Division, start: Way) -> dict[str, Any]:
     """What the speed of a step depends on."""
-    settings = ("deterministic", "recompute", "on_bad_loss", *LEVERS)
+    settings = ("deterministic", "recompute", "on_bad_loss", *LEFT_TO_THE_MACHINE)
     work = repr((plan.layers, plan.operations, plan.parameters, plan.forwards))
     return {
         "work": hashlib.sha256(work.encode()).hexdigest(),

@@ -1,4 +1,4 @@
-"""Parameters that a network creates in its first forward exist before its optimizer does."""
+"""The cast of a recipe with all its parameters: those too that a network creates in its first forward."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from ganforge.api.context import Progress
 from ganforge.core.randomness import derive_seed, seed_all
@@ -13,7 +14,7 @@ from ganforge.ranks.device import Precision
 from ganforge.recipe.expressions import Call
 from ganforge.recipe.model import Recipe, written
 from ganforge.step.batch import blank_batch
-from ganforge.step.cast import Cast, evaluating
+from ganforge.step.cast import Cast, build_cast, evaluating
 from ganforge.step.program import Program
 from ganforge.step.scene import Scene
 
@@ -24,6 +25,18 @@ class _Creating(Scene):
     def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
         seed_all(derive_seed(self.program.recipe.run.seed, "lazy", call.name))
         return super()._forward(call, arguments, keywords, count)
+
+
+def assemble(recipe: Recipe, precision: Precision) -> Cast:
+    """Build the cast of a recipe where it computes; all its parameters are there.
+
+    Raises:
+        RecipeError: a constructor refused its options.
+    """
+    cast = build_cast(recipe, precision.place)
+    if any(map(is_lazy, cast.networks.parameters())):
+        create_lazy_parameters(recipe, cast, precision)
+    return cast
 
 
 def create_lazy_parameters(recipe: Recipe, cast: Cast, precision: Precision) -> None:
