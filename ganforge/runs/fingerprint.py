@@ -10,6 +10,7 @@ from typing import Any
 
 from ganforge.api.datasets import Dataset
 from ganforge.errors import GanforgeError
+from ganforge.ranks import World
 
 ASKED = 5_000
 """Files whose sizes are looked at, evenly spread: of millions on a network that would take minutes."""
@@ -37,3 +38,8 @@ def _hash(files: Sequence[Path]) -> str:
 def in_words(known: dict[str, Any]) -> str:
     """`1,067 files (3f2a91c0)`."""
     return f"{known['files']:,} files ({known['sha256'][:8]})"
+
+
+def fingerprint_of(dataset: Dataset, world: World) -> dict[str, Any]:
+    """That of the data as the first rank finds them: the others have the same."""
+    return world.from_first(world.first_alone(lambda: fingerprint(dataset)))

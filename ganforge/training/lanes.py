@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ganforge.core.nested import map_tensors
 from ganforge.core.randomness import derive_seed, random_state, restore_random_state, seed_all
+from ganforge.core.sections import expect
 from ganforge.ranks import World
 from ganforge.ranks.device import Precision
 from ganforge.ranks.division import Division
@@ -28,10 +29,14 @@ class Lane:
     """Of the global generators, while another lane is at work."""
     buffers: list[Tensor] = field(default_factory=list)
 
+    SECTIONS: ClassVar = ("ops", "op_rngs", "random")
+    """What of a checkpoint is a lane's."""
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "ops": {name: op.state_dict() for name, op in _stateful(self.cast.ops)},
             "op_rngs": {name: rng.getstate() for name, rng in self.cast.rngs.items()},
+            "random": self.random,
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device, dtype: torch.dtype | None = None) -> None:
@@ -40,10 +45,14 @@ class Lane:
         def placed(tensor: Tensor) -> Tensor:
             return tensor.to(device, dtype) if dtype and tensor.is_floating_point() else tensor.to(device)
 
+        expect(state, "lane", self.SECTIONS)
+        expect(state["ops"], "lane.ops", dict(_stateful(self.cast.ops)))
+        expect(state["op_rngs"], "lane.op_rngs", self.cast.rngs)
         for name, op in _stateful(self.cast.ops):
             op.load_state_dict(map_tensors(placed, state["ops"][name]))
         for name, rng in self.cast.rngs.items():
             rng.setstate(state["op_rngs"][name])
+        self.random = state["random"]
 
 
 def lane_seed(seed: int, lane: int) -> int:
@@ -154,7 +163,7 @@ class Lanes:
     def _states(self) -> list[dict[str, Any]]:
         if len(self.held) == 1:
             self.held[0].random = random_state()
-        return [{**lane.state_dict(), "random": lane.random} for lane in self.held]
+        return [lane.state_dict() for lane in self.held]
 
     def put_back(self, states: Sequence[dict[str, Any]] | None, weights: torch.dtype | None = None) -> None:
         """Restore what `captured` gave to rank 0; `weights` is the type of the weights that were saved with it."""
@@ -168,7 +177,6 @@ class Lanes:
             mine = [self.world.receive(0) for _ in self.held]
         for lane, state in zip(self.held, mine, strict=True):
             lane.load_state_dict(state, self.precision.device, dtype)
-            lane.random = state["random"]
         restore_random_state(self.held[0].random)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.api.context import Progress
+from ganforge.core.sections import expect
 from ganforge.errors import Problem, RecipeError, UsageError
 from ganforge.failures.blame import blame
 from ganforge.ranks.device import Precision
@@ -257,6 +258,8 @@ class Player:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
+        expect(state, f"trainer.players.{self.name}", ("optimizer", "scaler", "averaged"))
+        expect(state["averaged"], f"trainer.players.{self.name}.averaged", self.ema)
         saved = state["optimizer"]
         for group, now in zip(saved.get("param_groups", ()), self.optimizer.param_groups, strict=False):
             if "fused" in now:  # how it computes is this run's choice

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.api.context import Progress
+from ganforge.core.sections import expect
 from ganforge.failures.blame import blame
 from ganforge.ranks import ALONE, World
 from ganforge.ranks.device import Precision
@@ -28,6 +29,9 @@ from ganforge.training.passes import Passes
 from ganforge.training.player import Player
 from ganforge.training.recording import Record, RecordedPasses, Recorder
 from ganforge.training.statistics import Stopwatch
+
+SECTIONS = ("step", "players", "losses", "statistics", "skipped")
+"""What of a checkpoint is the trainer's: it is where the players are, and what they have learnt beside weights."""
 
 
 class Trainer:
@@ -209,11 +213,15 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
+        expect(state, "trainer", SECTIONS, known=("steps_per_epoch", "ahead"))
+        losses = {"/".join(place): loss for place, loss in self._loss_modules().items()}
+        expect(state["players"], "trainer.players", self.players)
+        expect(state["losses"], "trainer.losses", losses)
         self.progress = _going_on(self.progress, state)
         for name, player in self.players.items():
             player.load_state_dict(state["players"][name])
-        for place, loss in self._loss_modules().items():
-            loss.load_state_dict(state["losses"]["/".join(place)])
+        for name, loss in losses.items():
+            loss.load_state_dict(state["losses"][name])
         self.statistics.load_state_dict(state["statistics"])
         self.bad_losses.load_state_dict(state["skipped"])
 

@@ -333,12 +333,12 @@ def test_a_resumed_run_goes_on_with_the_levers_it_had(start: Callable[..., Run],
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["levers"]["merge"] is True
     again = start("run.steps=8")
-    assert again.settled["merge"] is True
-    assert start("run.steps=8", "run.merge=false").settled["merge"] is False
+    assert again.choice.levers["merge"] is True
+    assert start("run.steps=8", "run.merge=false").choice.levers["merge"] is False
     for key, other in (("device", "NVIDIA H200"), ("processor", "another CPU")):
         moved = {**record, "machine": {**record["machine"], key: other}}
         (tmp_path / "run" / "run.json").write_text(json.dumps(moved))
-        assert start("run.steps=8").settled["merge"] is False
+        assert start("run.steps=8").choice.levers["merge"] is False
 
 
 def test_a_machine_without_a_compiler_says_so(start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:

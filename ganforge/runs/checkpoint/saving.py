@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganforge.core.sections import expect
 from ganforge.core.serialise import split, versioned, versions_of
 from ganforge.errors import TrainingFailed
 from ganforge.runs.checkpoint.files import Checkpoint, Parts, stage_parts
 from ganforge.step.sharding import part
+from ganforge.training.lanes import Lane
 from ganforge.training.trainer import Trainer
 
 
@@ -31,7 +33,8 @@ def capture(trainer: Trainer) -> Checkpoint | None:
     ema = {f"{name}.{key}": tensor for name, net in averages.items() for key, tensor in net.state_dict().items()}
     # The first lane's state lies where it lay when there was no other.
     first, *others = lanes
-    state = trainer.state_dict() | {name: first[name] for name in ("ops", "op_rngs")} | {"statistics": statistics}
+    state = trainer.state_dict() | {"statistics": statistics}
+    state |= {name: section for name, section in first.items() if name != "random"}
     training = {"trainer": state, "random": first["random"], "lanes": others}
     networks = {key: part(tensor) for key, tensor in trainer.cast.networks.state_dict().items()}
     versions = {
@@ -85,9 +88,12 @@ def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
     world = trainer.world
     common, lanes, optimizers = None, None, None
     if checkpoint is not None:
-        first = checkpoint.training["trainer"]
-        lanes = [{**first, "random": checkpoint.training["random"]}, *checkpoint.training.get("lanes", [])]
-        state = {name: value for name, value in first.items() if name not in ("ops", "op_rngs")}
+        training = checkpoint.training
+        expect(training, "training", ("trainer", "random"), known=("lanes", "best"))
+        everything = {**training["trainer"], "random": training["random"]}
+        lanes = [{name: everything.pop(name) for name in Lane.SECTIONS if name in everything}]
+        lanes += training.get("lanes", [])
+        state = everything
         common = {"networks": checkpoint.networks, "ema": checkpoint.ema, "trainer": state}
         common["versions"] = checkpoint.versions
         if trainer.sharding:

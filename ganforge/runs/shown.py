@@ -1,0 +1,104 @@
+"""What a run shows of itself: panels and metrics over the validation samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+
+from torch import Tensor
+
+from ganforge.errors import RecipeError, TrainingFailed, UsageError
+from ganforge.runs.best import Best
+from ganforge.runs.checkpoint.keeper import Keeper
+from ganforge.runs.observers import Observers
+from ganforge.training.trainer import Trainer
+from ganforge.training.validation import Validation
+
+
+class Shown:
+    """Draws panels and computes metrics, on the first rank, without touching the training.
+
+    Args:
+        trainer: the training.
+        validation: what is drawn and measured.
+        observers: what of it fails ends nothing.
+        best: is told of figures.
+        keeper: saves the best.
+        emit: tells callbacks of an event.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        validation: Validation,
+        observers: Observers,
+        best: Best,
+        keeper: Keeper,
+        emit: Callable[..., None],
+    ) -> None:
+        self.trainer, self.validation, self.observers = trainer, validation, observers
+        self.best, self.keeper, self.emit = best, keeper, emit
+        self.figures: Mapping[str, float] = {}
+        """The latest metrics, by name."""
+
+    @property
+    def _step(self) -> int:
+        return self.trainer.progress.step
+
+    def draw(self) -> None:
+        """Draw the panels."""
+        self.trainer.bad_losses.check()
+        with self.trainer.whole():
+            self.trainer.world.first_alone(self._show_panels)
+
+    def _show_panels(self) -> None:
+        panels = None
+        with self.observers.apart("panels", "cannot be drawn") if self._step else nullcontext():
+            panels = self.validation.panels()
+        if panels is not None:
+            self.emit("images_drawn", panels)
+
+    def compute(self, signal: str, given: Mapping[str, Sequence[Tensor]]) -> Sequence[Tensor]:
+        """A signal of each fixed sample, from the values given to other signals.
+
+        Raises:
+            UsageError: networks are in parts, and this rank has none of them whole.
+        """
+        sharding = self.trainer.sharding
+        if sharding and not sharding.lent:
+            raise UsageError(
+                f"networks are in parts ({', '.join(sharding.networks)}), and no rank can call one alone\n"
+                "  call run.compute from images_drawn, where the first rank has them whole; or leave run.shard out"
+            )
+        return self.validation.compute(signal, given)
+
+    def measure(self) -> None:
+        """Compute the metrics; the checkpoint of the best is kept."""
+        world = self.trainer.world
+        self.trainer.bad_losses.check()
+        with self.trainer.whole():
+            self.figures = world.from_first(world.first_alone(self._judge))
+        if self._step and self.best.note(self.figures, self._step):
+            # Noted first: a resumed run forgets what was not saved, and cannot know what was saved and not noted.
+            self.keeper.folder.note(best=self.best.record())
+            self.keeper.save()
+        self.emit("metrics_computed", self.figures)
+
+    def _judge(self) -> dict[str, float]:
+        """The metrics, but those that fail."""
+        if not self.observers.strict:
+            return self.validation.metrics(failed=self.observers.metric_failed)
+        try:
+            return self.validation.metrics()
+        except RecipeError as error:
+            raise TrainingFailed(f"step {self._step}: {error}") from error
+
+    def rehearse_metrics(self) -> None:
+        """Find what cannot be measured before the first step, not after the last one.
+
+        Raises:
+            RecipeError: a metric cannot be computed.
+        """
+        if self.trainer.recipe.metrics:
+            with self.trainer.whole():
+                self.trainer.world.first_alone(self.validation.rehearse_metrics)
