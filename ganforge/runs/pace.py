@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from ganforge.api.callbacks import Diagnosis
@@ -10,6 +12,7 @@ from ganforge.rehearsal.dry_run import DryRun
 from ganforge.rehearsal.layers import CLEARLY, bf16_against_fp32, heaviest
 from ganforge.training.levers.peak import Peak, measure_peak
 from ganforge.training.levers.trials import CALL_S
+from ganforge.training.statistics import Stopwatch
 
 FAR = 0.15
 """The share of the machine's peak below which a CPU's steps are slow: of float32 they reach a fifth and more, where
@@ -40,6 +43,19 @@ class Pace:
         self.taken.append(seconds)
         self.open = len(self.taken) < STEPS and (len(self.taken) < 3 or sum(self.taken) < SECONDS)
         return not self.open
+
+    def look(self, seconds: float, stopwatch: Stopwatch, resume: Callable[..., str]) -> Diagnosis | None:
+        """What is wrong, if a step that took so many seconds is the last that was needed to tell.
+
+        Args:
+            seconds: of the step.
+            stopwatch: it does not count what this takes.
+            resume: gives the command that goes on with the run, with more of it.
+        """
+        if not self.took(seconds):
+            return None
+        with stopwatch.paused():
+            return self.judge(resume("--accept-changes", "run.precision=fp32"))
 
     def judge(self, resume: str) -> Diagnosis | None:
         """What is wrong, if something is; `resume` is the command that goes on with the run in float32."""

@@ -68,8 +68,7 @@ class Run:
         self.division, self.choice, self.levers = built.division, built.choice, built.levers
         self.loader, self.trainer, self.validation = built.loader, built.trainer, built.validation
         self.directions = built.directions
-        self._record = folder
-        self.folder = folder.path
+        self._record, self.folder = folder, folder.path
         self.trainer.bad_losses.advice = (
             f"for example: {self.resume_command('--accept-changes', *after_bad_loss(self.recipe))}"
         )
@@ -294,19 +293,12 @@ class Run:
             began = time.perf_counter()
             log, examine = (self._looks(every, self.step + 1) for every in (settings.log_every, settings.images_every))
             self.trainer.step(micro, log=log, examine=examine)
-            self._look_at_pace(time.perf_counter() - began)
+            if slow := self._pace.look(time.perf_counter() - began, self.trainer.stopwatch, self.resume_command):
+                self.diagnose(slow)
             self.trainer.stopwatch.add("seconds/data_wait", waited)
             self.trainer.stopwatch.steps += 1
             self._emit("step_ended")
             self._periodic(last)
-
-    def _look_at_pace(self, seconds: float) -> None:
-        """Whether the first steps are far slower than they would be in another precision."""
-        if self._pace.took(seconds):
-            with self.trainer.stopwatch.paused():
-                slow = self._pace.judge(self.resume_command("--accept-changes", "run.precision=fp32"))
-            if slow:
-                self.diagnose(slow)
 
     def _periodic(self, last: bool) -> None:
         """What happens every so many steps. It is saved first: no observer can cost what was trained."""

@@ -18,14 +18,15 @@ from typing import Any
 from torch import Tensor
 
 from ganforge.core.nested import detach, map_tensors, split
-from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
+from ganforge.recipe.expressions import Call, Constant, Expression, Name, Negative
 from ganforge.recipe.model import LossUse
+from ganforge.step.interpreter import Interpreter
 from ganforge.step.leaves import shared
 from ganforge.step.merging import Companion, Merging, merged
 from ganforge.step.values import NONE, NOTHING, Held, Key, NotDifferentiable, Values
 
 
-class Scene(Values):
+class Scene(Values, Interpreter):
     """The values of one batch, computed."""
 
     @property
@@ -75,21 +76,16 @@ class Scene(Values):
 
     def value(self, expression: Expression) -> Any:
         """The value of an expression in this phase."""
-        cast = self.cast
-        match expression:
-            case Constant(value=value):
-                return value
-            case Negative(operand=operand):
-                return -self.value(operand)
-            case Name(name=name) if name in cast.networks:
-                return cast.networks[name]
-            case Name(name=name) if name in cast.schedules:
-                return cast.schedules[name](self.progress)
+        if isinstance(expression, Constant | Negative) or (
+            isinstance(expression, Name)
+            and (expression.name in self.cast.networks or expression.name in self.cast.schedules)
+        ):
+            return super().value(expression)
         below = self.below(expression, self.leaves) if self.inline else self.own(expression, self.leaves)
         key = expression.text, below
         if key not in self.local:
             with self.seeing(below):
-                value = self._evaluate(expression)
+                value = super().value(expression)
             self.local[key] = value
         if expression.text not in self.leaves:
             return self.local[key]
@@ -106,20 +102,18 @@ class Scene(Values):
         finally:
             self.leaves = outside
 
-    def _evaluate(self, expression: Expression) -> Any:
-        match expression:
-            case Name(name=name) if name in self.program.recipe.signals:
-                signal = self.program.recipe.signals[name].expression
-                leaves = self.own(signal, self.leaves)
-                # What is computed from a leaf belongs to this phase, like the leaf itself.
-                return self.value(signal) if self.private(name, leaves) else self._named(name, signal)
-            case Name(name=name):
-                return self.batch[name]
-            case Attribute(value=inner, attribute=attribute):
-                return getattr(self.value(inner), attribute)
-            case Call():
-                return self._call(expression)
-        raise TypeError(f"cannot evaluate {expression!r}")
+    def resolve(self, name: str) -> Any:
+        """A network, a schedule's number, a signal, or a field of the batch."""
+        if name in self.cast.networks:
+            return self.cast.networks[name]
+        if name in self.cast.schedules:
+            return self.cast.schedules[name](self.progress)
+        if name not in self.program.recipe.signals:
+            return self.batch[name]
+        signal = self.program.recipe.signals[name].expression
+        leaves = self.own(signal, self.leaves)
+        # What is computed from a leaf belongs to this phase, like the leaf itself.
+        return self.value(signal) if self.private(name, leaves) else self._named(name, signal)
 
     def _named(self, name: str, signal: Expression) -> Any:
         """A named signal, computed once a step (rule 1) unless a graph is wanted that is stale (rule 3)."""
@@ -162,8 +156,9 @@ class Scene(Values):
 
     # Calls
 
-    def _call(self, call: Call) -> Any:
-        arguments, keywords = self._given(call)
+    def call(self, call: Call) -> Any:
+        """What an op or a network gives, alone or along with others."""
+        arguments, keywords = self.given(call)
         if call.name not in self.cast.networks:
             return self._operate(call, arguments, keywords)
         companions = self.merging.companions(self, call)
@@ -172,9 +167,6 @@ class Scene(Values):
                 self._keep(companion, value)
             return results[0]
         return self._forward(call, arguments, keywords)
-
-    def _given(self, call: Call) -> tuple[list[Any], dict[str, Any]]:
-        return [self.value(argument) for argument in call.arguments], {n: self.value(v) for n, v in call.keywords}
 
     def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         if parameter := self.cast.contexts.get(call.function):
@@ -205,7 +197,7 @@ class Scene(Values):
 
     def _given_to(self, companion: Companion) -> list[Any]:
         with self.seeing(NONE) if companion.signal is None else self._room(self.audience):
-            return self._given(companion.call)[0]
+            return self.given(companion.call)[0]
 
     def _keep(self, companion: Companion, value: Any) -> None:
         if companion.signal is None:

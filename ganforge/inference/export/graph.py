@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ganforge.api.context import Context, Progress
 from ganforge.errors import UsageError
 from ganforge.inference.trained_run import Trained
-from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
+from ganforge.recipe.expressions import Call, Name
 from ganforge.recipe.name_checks import dependencies
+from ganforge.step.interpreter import Interpreter
 from ganforge.step.scene import Scene
 
 BEGINNING = Progress(0, 1, 1)
@@ -93,7 +94,7 @@ class Graph(nn.Module):
         return _Evaluation(self, fields, values, context).signal(self.signal)
 
 
-class _Evaluation:
+class _Evaluation(Interpreter):
     """The values of one forward, by the engine's first rule: equal text in a signal is one evaluation."""
 
     def __init__(self, graph: Graph, fields: Mapping[str, Tensor], drawn: list[Tensor], context: Context) -> None:
@@ -102,29 +103,15 @@ class _Evaluation:
         self.local: dict[str, Any] = {}
 
     def signal(self, name: str) -> Any:
+        """A named signal, in whose own room its calls are kept."""
         if name not in self.signals:
             outside, self.local = self.local, {}
-            self.signals[name] = self._value(self.graph.recipe.signals[name].expression)
+            self.signals[name] = self.value(self.graph.recipe.signals[name].expression)
             self.local = outside
         return self.signals[name]
 
-    def _value(self, expression: Expression) -> Any:
-        match expression:
-            case Constant(value=value):
-                return value
-            case Negative(operand=operand):
-                return -self._value(operand)
-            case Attribute(value=inner, attribute=attribute):
-                return getattr(self._value(inner), attribute)
-            case Name(name=name):
-                return self._named(name)
-            case Call():
-                if expression.text not in self.local:
-                    self.local[expression.text] = self._call(expression)
-                return self.local[expression.text]
-        raise TypeError(f"cannot evaluate {expression!r}")
-
-    def _named(self, name: str) -> Any:
+    def resolve(self, name: str) -> Any:
+        """A signal, a network, a schedule's number, or a field."""
         if name in self.graph.recipe.signals:
             return self.signal(name)
         if name in self.graph.networks:
@@ -133,9 +120,14 @@ class _Evaluation:
             return self.graph.cast.schedules[name](BEGINNING)
         return self.fields[name]
 
+    def call(self, call: Call) -> Any:
+        """What a call gives, made once in each signal."""
+        if call.text not in self.local:
+            self.local[call.text] = self._call(call)
+        return self.local[call.text]
+
     def _call(self, call: Call) -> Any:
-        arguments = [self._value(argument) for argument in call.arguments]
-        keywords = {name: self._value(value) for name, value in call.keywords}
+        arguments, keywords = self.given(call)
         if call.name in self.graph.networks:
             network = self.graph.networks[call.name]
             return (getattr(network, call.method) if call.method else network)(*arguments, **keywords)
