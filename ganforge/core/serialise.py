@@ -8,7 +8,7 @@ strings, and so on.
 from __future__ import annotations
 
 import base64
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
+
+from ganforge.core.torch_internals.tensors import sparse_parts
 
 Json = Any
 
@@ -63,7 +65,7 @@ def split(state: Any, prefix: str, tensors: dict[str, Tensor]) -> Json:
 def _split_tensor(state: Tensor, prefix: str, tensors: dict[str, Tensor]) -> Json:
     state = state.detach()
     if state.layout is torch.sparse_coo:
-        held: tuple[Tensor, ...] = (state._indices(), state._values())
+        held: tuple[Tensor, ...] = sparse_parts(state)
         more: dict[str, Any] = {"coalesced": state.is_coalesced()}
     elif state.layout in COMPRESSED.values():
         across = state.layout in (torch.sparse_csc, torch.sparse_bsc)
@@ -204,18 +206,3 @@ def tensor_keys(json: Json) -> Iterator[str]:
     elif isinstance(json, list):
         for item in json:
             yield from tensor_keys(item)
-
-
-def versions_of(module: nn.Module) -> dict[str, Any]:
-    """What the state of a module says of its layers' versions; empty where only torch's own layers have one."""
-    own = any(m._version != 1 and not type(m).__module__.startswith("torch.") for m in module.modules())
-    return dict(module.state_dict()._metadata) if own else {}  # type: ignore[attr-defined]
-
-
-def versioned(state: Mapping[str, Any], versions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A module's state as `load_state_dict` wants it, which reads old versions by what `versions_of` gave."""
-    if not versions:
-        return state
-    with_versions: OrderedDict[str, Any] = OrderedDict(state)
-    with_versions._metadata = versions  # type: ignore[attr-defined]
-    return with_versions

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganforge.core.serialise import versioned
+from ganforge.core.torch_internals.modules import versioned
 from ganforge.errors import EnvironmentFault, UsageError, last_line
 from ganforge.plugins.registry import Registry
 from ganforge.ranks.device import Precision, choose_device

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from torch._C._distributed_c10d import Store
+from torch.distributed.distributed_c10d import Store
 
 from ganforge.errors import EnvironmentFault, GanforgeError
 from ganforge.failures.words import words

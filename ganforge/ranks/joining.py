@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
+from torch.distributed.distributed_c10d import PrefixStore, Store, TCPStore
 
 from ganforge.errors import EnvironmentFault, GanforgeError
 from ganforge.failures.telling import told

@@ -23,9 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganforge.api.context import Progress
 from ganforge.core.nested import map_tensors
-from ganforge.core.postponing import flop_formulas, postpone_compiler
 from ganforge.core.randomness import host_generators, random_state, restore_random_state
-from ganforge.core.torch_log import withheld
+from ganforge.core.torch_internals.log import withheld
+from ganforge.core.torch_internals.postponing import flop_formulas, postpone_compiler
 from ganforge.errors import Problem, RecipeError
 from ganforge.failures.blame import blame, fault_of
 from ganforge.failures.words import said, words

@@ -20,7 +20,7 @@ from typing import Any
 
 from ganforge.core.kept import find, keep
 from ganforge.core.machine import versions
-from ganforge.core.postponing import postpone_compiler
+from ganforge.core.torch_internals.postponing import postpone_compiler
 from ganforge.plugins.plain_files import in_use
 from ganforge.recipe.model import Recipe
 from ganforge.rehearsal.dry_run import DryRun, dry_run

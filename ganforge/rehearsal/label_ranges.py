@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ganforge.api.datasets import Dataset
+from ganforge.core.torch_internals.tensors import schema_of
 
 aten = torch.ops.aten
 
@@ -57,7 +58,7 @@ class LabelWatch(TorchDispatchMode):
         if check := _CHECKS.get(op):
             check(self, *args, **kwargs)
         out = func(*args, **kwargs)
-        if func._schema.is_mutable:
+        if schema_of(func).is_mutable:
             self._forget(args)
         else:
             self._follow(func, op, args, kwargs, out)

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ganforge.core.serialise import Unsaveable, copied, split, versioned
+from ganforge.core.serialise import Unsaveable, copied, split
+from ganforge.core.torch_internals.modules import metadata_of, versioned
 from ganforge.errors import Mark, Problem, RecipeError, last_line
 from ganforge.failures.blame import at
 from ganforge.training.trainer import Trainer
@@ -77,7 +78,7 @@ def _module(module: nn.Module, whole: bool) -> None:
         if isinstance(value, Tensor) and whole:
             split(value[:0] if value.ndim and not value.is_sparse else value, name, {})  # its type and layout
     if whole:
-        _put_back(module, versioned(again, state._metadata))  # type: ignore[attr-defined]
+        _put_back(module, versioned(again, metadata_of(state)))
 
 
 def _copied(name: str, value: Any) -> Any:

@@ -13,10 +13,9 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-import torch._functorch.config as functorch_config
 from torch import Tensor, nn
 
-from ganforge.core.postponing import compiler
+from ganforge.core.torch_internals.compiling import generate, prepare_compiler
 
 
 @cache
@@ -42,19 +41,13 @@ class Compiler:
 
     def __call__(self, name: str, function: Callable[..., Any] | nn.Module) -> Callable[..., Any]:
         """The function, compiled at its first call with each set of shapes."""
-        # Networks of one class share what torch counts: frozen or not, with and without a graph, for each batch size.
-        limits = compiler().config
-        limits.recompile_limit = max(64, limits.recompile_limit)
-        # Memory that a backward pass gives away cannot be read again, as a step that is examined does, loss by loss.
-        functorch_config.donated_buffer = False
-        from torch._inductor.compile_fx import compile_fx
-
+        prepare_compiler(graphs=64)
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a machine without a GPU is no news
 
         def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
             self.graphs += 1
             try:
-                return compile_fx(graph, inputs, config_patches=self.options)  # type: ignore[return-value]
+                return generate(graph, inputs, self.options)
             except Exception as error:  # whatever its generator of code stumbles on
                 reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 warnings.warn(f"'{name}' cannot be compiled and runs as it is: {reason}", stacklevel=1)

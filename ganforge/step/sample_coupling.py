@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from ganforge.core.torch_internals.modules import is_batch_norm
 
 
 def couples_samples(network: nn.Module) -> bool:
@@ -12,8 +13,4 @@ def couples_samples(network: nn.Module) -> bool:
     Known of batch norms (not of instance norms, which torch derives from the same class); any other layer declares it
     with `@traits(couples_samples=True)`.
     """
-    return any(
-        getattr(layer, "couples_samples", False)
-        or (isinstance(layer, _BatchNorm) and not isinstance(layer, nn.modules.instancenorm._InstanceNorm))
-        for layer in network.modules()
-    )
+    return any(getattr(layer, "couples_samples", False) or is_batch_norm(layer) for layer in network.modules())

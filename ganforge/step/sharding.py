@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ganforge.core.torch_internals.modules import buffers_in
 from ganforge.ranks import ALONE, World
 from ganforge.recipe.expressions import Call
 from ganforge.recipe.model import Recipe, written
@@ -263,5 +264,5 @@ def _filled(skeleton: nn.Module, values: Mapping[str, Tensor], buffers: nn.Modul
         parameter = made.setdefault(tied[key], nn.Parameter(value, requires_grad=False))
         setattr(module.get_submodule(owner), name, parameter)
     for (_, own), (_, other) in zip(module.named_modules(), (buffers or module).named_modules(), strict=True):
-        own._buffers.update(other._buffers)
+        buffers_in(own).update(buffers_in(other))
     return module

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 import torch
 from torch import Tensor, nn
 
+from ganforge.core.torch_internals.modules import buffers_in, children_in, parameters_in
+from ganforge.core.torch_internals.tensors import lerp_each
 from ganforge.step.sharding import part
 
 OWN = ("parameters", "buffers", "named_parameters", "named_buffers", "modules", "named_modules")
@@ -42,7 +44,7 @@ class Average:
         copied = [pair for pair in pairs if not (self.updates and pair[0].is_floating_point())]
         if followed:
             averages, values = zip(*followed, strict=True)
-            torch._foreach_lerp_(averages, values, 1 - self.decay)
+            lerp_each(averages, values, 1 - self.decay)
         for average, value in copied:
             average.copy_(value)
         if self.extras:
@@ -66,9 +68,11 @@ class _Slots:
     def __init__(self, network: nn.Module) -> None:
         self.network, layers = network, list(network.modules())
         self.places: list[tuple[Mapping[str, Tensor | None], str]] = []
-        self._add(network.parameters(), [layer._parameters for layer in layers])
-        self._add(network.buffers(), [layer._buffers for layer in layers])
-        self.kept: list[Sized] = [d for layer in layers for d in (layer._parameters, layer._buffers, layer._modules)]
+        self._add(network.parameters(), [parameters_in(layer) for layer in layers])
+        self._add(network.buffers(), [buffers_in(layer) for layer in layers])
+        self.kept: list[Sized] = [
+            d for layer in layers for d in (parameters_in(layer), buffers_in(layer), children_in(layer))
+        ]
         self.count = sum(map(len, self.kept))
         # A network with methods of its own for what it has is asked each time.
         self.asked = any(getattr(type(network), name) is not getattr(nn.Module, name) for name in OWN)

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ganforge.core.torch_internals.tensors import copy_each, zero_each
 from ganforge.errors import TrainingFailed
 from ganforge.ranks import World
 from ganforge.step.program import Turn
@@ -42,10 +43,10 @@ class Bucket:
         """Sum over all ranks, in the background."""
         missing = [v for v, p in zip(self.views, self.parameters, strict=True) if p.grad is None]
         if missing:
-            torch._foreach_zero_(missing)
+            zero_each(missing)
         there = [(v, p.grad) for v, p in zip(self.views, self.parameters, strict=True) if p.grad is not None]
         if there:
-            torch._foreach_copy_([view for view, _ in there], [gradient for _, gradient in there])
+            copy_each([view for view, _ in there], [gradient for _, gradient in there])
         self.work = dist.all_reduce(self.flat, async_op=True)
 
     @torch.no_grad()
@@ -58,7 +59,7 @@ class Bucket:
                 parameter.grad = torch.empty_like(parameter)
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if gradients:
-            torch._foreach_copy_(gradients, self.views)
+            copy_each(gradients, self.views)
 
 
 class Layout:

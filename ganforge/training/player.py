@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ganforge.api.context import Progress
 from ganforge.core.sections import expect
+from ganforge.core.torch_internals.tensors import norm_each, sparse_parts
 from ganforge.errors import Problem, RecipeError, UsageError
 from ganforge.failures.blame import blame
 from ganforge.ranks.device import Precision
@@ -189,7 +190,7 @@ class Player:
         found = {n: values for n, values in found.items() if values.numel()}
         if not found:
             return torch.zeros(len(self.mine))
-        sizes = dict(zip(found, torch._foreach_norm(list(found.values()), math.inf), strict=True))
+        sizes = dict(zip(found, norm_each(list(found.values()), math.inf), strict=True))
         like = max(sizes.values(), key=lambda size: size.dtype.itemsize)
         if self._no_size is None or self._no_size.dtype != like.dtype:
             self._no_size = torch.zeros_like(like)
@@ -306,7 +307,7 @@ class Player:
 
 def _values(gradient: Tensor) -> Tensor:
     """All that a gradient has besides zeros."""
-    return gradient._values() if gradient.is_sparse else gradient
+    return sparse_parts(gradient)[1] if gradient.is_sparse else gradient
 
 
 def refuse_coupled_weights(use: PlayerUse) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ganforge.api.context import Progress
 from ganforge.core.nested import made_of_tensors, map_tensors, tensors
 from ganforge.core.randomness import host_generators, restore_host_generators
+from ganforge.core.torch_internals.modules import buffers_in
 from ganforge.errors import TrainingFailed
 from ganforge.recipe.expressions import Call, Expression, Name, Negative
 from ganforge.step.batch import Batch
@@ -283,19 +284,19 @@ def _no_trace_on_host(learner: Learner) -> Iterator[None]:
         NotRecordable: random numbers were drawn, or a buffer was put in place of another.
     """
     parts = [part for module in learner.cast.modules for part in module.modules()]
-    buffers = [(part, dict(part._buffers)) for part in parts]
+    buffers = [(part, dict(buffers_in(part))) for part in parts]
     on_host = learner.precision.device.type == "cpu"  # where torch's generator is the device's
     before = host_generators(), torch.get_rng_state()
     try:
         yield
         if host_generators() != before[0] or not (on_host or torch.equal(torch.get_rng_state(), before[1])):
             raise NotRecordable("a network, op or loss draws random numbers on the host")
-        if any(part._buffers[name] is not buffer for part, held in buffers for name, buffer in held.items()):
+        if any(buffers_in(part)[name] is not buffer for part, held in buffers for name, buffer in held.items()):
             raise NotRecordable("a network or loss puts new buffers in place of old ones instead of changing them")
     except BaseException:
         restore_host_generators(before[0])
         if not on_host:
             torch.set_rng_state(before[1])
         for part, held in buffers:
-            part._buffers.update(held)
+            buffers_in(part).update(held)
         raise

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ganforge.core.torch_internals.worker_processes import shut_down, workers_of
 from ganforge.failures.exhaustion import lost_worker_told, worker_lost
 from ganforge.ranks.device import Precision
 
@@ -69,11 +70,11 @@ def _next(made: Any) -> Any:
 def _end(made: Any) -> None:
     """End the workers now. They are deaf to SIGTERM, and whoever holds the iterator, such as the traceback of an error,
     would let Python wait for them for ever at its own end; one that another took a lock from never ends by itself."""
-    if any(worker.exitcode is not None for worker in made._workers):
-        for worker in made._workers:
+    if any(worker.exitcode is not None for worker in workers_of(made)):
+        for worker in workers_of(made):
             worker.kill()
-    made._shutdown_workers()
-    for worker in made._workers:
+    shut_down(made)
+    for worker in workers_of(made):
         if worker.is_alive():
             worker.kill()
             worker.join()
@@ -86,11 +87,11 @@ def _look_after(made: Any, wait_s: float = 0) -> None:
         WorkerLost: there is one; or one has gone after so many seconds.
     """
     if wait_s:
-        going = multiprocessing.connection.wait([worker.sentinel for worker in made._workers], wait_s)
-        for worker in made._workers:
+        going = multiprocessing.connection.wait([worker.sentinel for worker in workers_of(made)], wait_s)
+        for worker in workers_of(made):
             if worker.sentinel in going:  # its connections close a moment before it is over
                 worker.join(wait_s)
-    for worker in made._workers:
+    for worker in workers_of(made):
         if worker.exitcode is not None:
             raise WorkerLost(lost_worker_told(worker.pid, worker.exitcode))
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from ganforge.core.torch_log import withheld
+from ganforge.core.torch_internals.log import withheld
 
 PLUGIN = """
 import torch

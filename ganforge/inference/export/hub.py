@@ -58,7 +58,7 @@ class Hub:
         network: nn.Module = use.part.factory(**json.loads((path / CONFIG).read_text(encoding="utf-8")))
         network.load_state_dict(load_file(path / WEIGHTS))
         (name,) = exportable.graph.networks
-        graph._modules = {"networks": nn.ModuleDict({name: network.eval()})}
+        graph.networks = nn.ModuleDict({name: network.eval()})
         return lambda inputs: graph(*inputs)
 
 

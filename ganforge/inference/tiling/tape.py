@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from ganforge.core.torch_log import withheld
+from ganforge.core.torch_internals.log import withheld
 
 PICTURE = 0
 """The number of the value that a tape begins with."""

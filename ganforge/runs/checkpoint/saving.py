@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.core.sections import expect
-from ganforge.core.serialise import split, versioned, versions_of
+from ganforge.core.serialise import split
+from ganforge.core.torch_internals.modules import versioned, versions_of
 from ganforge.errors import TrainingFailed
 from ganforge.runs.checkpoint.files import Checkpoint, Parts, stage_parts
 from ganforge.step.sharding import part
