@@ -13,8 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from torch.distributed.distributed_c10d import Store
-
+from ganforge.core.torch_internals.stores import Store
 from ganforge.errors import EnvironmentFault, GanforgeError
 from ganforge.failures.words import words
 

@@ -14,8 +14,8 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore, Store, TCPStore
 
+from ganforge.core.torch_internals.stores import PrefixStore, Store, TCPStore
 from ganforge.errors import EnvironmentFault, GanforgeError
 from ganforge.failures.telling import told
 from ganforge.ranks.failure_reports import LastWords, PeerLost
