@@ -14,7 +14,7 @@ from ganforge.commands._data_pack import pack, verify
 from ganforge.errors import UsageError
 
 if TYPE_CHECKING:
-    from ganforge.builtin.datasets.layout import Kind, Layout
+    from ganforge.builtin.datasets.layout.model import Kind, Layout
 
 T = TypeVar("T")
 
@@ -205,7 +205,7 @@ def inspect(
 
 def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -> tuple[Path | Layout, int]:
     """What the dataset of a recipe finds in its folder, or else the folder; and the side of its samples."""
-    from ganforge.builtin.datasets.layout import read_layout
+    from ganforge.builtin.datasets.layout.reading import read_layout
     from ganforge.images import SUFFIXES
     from ganforge.recipe import find_recipe, open_recipe
     from ganforge.sharing.locate import recipe_in

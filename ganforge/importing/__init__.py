@@ -23,7 +23,7 @@ from ganforge.plugins.registry import Part, Registry, UnknownPart
 from ganforge.ranks.device import Precision, untried
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
-from ganforge.recipe.nodes import dump
+from ganforge.recipe.yaml_writing import dump
 from ganforge.rehearsal.known_plans import planned
 from ganforge.rehearsal.lazy import create_lazy_parameters
 from ganforge.runs.checkpoint.files import save_checkpoint

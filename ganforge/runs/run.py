@@ -29,7 +29,7 @@ from ganforge.ranks.division import divide, divided, length
 from ganforge.ranks.sync_batch_norm import synchronise
 from ganforge.recipe.building import build
 from ganforge.recipe.model import Recipe
-from ganforge.recipe.nodes import dump
+from ganforge.recipe.yaml_writing import dump
 from ganforge.rehearsal.directions import directions
 from ganforge.rehearsal.dry_run import DryRun
 from ganforge.rehearsal.known_plans import planned
