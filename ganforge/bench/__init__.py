@@ -193,7 +193,7 @@ class _Report:
         synchronize(run.device)
         self.readings = {step: watch.read() for step, watch in enumerate(meter.watches) if step >= meter.warm_up}
         self.step_s = statistics.fmean(reading[WHOLE] for reading in self.readings.values())
-        self.peak = None if run.stop_signal else _peak(run)
+        self.peak = None if run.stopping.signal else _peak(run)
 
     def bench(self) -> Bench:
         phases = {phase.name: timing for phase in self.recipe.phases if (timing := self._phase(phase))}
@@ -223,7 +223,7 @@ class _Report:
             startup_s=self.meter.startup_s,
             length=self._length(),
             verdict=self._verdict(step, wait),
-            stop_signal=self.run.stop_signal,
+            stop_signal=self.run.stopping.signal,
         )
 
     def _phase(self, phase: PhaseUse) -> Timing | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from ganforge.commands._common import plugins_with_warnings, warn_of
 from ganforge.errors import GanforgeError, UsageError
 
 if TYPE_CHECKING:
+    from ganforge.commands._start import RunRequest
     from ganforge.plugins.loading import Plugins
     from ganforge.ranks import World
     from ganforge.recipe.model import Recipe
@@ -20,25 +20,23 @@ if TYPE_CHECKING:
 TIMEOUT_S = 600.0
 
 
-def run_as_rank(
-    recipe: str, overrides: Sequence[str], resume: bool, accept: bool, out: Path, files: Sequence[Path]
-) -> None:
+def run_as_rank(request: RunRequest) -> None:
     """Train as one of the ranks that torchrun, or whatever sets the same environment, has started."""
     from ganforge.commands._start import started, train
     from ganforge.plugins.loading import load_plugins
     from ganforge.ranks import joined
     from ganforge.ranks.agreeing import agree
-    from ganforge.recipe import open_recipe
     from ganforge.runs.run_folder import RunFolder
-    from ganforge.sharing.locate import recipe_in
 
     checked: Recipe | None = None
     plugins: Plugins | None = None
     fault: GanforgeError | None = None
     try:
         # One rank's are enough.
-        plugins = plugins_with_warnings(files) if os.environ["RANK"] == "0" else load_plugins(list(files))
-        checked = open_recipe(recipe_in(recipe), overrides, plugins.registry)
+        plugins = (
+            plugins_with_warnings(request.files) if os.environ["RANK"] == "0" else load_plugins(list(request.files))
+        )
+        checked = request.opened(plugins)
     except GanforgeError as error:
         fault = error
     with joined(checked.run.timeout_s if checked else TIMEOUT_S) as world:
@@ -48,7 +46,7 @@ def run_as_rank(
         agree(world, _about(checked, plugins))
         if world.leads:
             warn_of(checked.warnings)
-        found = world.first_alone(lambda: _place(checked, recipe, resume, accept, out, plugins))
+        found = world.first_alone(lambda: _place(checked, request, plugins))
         told = world.from_first(_told(*found) if found else None)
         path, record, goes_on, accepts, changes, copied = told
         place = RunFolder(Path(path), record, world.leads, accepts, changes, copied)
@@ -85,18 +83,17 @@ def _about(recipe: Recipe, plugins: Plugins) -> dict[str, Any]:
     }
 
 
-def _place(
-    recipe: Recipe, given: str, resume: bool, accept: bool, out: Path, plugins: Plugins
-) -> tuple[RunFolder, bool]:
+def _place(recipe: Recipe, request: RunRequest, plugins: Plugins) -> tuple[RunFolder, bool]:
     """The run's folder, and whether a run goes on in it: as asked, or because this launch began it before."""
     from ganforge.commands._start import circumstances, to_resume
     from ganforge.runs.run_folder import new_run_folder
     from ganforge.sharing.records import as_checkpoint
 
     launch = _this_launch()
-    begun = _begun_by(launch, recipe, out, plugins, accept) if not resume or as_checkpoint(Path(given)) else None
-    folder = begun or (to_resume(recipe, given, out, plugins, accept) if resume else None)
-    place = folder or new_run_folder(out, recipe.name)
+    anew = not request.resume or as_checkpoint(Path(request.recipe))
+    begun = _begun_by(launch, recipe, request.out, plugins, request.accept) if anew else None
+    folder = begun or to_resume(recipe, request, plugins)
+    place = folder or new_run_folder(request.out, recipe.name)
     place.record |= {"launch": launch, **circumstances(recipe, plugins)}
     return place, folder is not None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from ganforge.commands._common import plugins_with_warnings, printable, warn, wa
 from ganforge.errors import UsageError
 
 if TYPE_CHECKING:
+    from ganforge.commands._start import RunRequest
     from ganforge.plugins.loading import Plugins
     from ganforge.recipe.model import Recipe
     from ganforge.runs.run_folder import RunFolder
@@ -21,15 +21,7 @@ if TYPE_CHECKING:
     from ganforge.sharing.records import Record
 
 
-def reproduce(
-    bundle: Path,
-    overrides: Sequence[str],
-    resume: bool,
-    accept: bool,
-    dry_run: bool,
-    out: Path,
-    files: Sequence[Path],
-) -> None:
+def reproduce(request: RunRequest, dry_run: bool) -> None:
     """Train a bundle's recipe in a new run's folder; with `resume`, go on from its state instead."""
     from ganforge.commands._start import begin, train
     from ganforge.recipe import open_recipe
@@ -37,15 +29,16 @@ def reproduce(
     from ganforge.sharing.bundle.requirements import check_plugins
     from ganforge.sharing.records import Record
 
+    bundle = Path(request.recipe)
     unpacked = unpack(bundle)
-    if resume and not unpacked.contents.state:
+    if request.resume and not unpacked.contents.state:
         raise UsageError(
             f"{bundle} has no training state to go on from; `ganforge bundle --full` packs it\n"
             f"  train it anew: ganforge run {bundle}; to go on with that, --resume the run's folder"
         )
-    plugins = plugins_with_warnings(files)
+    plugins = plugins_with_warnings(request.files)
     check_plugins(bundle, unpacked.contents, plugins.registry)
-    recipe = open_recipe(str(unpacked.folder), overrides, plugins.registry)
+    recipe = open_recipe(str(unpacked.folder), request.overrides, plugins.registry)
     warn_of(recipe.warnings)
     record = Record.read(unpacked.folder)
     click.echo(printable(_heading(bundle, unpacked, record)))
@@ -55,12 +48,13 @@ def reproduce(
 
         report(recipe)
         return
-    if resume:
-        train(begin(recipe, _continued(bundle, unpacked, recipe, out, plugins, accept), out, plugins))
+    if request.resume:
+        place = _continued(bundle, unpacked, recipe, request.out, plugins, request.accept)
+        train(begin(recipe, place, request.out, plugins))
         return
     _settle_threads(record)
     known = {"reproduces": bundle.name, "machine": dict(record.machine), "levers": _levers(record)}
-    run = begin(recipe, None, out, plugins, known)
+    run = begin(recipe, None, request.out, plugins, known)
     train(run)
     if run is not None:
         _tell(unpacked, record, recipe, run.folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,24 +24,49 @@ if TYPE_CHECKING:
 BEFORE = "before the first step"
 
 
-def to_resume(recipe: Recipe, given: str, out: Path, plugins: Plugins, accept: bool) -> RunFolder | None:
+@dataclass(frozen=True)
+class RunRequest:
+    """What `ganforge run` is asked for."""
+
+    recipe: str
+    overrides: tuple[str, ...]
+    resume: bool
+    accept: bool
+    """Go on though something has changed."""
+    out: Path
+    """Where run folders go."""
+    files: tuple[Path, ...]
+    """Plain plugins."""
+
+    def opened(self, plugins: Plugins) -> Recipe:
+        """The recipe, with its overrides."""
+        from ganforge.recipe import open_recipe
+        from ganforge.sharing.locate import recipe_in
+
+        return open_recipe(recipe_in(self.recipe), self.overrides, plugins.registry)
+
+
+def to_resume(recipe: Recipe, request: RunRequest, plugins: Plugins) -> RunFolder | None:
     """The folder of the run to go on with; None to start one."""
     from ganforge.runs.branching import ancestral, branch, checkpoint_of
     from ganforge.runs.run_folder import latest_run_folder, open_run_folder
     from ganforge.sharing.process import is_at_work
     from ganforge.sharing.records import as_checkpoint, recipe_at
 
-    if found := as_checkpoint(Path(given)):
+    if not request.resume:
+        return None
+    given = Path(request.recipe)
+    if found := as_checkpoint(given):
         checkpoint, past = checkpoint_of(*found), ancestral(*found)
-        compare(recipe, past, plugins, accept, recipe_at(*found), Path(given))
-        place = branch(checkpoint, past, out, recipe.name)
+        compare(recipe, past, plugins, request.accept, recipe_at(*found), given)
+        place = branch(checkpoint, past, request.out, recipe.name)
         place.accepts, place.changes = past.accepts, past.changes
         click.echo(f"going back to step {found[1]} of {found[0]}, in a new run: {place.path}")
         return place
-    is_run = (Path(given) / "run.json").is_file()
-    folder = open_run_folder(Path(given)) if is_run else latest_run_folder(out, recipe.name)
+    is_run = (given / "run.json").is_file()
+    folder = open_run_folder(given) if is_run else latest_run_folder(request.out, recipe.name)
     if folder is None:
-        click.echo(f"no run of {recipe.name} under {out} yet: starting one")
+        click.echo(f"no run of {recipe.name} under {request.out} yet: starting one")
         return None
     process = folder.record.get("process", {})
     if folder.record.get("status") == "running" and is_at_work(process):
@@ -48,7 +74,7 @@ def to_resume(recipe: Recipe, given: str, out: Path, plugins: Plugins, accept: b
             f"{folder.path} is being trained by process {process['pid']}: two would write over each other\n"
             f"  wait for its end, or stop it: kill -INT {process['pid']}"
         )
-    compare(recipe, folder, plugins, accept)
+    compare(recipe, folder, plugins, request.accept)
     return folder
 
 
@@ -153,5 +179,5 @@ def _mending(run: Run) -> Callable[[str], str]:
 
 def train(run: Run | None) -> None:
     """Train to the end, or until a signal asks to stop, which the exit code then tells."""
-    if run is not None and run.train() == "interrupted" and run.stop_signal is not None:
-        sys.exit(128 + run.stop_signal)
+    if run is not None and run.train() == "interrupted" and run.stopping.signal is not None:
+        sys.exit(128 + run.stopping.signal)

@@ -57,13 +57,7 @@ def command(
 
     record = Record.read(run)
     chosen = _checkpoint(record, checkpoint, best)
-    output = output or Path(f"{record.name.replace('/', '_')}{SUFFIX}")
-    if output.suffix != ".zip":
-        output = output.with_name(f"{output.name}{SUFFIX}")
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} is there already; give another with -o, or --overwrite")
-    if not output.parent.is_dir():
-        raise UsageError(f"there is no folder {output.parent} to write {output.name} into")
+    output = _target(output or Path(record.name.replace("/", "_")), overwrite)
 
     from ganforge.recipe import open_recipe
     from ganforge.runs.checkpoint.files import put_together
@@ -81,6 +75,15 @@ def command(
         sizes = pack(record, whole, output, code=code, data=data, state=full)
     click.echo(f"{output}: {output.stat().st_size / 2**20:.1f} MiB")
     _tell(chosen, sizes, code, "left out" if no_data else told(data), full)
+
+
+def _target(given: Path, overwrite: bool) -> Path:
+    output = given if given.suffix == ".zip" else given.with_name(f"{given.name}{SUFFIX}")
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} is there already; give another with -o, or --overwrite")
+    if not output.parent.is_dir():
+        raise UsageError(f"there is no folder {output.parent} to write {output.name} into")
+    return output
 
 
 def _checkpoint(record: Record, name: str | None, best: str | None) -> Path:

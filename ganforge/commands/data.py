@@ -14,7 +14,9 @@ from ganforge.commands._data_pack import pack, verify
 from ganforge.errors import UsageError
 
 if TYPE_CHECKING:
-    from ganforge.builtin.datasets.layout import Kind, Layout
+    from ganforge.api.datasets import Samples
+    from ganforge.builtin.datasets.inspection import Report
+    from ganforge.builtin.datasets.layout.model import Kind, Layout
 
 T = TypeVar("T")
 
@@ -92,14 +94,9 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
       ganforge data show cyclegan_shapes -o samples.png
       ganforge data show cyclegan_horse2zebra data.root=my_data data.download=null
     """
-    import random
-
-    from ganforge import images
-    from ganforge.core.randomness import derive_seed
     from ganforge.recipe import open_recipe
     from ganforge.sharing.locate import recipe_in
     from ganforge.training.data import prepare_data, training_samples, validation_samples
-    from ganforge.training.panels import lay_out
 
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent} to draw into; make it, or give another -o")
@@ -122,13 +119,20 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
     if not names:
         click.echo("no field is an image: nothing is drawn")
         return
-    samples = [
-        train.sample(index, random.Random(derive_seed(checked.run.seed, "sample", 0, index)))
-        for index in range(min(count, len(train)))
-    ]
-    rows = [[images.to_uint8(sample[name]).expand(3, -1, -1) for name in names] for sample in samples]
-    images.write_image(output, lay_out(rows, names))
+    _draw(train, names, min(count, len(train)), checked.run.seed, output)
     click.echo(f"drawn: {output}")
+
+
+def _draw(samples: Samples, names: Sequence[str], count: int, seed: int, output: Path) -> None:
+    import random
+
+    from ganforge import images
+    from ganforge.core.randomness import derive_seed
+    from ganforge.training.panels import lay_out
+
+    drawn = [samples.sample(index, random.Random(derive_seed(seed, "sample", 0, index))) for index in range(count)]
+    rows = [[images.to_uint8(sample[name]).expand(3, -1, -1) for name in names] for sample in drawn]
+    images.write_image(output, lay_out(rows, names))
 
 
 @command.command()
@@ -173,10 +177,6 @@ def inspect(
     """
     import json
 
-    from rich import progress
-    from rich.console import Console
-
-    from ganforge.builtin.datasets.inspection import inspect as inspect_folder
     from ganforge.commands._findings import print_report
 
     folder: Path | Layout = Path(root)
@@ -187,14 +187,7 @@ def inspect(
         raise UsageError(
             f"{overrides[0]} changes a recipe, but {root} is a folder\n  `--crop` says how large samples are"
         )
-    # The bar has a standard error of its own: the process's is kept back during the inspection.
-    with os.fdopen(os.dup(2), "w") as stderr:
-        bars = Console(file=stderr)
-
-        def track(items: Sequence[T], what: str, /) -> Iterable[T]:
-            return progress.track(items, what, console=bars, transient=True, disable=not bars.is_terminal)
-
-        report = inspect_folder(folder, crop_px or sample_px, track, kind)
+    report = _inspected(folder, crop_px or sample_px, kind)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -203,9 +196,25 @@ def inspect(
         context.exit(3)
 
 
+def _inspected(folder: Path | Layout, crop_px: int, kind: Kind | None) -> Report:
+    from rich import progress
+    from rich.console import Console
+
+    from ganforge.builtin.datasets.inspection import inspect
+
+    # The bar has a standard error of its own: the process's is kept back during the inspection.
+    with os.fdopen(os.dup(2), "w") as stderr:
+        bars = Console(file=stderr)
+
+        def track(items: Sequence[T], what: str, /) -> Iterable[T]:
+            return progress.track(items, what, console=bars, transient=True, disable=not bars.is_terminal)
+
+        return inspect(folder, crop_px, track, kind)
+
+
 def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -> tuple[Path | Layout, int]:
     """What the dataset of a recipe finds in its folder, or else the folder; and the side of its samples."""
-    from ganforge.builtin.datasets.layout import read_layout
+    from ganforge.builtin.datasets.layout.reading import read_layout
     from ganforge.images import SUFFIXES
     from ganforge.recipe import find_recipe, open_recipe
     from ganforge.sharing.locate import recipe_in

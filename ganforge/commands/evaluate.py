@@ -50,13 +50,10 @@ def command(
     overrides: tuple[str, ...],
     metrics: tuple[str, ...],
     features: str,
-    every_checkpoint: bool,
-    best: str | None,
     raw: bool,
-    device: str,
-    precision: str,
     output: Path | None,
     files: tuple[Path, ...],
+    **how: Any,
 ) -> None:
     """Judge RUN, a run's folder, one of its checkpoints or a bundle, by metrics over its validation samples.
 
@@ -81,18 +78,8 @@ def command(
         output = output or Path(f"{run.name.partition('.')[0]}_evaluation")
         run = run_in(run, plugins.registry)
     with _progress() as watch:
-        card = evaluate(
-            run,
-            plugins.registry,
-            Asked(metrics, features),
-            overrides=overrides,
-            every_checkpoint=every_checkpoint,
-            best=best,
-            device=device,
-            averaged=not raw,
-            precision=precision,
-            watch=watch,
-        )
+        asked = Asked(metrics, features)
+        card = evaluate(run, plugins.registry, asked, overrides=overrides, averaged=not raw, watch=watch, **how)
     folder = output or (run.resolve().parent.parent if (run / "manifest.json").is_file() else run)
     _write(folder, card, markdown(card))
     _print(card)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ganforge.commands._common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
 from ganforge.errors import UsageError
+
+if TYPE_CHECKING:
+    from ganforge.commands._start import RunRequest
 
 
 @click.command()
@@ -79,49 +83,62 @@ def command(
     if nproc or "RANK" in os.environ:
         # Before torch is imported: broken connections are told in our own words.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from ganforge.plugins.loading import load_plugins
-    from ganforge.recipe import open_recipe
+    from ganforge.commands._start import RunRequest
     from ganforge.sharing.bundle.unpacking import is_bundle
-    from ganforge.sharing.locate import recipe_in
 
-    out = _place_of_runs(recipe, resume, accept, out)
+    request = RunRequest(recipe, overrides, resume, accept, _place_of_runs(recipe, resume, accept, out), files)
     if is_bundle(Path(recipe)):
-        from ganforge.commands._reproduce import reproduce
+        _reproduce(request, dry_run, nproc)
+    elif "RANK" in os.environ and "MASTER_ADDR" in os.environ and not dry_run:
+        _run_as_rank(request, nproc)
+    elif nproc and not dry_run:
+        _launch(request, nproc, restarts)
+    else:
+        _run_alone(request, dry_run)
 
-        if nproc:
-            raise UsageError("a bundle is reproduced by one process: leave out --nproc")
-        reproduce(Path(recipe), overrides, resume, accept, dry_run, out, files)
-        return
-    if "RANK" in os.environ and "MASTER_ADDR" in os.environ and not dry_run:
-        if nproc:
-            raise UsageError("this process is one of several ranks already, started by torchrun: leave out --nproc")
-        from ganforge.commands._ranks import run_as_rank
 
-        run_as_rank(recipe, overrides, resume, accept, out, files)
-        return
-    if nproc and not dry_run:
-        from ganforge.commands._launch import launch
-        from ganforge.ranks.division import divide
+def _reproduce(request: RunRequest, dry_run: bool, nproc: int | None) -> None:
+    from ganforge.commands._reproduce import reproduce
 
-        # What is wrong with the recipe is told once, before anything is launched; warnings are rank 0's.
-        checked = open_recipe(recipe_in(recipe), overrides, load_plugins(list(files)).registry)
-        if not resume:  # a run that goes on has its lanes
-            divide(checked, nproc)
-        resuming = [*(["--resume"] if resume else []), *(["--accept-changes"] if accept else [])]
-        plain = [option for file in files for option in ("-p", str(file))]
-        launch(["run", recipe, *overrides, *resuming, "--out", str(out), *plain], nproc, restarts)
-        return
+    if nproc:
+        raise UsageError("a bundle is reproduced by one process: leave out --nproc")
+    reproduce(request, dry_run)
+
+
+def _run_as_rank(request: RunRequest, nproc: int | None) -> None:
+    if nproc:
+        raise UsageError("this process is one of several ranks already, started by torchrun: leave out --nproc")
+    from ganforge.commands._ranks import run_as_rank
+
+    run_as_rank(request)
+
+
+def _launch(request: RunRequest, nproc: int, restarts: int) -> None:
+    from ganforge.commands._launch import launch
+    from ganforge.plugins.loading import load_plugins
+    from ganforge.ranks.division import divide
+
+    # What is wrong with the recipe is told once, before anything is launched; warnings are rank 0's.
+    checked = request.opened(load_plugins(list(request.files)))
+    if not request.resume:  # a run that goes on has its lanes
+        divide(checked, nproc)
+    resuming = [*(["--resume"] if request.resume else []), *(["--accept-changes"] if request.accept else [])]
+    plain = [option for file in request.files for option in ("-p", str(file))]
+    launch(["run", request.recipe, *request.overrides, *resuming, "--out", str(request.out), *plain], nproc, restarts)
+
+
+def _run_alone(request: RunRequest, dry_run: bool) -> None:
     from ganforge.commands._start import begin, to_resume, train
 
-    plugins = plugins_with_warnings(files)
-    checked = open_recipe(recipe_in(recipe), overrides, plugins.registry)
+    plugins = plugins_with_warnings(request.files)
+    checked = request.opened(plugins)
     warn_of(checked.warnings)
     if dry_run:
         from ganforge.commands.check import report
 
         report(checked)
-    else:
-        train(begin(checked, to_resume(checked, recipe, out, plugins, accept) if resume else None, out, plugins))
+        return
+    train(begin(checked, to_resume(checked, request, plugins), request.out, plugins))
 
 
 def _place_of_runs(recipe: str, resume: bool, accept: bool, out: Path) -> Path:

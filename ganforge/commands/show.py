@@ -32,7 +32,7 @@ def command(recipe: str, overrides: tuple[str, ...], graph: bool, files: tuple[P
       ganforge show my_recipe.yaml run.epochs=2
     """
     from ganforge.recipe import open_recipe
-    from ganforge.recipe.nodes import dump
+    from ganforge.recipe.yaml_writing import dump
     from ganforge.sharing.locate import recipe_in
 
     checked = open_recipe(recipe_in(recipe), overrides, plugins_with_warnings(files).registry)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganforge.commands._common import plugin_option, plugins_with_warnings
 from ganforge.errors import EnvironmentFault, UsageError
+
+if TYPE_CHECKING:
+    from ganforge.inference.translate.batch import Album
+    from ganforge.inference.translate.jobs import Job
 
 
 class TileSize(click.ParamType[int | str]):
@@ -98,22 +103,15 @@ def command(
     run: Path,
     inputs: tuple[str, ...],
     output: Path,
-    direction: str | None,
-    signal: str | None,
     size: int | None,
     batch: int,
-    tile: int | str,
     suffix: str,
     depth: str,
     compare: bool,
-    whole: bool,
     overwrite: bool,
     raw: bool,
-    seed: int,
-    device: str,
-    precision: str,
-    compiled: bool,
     files: tuple[Path, ...],
+    **how: Any,
 ) -> None:
     """Translate pictures with RUN, a run's folder or one of its checkpoints.
 
@@ -136,31 +134,21 @@ def command(
 
     if depth == "16" and suffix != "png":
         raise UsageError(f"16 bits a channel are written as PNG only; leave out --format {suffix} or --depth 16")
-    skipped: list[str] = []
-    jobs = find_jobs(inputs, output, f".{suffix}", compare, Ledger.results(output), skipped.append)
-    early = len(skipped)
-    plugins = plugins_with_warnings(files)
-    translator = Translator.open(
-        run_in(run, plugins.registry),
-        plugins.registry,
-        direction=direction,
-        signal=signal,
-        device=device,
-        averaged=not raw,
-        precision=precision,
-        compiled=compiled,
-        tile=tile,  # type: ignore[arg-type]
-        seed=seed,
-        whole=whole,
-        tell=click.echo,
-    )
+    failed: list[str] = []
+    jobs = find_jobs(inputs, output, f".{suffix}", compare, Ledger.results(output), failed.append)
+    registry = plugins_with_warnings(files).registry
+    translator = Translator.open(run_in(run, registry), registry, averaged=not raw, tell=click.echo, **how)
     click.echo(f"{translator.signal} = {translator.text}, {translator.weights}")
     ledger = Ledger(output, {**translator.identity, "size": size, "depth": depth}, overwrite)
-    deep = {"auto": None if suffix == "png" else False, "8": False, "16": True}[depth]
     ledger.shared = any(output.resolve() in job.source.resolve().parents for job in jobs)
-    compared = {name: plugins.registry.find("metrics", f"ganforge.{name}").factory for name in COMPARED}
-    album = Album(translator, ledger, batch, size, deep, compared, skipped)
-    todo = [job for job in jobs if not ledger.has(job)]
+    deep = {"auto": None if suffix == "png" else False, "8": False, "16": True}[depth]
+    compared = {name: registry.find("metrics", f"ganforge.{name}").factory for name in COMPARED}
+    _translate(Album(translator, ledger, batch, size, deep, compared, failed), jobs, output)
+
+
+def _translate(album: Album, jobs: Sequence[Job], output: Path) -> None:
+    total = len(jobs) + len(album.failed)
+    todo = [job for job in jobs if not album.ledger.has(job)]
     if len(todo) < len(jobs):
         click.echo(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already")
     try:
@@ -169,11 +157,10 @@ def command(
     except KeyboardInterrupt:
         click.echo("the same command goes on from here", err=True)
         raise
-    total, made = len(jobs) + early, len(jobs) + early - len(album.failed)
-    click.echo(f"{made} of {total} pictures are in {output}")
+    click.echo(f"{total - len(album.failed)} of {total} pictures are in {output}")
     for name, values in album.figures.items():
         mean = sum(values) / len(values)
-        click.echo(f"  {name} against {translator.truth}: {mean:.4g}, the mean of {len(values)} made now")
+        click.echo(f"  {name} against {album.translator.truth}: {mean:.4g}, the mean of {len(values)} made now")
     if album.failed:
         told = "\n".join(f"  {line}" for line in album.failed)
         raise EnvironmentFault(f"some pictures could not be translated:\n{told}")

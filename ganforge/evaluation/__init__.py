@@ -16,7 +16,6 @@ from ganforge.failures.blame import blame
 from ganforge.inference.trained_run import Trained, open_trained
 from ganforge.plugins.registry import Registry
 from ganforge.recipe import open_recipe
-from ganforge.recipe.model import Recipe
 from ganforge.runs.checkpoint.files import checkpoints, step_of
 from ganforge.runs.run_folder import open_run_folder
 from ganforge.step.cast import prepare
@@ -42,7 +41,7 @@ def evaluate(
     precision: str = "auto",
     watch: Watch = lambda *_: None,
 ) -> Card:
-    """Judge a run's last checkpoint and those of its best figures; or one checkpoint, if that is given.
+    """Judge a run's last checkpoint and those of its best figures, or one that is given: what `evaluation.json` has.
 
     Args:
         run: the run's folder, or a checkpoint's.
@@ -53,40 +52,34 @@ def evaluate(
         best: judge that which was the best of this metric or figure, alone.
         device: as `run.device`.
         averaged: judge the moving average (EMA) where there is one.
-        precision: what the networks compute in, as `run.precision`; `auto` is what they were trained in, where this
-            device is fast in it, else fp32.
+        precision: what the networks compute in, as `open_trained` has it.
         watch: is told of the progress.
-
-    Returns:
-        The card: plain data, as `evaluation.json` has it.
 
     Raises:
         UsageError: no metric is asked for, or one that does not fit.
         EnvironmentFault: data, packages or weights are missing.
     """
     chosen = _chosen(run, every_checkpoint, best)
-    entries, recipe = _wanted(run, overrides, registry, asked)
-    held_out = validation_samples(recipe)
-    samples = training_samples(recipe) if held_out is None else held_out
-    figures: list[tuple[int, dict[str, float]]] = []
-    card: Card = {}
+    entries, samples, held_out = _wanted(run, overrides, registry, asked)
+    figures, card = list[tuple[int, dict[str, float]]](), Card()
     for checkpoint in chosen:  # one after the other in memory
         trained = open_trained(
             checkpoint, registry, overrides=entries, device=device, averaged=averaged, precision=precision
         )
-        with blame("the samples cannot be counted", recipe.data):
-            count = len(samples)
-        counter = _Counter(count, trained.checkpoint.name, watch, first=not card)
-        with blame("the samples cannot be counted", recipe.data):
+        with blame("the samples cannot be counted", trained.recipe.data):
+            counter = _Counter(len(samples), trained.checkpoint.name, watch, first=not card)
             validation = _validation(trained, samples)
         figures.append((trained.step, validation.metrics(counter)))
-        card = card or make_card(trained, validation, registry, held_out is not None, counter.digest.hexdigest())
+        card = card or make_card(trained, validation, registry, held_out, counter.digest.hexdigest())
     add_figures(card, trained, figures, step_of(checkpoints(trained.folder / "checkpoints")[-1]))
     return card
 
 
-def _wanted(run: Path, overrides: Sequence[str], registry: Registry, asked: Asked) -> tuple[tuple[str, ...], Recipe]:
-    """The overrides that make the run's recipe one with the metrics that are asked for, and its data, prepared."""
+def _wanted(
+    run: Path, overrides: Sequence[str], registry: Registry, asked: Asked
+) -> tuple[tuple[str, ...], Samples, bool]:
+    """The overrides that add the metrics that are asked for to the run's recipe; the samples, and whether they are held
+    out of training."""
     folder = run.resolve().parent.parent if (run / "manifest.json").is_file() else run
     wanted = Wanted(folder, overrides, registry, asked)
     wanted.prepare()
@@ -99,7 +92,8 @@ def _wanted(run: Path, overrides: Sequence[str], registry: Registry, asked: Aske
         )
     prepare(recipe)
     prepare_data(recipe)
-    return entries, recipe
+    held_out = validation_samples(recipe)
+    return entries, training_samples(recipe) if held_out is None else held_out, held_out is not None
 
 
 def _chosen(run: Path, every_checkpoint: bool, best: str | None) -> list[Path]:

@@ -76,23 +76,7 @@ def divide(recipe: Recipe, ranks: int = 1, rank: int = 0, begun: int | None = No
         RecipeError: the settings contradict each other, or the number of ranks.
         UsageError: the run that goes on has fewer lanes than there are ranks.
     """
-    settings = recipe.run
-    if begun is not None and settings.lanes not in (None, begun):
-        raise _problem(recipe, "lanes", f"the run was begun with {begun} lanes, not {settings.lanes}")
-    lanes = begun or settings.lanes or ranks
-    if lanes < ranks:
-        whose = "the run was begun with" if begun else "run.lanes is"
-        cure = "" if begun else ", or raise run.lanes"
-        raise UsageError(
-            f"{whose} {lanes} lane{'s' if lanes > 1 else ''}, which cannot be spread over {ranks} ranks: a lane's "
-            f"replay buffers and random numbers belong together\n  take at most {lanes} ranks{cure}"
-        )
-    if settings.sync_batch_norm and lanes > ranks:
-        cure = f"start a new run of {ranks}" if begun else f"set run.lanes={ranks}"
-        raise UsageError(
-            f"run.sync_batch_norm takes statistics over ranks, but {ranks} cannot know those of {lanes} lanes "
-            f"at once\n  take {lanes} ranks, or {cure}"
-        )
+    settings, lanes = recipe.run, _lanes(recipe, ranks, begun)
     batch = settings.batch_per_device or recipe.loader.batch_size
     if settings.global_batch is None:
         dials = "run.batch_per_device" if settings.batch_per_device else "data.batch_size"
@@ -113,6 +97,28 @@ def divide(recipe: Recipe, ranks: int = 1, rank: int = 0, begun: int | None = No
     lane = settings.global_batch // lanes
     batch = next(size for size in range(min(batch, lane), 0, -1) if lane % size == 0)
     return Division(batch, lane // batch, lanes, ranks, rank, "run.global_batch")
+
+
+def _lanes(recipe: Recipe, ranks: int, begun: int | None) -> int:
+    """How many lanes there are: those that a run was begun with, or that the recipe asks for, or one a rank."""
+    settings = recipe.run
+    if begun is not None and settings.lanes not in (None, begun):
+        raise _problem(recipe, "lanes", f"the run was begun with {begun} lanes, not {settings.lanes}")
+    lanes = begun or settings.lanes or ranks
+    if lanes < ranks:
+        whose = "the run was begun with" if begun else "run.lanes is"
+        cure = "" if begun else ", or raise run.lanes"
+        raise UsageError(
+            f"{whose} {lanes} lane{'s' if lanes > 1 else ''}, which cannot be spread over {ranks} ranks: a lane's "
+            f"replay buffers and random numbers belong together\n  take at most {lanes} ranks{cure}"
+        )
+    if settings.sync_batch_norm and lanes > ranks:
+        cure = f"start a new run of {ranks}" if begun else f"set run.lanes={ranks}"
+        raise UsageError(
+            f"run.sync_batch_norm takes statistics over ranks, but {ranks} cannot know those of {lanes} lanes "
+            f"at once\n  take {lanes} ranks, or {cure}"
+        )
+    return lanes
 
 
 def divided(recipe: Recipe, division: Division) -> Recipe:

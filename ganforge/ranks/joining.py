@@ -51,27 +51,11 @@ def joined(timeout_s: float) -> Iterator[World]:
         return
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local, local_size = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    gpu = torch.cuda.is_available()
-    if gpu and local < torch.cuda.device_count():
+    if torch.cuda.is_available() and local < torch.cuda.device_count():
         torch.cuda.set_device(local)
-    timeout = timedelta(seconds=timeout_s)
     _follow_parent()
-    patience = threading.Timer(JOINING * timeout_s, _give_up, (rank, timeout_s))
-    patience.daemon = True
-    patience.start()
-    try:
-        store = _meet(rank, size, timeout)
-        backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
-    except (RuntimeError, ValueError) as error:
-        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        raise EnvironmentFault(
-            f"rank {rank} of {size} could not reach the others at {where}: {str(error).strip().splitlines()[0]}\n"
-            "  look at the addresses and at firewalls; on several hosts, NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME\n"
-            "  name the network interface"
-        ) from error
-    finally:
-        patience.cancel()
+    timeout = timedelta(seconds=timeout_s)
+    store = _connect(rank, size, timeout)
     world = World(rank, size, local, local_size, timeout, LastWords(rank, size, local, store))
     failed = False
     try:
@@ -87,6 +71,28 @@ def joined(timeout_s: float) -> Iterator[World]:
         if not failed:  # else connections end with the process: those of NCCL may wait for those who are gone
             with suppress(Exception):
                 dist.destroy_process_group()
+
+
+def _connect(rank: int, size: int, timeout: timedelta) -> Store:
+    """Meet the other ranks, and connect with them; returns the store through which they met."""
+    timeout_s = timeout.total_seconds()
+    patience = threading.Timer(JOINING * timeout_s, _give_up, (rank, timeout_s))
+    patience.daemon = True
+    patience.start()
+    try:
+        store = _meet(rank, size, timeout)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise EnvironmentFault(
+            f"rank {rank} of {size} could not reach the others at {where}: {str(error).strip().splitlines()[0]}\n"
+            "  look at the addresses and at firewalls; on several hosts, NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME\n"
+            "  name the network interface"
+        ) from error
+    finally:
+        patience.cancel()
+    return store
 
 
 def _leave(world: World, error: BaseException) -> None:

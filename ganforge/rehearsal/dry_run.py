@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import (
+from torch import Tensor
+from torch.nn.parameter import is_lazy
+
+from ganforge.api.context import Progress
+from ganforge.core.nested import map_tensors
+from ganforge.core.randomness import random_state, restore_random_state
+from ganforge.core.torch_internals.fake import (
     DataDependentOutputException,
     DynamicOutputShapeException,
     FakeTensorMode,
     UnsupportedFakeTensorException,
     unset_fake_temporarily,
 )
-from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
-
-from ganforge.api.context import Progress
-from ganforge.core.nested import map_tensors
-from ganforge.core.randomness import host_generators, random_state, restore_random_state
 from ganforge.core.torch_internals.log import withheld
-from ganforge.core.torch_internals.postponing import flop_formulas, postpone_compiler
+from ganforge.core.torch_internals.postponing import postpone_compiler
 from ganforge.errors import Problem, RecipeError
-from ganforge.failures.blame import blame, fault_of
-from ganforge.failures.words import said, words
+from ganforge.failures.blame import blame
 from ganforge.ranks.device import Precision
 from ganforge.recipe.building import build
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name
 from ganforge.recipe.model import Bound, LossUse, Recipe, Written
 from ganforge.rehearsal.assembly import create_lazy_parameters
 from ganforge.rehearsal.label_ranges import LabelWatch
-from ganforge.rehearsal.layers import Layer, arguments_of
+from ganforge.rehearsal.layers import Layer
 from ganforge.rehearsal.optimizer_trial import try_optimizer
+from ganforge.rehearsal.plain_words import describe, describe_kind, in_plain_words, short, with_place
 from ganforge.rehearsal.unlearnt import Unlearnt
+from ganforge.rehearsal.watched_scene import Watch, WatchedScene
 from ganforge.step.batch import blank_batch
 from ganforge.step.cast import Cast, build_cast
-from ganforge.step.program import Plan, Program, Turn
+from ganforge.step.program import Program, Turn
 from ganforge.step.sample_coupling import couples_samples
 from ganforge.step.scene import Scene
 from ganforge.step.values import NotDifferentiable
@@ -115,94 +114,8 @@ def _build(recipe: Recipe, fake: FakeTensorMode, unlearnt: Unlearnt) -> tuple[Ca
     return cast, lazy
 
 
-class _Watch(TorchDispatchMode):
-    """Counts operations, notes what computes most of them, and notices random numbers. Torch's own counter follows
-    modules too, and fails where a loss differentiates with respect to its inputs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.formulas = flop_formulas()
-        self.flops = self.operations = 0
-        self.layers: dict[str, tuple[str, tuple[Any, ...], int]] = {}
-        self.times: Counter[str] = Counter()
-        self.drawn = False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        self.operations += 1
-        if formula := self.formulas.get(func.overloadpacket):
-            flops = formula(*args, **(kwargs or {}), out_val=out)
-            self.flops += flops
-            if not kwargs and (given := arguments_of(args)) is not None:
-                key = f"{func} {given}"
-                self.layers.setdefault(key, (str(func), given, flops))
-                self.times[key] += 1
-        self.drawn = self.drawn or torch.Tag.nondeterministic_seeded in func.tags
-        return out
-
-    def all_layers(self) -> tuple[Layer, ...]:
-        """What it has seen so far."""
-        return tuple(Layer(*what, times=self.times[key]) for key, what in self.layers.items())
-
-
-class _WatchedScene(Scene):
-    """A scene that notes what its calls do besides giving a value."""
-
-    def __init__(self, program: Program, batch: Mapping[str, Tensor], plan: Plan, watch: _Watch) -> None:
-        super().__init__(program, batch, plan, Progress(0, 1, 1))
-        self.watch = watch
-        self.called: set[str] = set()
-        self.drawing: set[str] = set()
-        self.changing: set[str] = set()
-        self.computed: dict[str, int] = {}
-        """The phase that computed what is held of a signal."""
-        self.from_before: dict[tuple[str, str, str], None] = {}
-
-    def _named(self, name: str, signal: Expression) -> Any:
-        if not self.has(name):
-            self.computed[name] = self.position
-        elif name in self.computed and self.plan:
-            self._note_before(name, signal)
-        return super()._named(name, signal)
-
-    def _note_before(self, name: str, signal: Expression) -> None:
-        for turn in self.plan[self.computed[name] : self.position]:
-            if turn.learnt and self.program.trained[turn.phase.name] & self.program.path(signal):
-                self.from_before[self.turn.phase.name, name, turn.phase.train] = None
-                return
-
-    def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        with self._noting(call):
-            return super()._operate(call, arguments, keywords)
-
-    def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
-        network = self.program.cast.networks[call.name]
-        before = _traces(network)
-        with self._noting(call):
-            value = super()._forward(call, arguments, keywords, count)
-        if before != _traces(network):
-            self.changing.add(call.name)
-        return value
-
-    @contextmanager
-    def _noting(self, call: Call) -> Iterator[None]:
-        self.watch.drawn, before = False, host_generators()
-        yield
-        if host_generators() != before:
-            self.changing.add(call.name)
-            self.watch.drawn = True
-        self.called.add(call.function)
-        if self.watch.drawn:
-            self.drawing.add(call.function)
-
-
 class _Failed(Exception):
     """An expression could not be computed: its problem has been noted, or it looks at values, which fakes have not."""
-
-
-def _traces(network: nn.Module) -> list[tuple[int, int]]:
-    """What another forward would find: buffers, changed in place or put in place of others."""
-    return [(id(buffer), buffer._version) for buffer in network.buffers()]
 
 
 # A part may well choose by a value, or mask; fake tensors cannot follow it, and what depends on it stays unchecked.
@@ -221,10 +134,10 @@ class _Rehearsal:
 
     def run(self) -> DryRun:
         recipe = self.recipe
-        batch, watch = blank_batch(recipe, CPU), _Watch()
+        batch, watch = blank_batch(recipe, CPU), Watch()
         self.labels.note(batch)
         plan = tuple(Turn.at(phase, 0) for phase in recipe.phases)
-        scene = _WatchedScene(self.program, batch, plan, watch)
+        scene = WatchedScene(self.program, batch, plan, watch)
         forwards, flops = {}, {}
         for position, phase in enumerate(recipe.phases):
             self.program.calls.forwards.clear()
@@ -256,7 +169,7 @@ class _Rehearsal:
             layers=layers,
         )
 
-    def _mergeable(self, scene: _WatchedScene) -> Iterator[str]:
+    def _mergeable(self, scene: WatchedScene) -> Iterator[str]:
         for function in scene.called - scene.drawing:
             network = function.partition(".")[0]
             alone = network in self.cast.networks and network not in scene.changing
@@ -294,7 +207,7 @@ class _Rehearsal:
             try:
                 total.backward(inputs=[p for p in parameters if p.requires_grad])
             except RuntimeError as error:
-                message = f"the gradients of this phase cannot be computed: {_in_plain_words(error)}"
+                message = f"the gradients of this phase cannot be computed: {in_plain_words(error)}"
                 self.problems.append(Problem(message, phase.mark))
         scene.end()
 
@@ -307,13 +220,13 @@ class _Rehearsal:
             self.unchecked[loss.name] = None
             raise _Failed from error
         except Exception as error:
-            described = [f"{name} {_describe(value) or 'nothing'}" for name, value in inputs.items()]
-            message = f"the loss '{loss.name}' cannot be computed: {_in_plain_words(error)}"
+            described = [f"{name} {describe(value) or 'nothing'}" for name, value in inputs.items()]
+            message = f"the loss '{loss.name}' cannot be computed: {in_plain_words(error)}"
             cure = "" if all(text in message for text in described) else f"its inputs: {', '.join(described)}"
-            self.problems.append(Problem(message, loss.use.mark, _with_place(cure, error)))
+            self.problems.append(Problem(message, loss.use.mark, with_place(cure, error)))
             raise _Failed from error
         if not isinstance(value, Tensor) or value.numel() != 1:
-            message = f"the loss '{loss.name}' returns {_describe_kind(value)}, not a tensor of one number"
+            message = f"the loss '{loss.name}' returns {describe_kind(value)}, not a tensor of one number"
             self.problems.append(Problem(message, loss.use.mark, "its function should end in .mean() or .sum()"))
             raise _Failed
         if value.layout != torch.strided:
@@ -362,14 +275,14 @@ class _Rehearsal:
                 place, error = piece, inner
                 break
         values = {child.text: _quiet(scene, child) for child in place.children}
-        shown = {c.text: "" if isinstance(c, Constant) else _describe(values[c.text]) for c in place.children}
+        shown = {c.text: "" if isinstance(c, Constant) else describe(values[c.text]) for c in place.children}
         arguments = ", ".join(f"{text} {shape}".rstrip() for text, shape in shown.items())
-        message = f"'{_short(place.text)}' cannot be computed: {_in_plain_words(error)}"
+        message = f"'{short(place.text)}' cannot be computed: {in_plain_words(error)}"
         cure = f"it is given {arguments}" if arguments else ""
         if isinstance(place, Attribute) and isinstance(error, AttributeError):
             value = values[place.value.text]
-            message, cure = f"'{_short(place.value.text)}' has no '{place.attribute}'", f"it is {_describe_kind(value)}"
-        self._note_once(place, Problem(message, written.place(place), _with_place(cure, error)))
+            message, cure = f"'{short(place.value.text)}' has no '{place.attribute}'", f"it is {describe_kind(value)}"
+        self._note_once(place, Problem(message, written.place(place), with_place(cure, error)))
 
     def _note_once(self, place: Expression, problem: Problem) -> None:
         """One fault of a network is one problem, however often the network is called with the same shapes."""
@@ -404,7 +317,7 @@ class _Rehearsal:
 
     def _image(self, written: Written, value: Any) -> None:
         if not (isinstance(value, Tensor) and value.ndim == 4 and value.shape[1] in (1, 3)):
-            message = f"'{_short(written.text)}' is no image, but {_describe_kind(value)}"
+            message = f"'{short(written.text)}' is no image, but {describe_kind(value)}"
             cure = "run.images takes what is [N, 3, height, width], or [N, 1, height, width] for grey"
             self.problems.append(Problem(message, written.place(written.expression), cure))
 
@@ -418,69 +331,3 @@ def _quiet(scene: Scene, expression: Expression) -> Any:
         return scene.value(expression)
     except Exception:
         return None
-
-
-def _describe(value: Any) -> str:
-    """A value's shape, or what it is, for an error; nothing where it could not be computed."""
-    if isinstance(value, Tensor):
-        return str(list(value.shape))
-    if isinstance(value, list | tuple):
-        return f"({', '.join(map(_describe, value))})"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key} {_describe(item)}' for key, item in value.items())}}}"
-    if isinstance(value, nn.Module):
-        return type(value).__name__
-    return "" if value is None else _short(repr(value))
-
-
-def _describe_kind(value: Any) -> str:
-    """What a value is and what it offers, for an error."""
-    if isinstance(value, Tensor):
-        return f"a tensor {_describe(value)}"
-    if fields := getattr(value, "_fields", None):
-        return f"made of {' and '.join(fields)}"
-    kinds = {tuple: "a tuple", list: "a list", dict: "a mapping", float: "a plain number", int: "a plain number"}
-    return kinds.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")
-
-
-# What torch says, and what a reader of recipes is told.
-_PLAIN_WORDS = (
-    (
-        re.compile(r"Given (?:groups|transposed)=.* expected input(\[.*?\]) to have (\d+) channels, but got (\d+).*"),
-        r"its layer takes \2 channels, but \1 has \3",
-    ),
-    (
-        re.compile(r"Expected more than 1 spatial element when training, got input size torch\.Size\((\[.*\])\)"),
-        r"nothing but one pixel is left to normalise, \1; the images are too small for the network",
-    ),
-    (re.compile(r".*\(\) missing \d+ required positional arguments?: (.*)"), r"it needs the argument \1"),
-    (re.compile(r".*\(\) takes (?:from )?\d.* positional arguments? but \d+ w\w+ given"), "it takes fewer arguments"),
-    (re.compile(r".*\(\) got an unexpected keyword argument ('.*')"), r"it has no argument \1"),
-    (re.compile(r"torch\.Size\((\[.*?\])\)"), r"\1"),
-)
-
-
-def _in_plain_words(error: Exception) -> str:
-    lines = words(error).splitlines()
-    text = lines[0] if lines else type(error).__name__
-    if _is_misfit(error):
-        for pattern, plain in _PLAIN_WORDS:
-            text = pattern.sub(plain, text)
-        return text
-    return text if isinstance(error, RuntimeError | ValueError | TypeError) else said(error).splitlines()[0]
-
-
-def _is_misfit(error: Exception) -> bool:
-    """Whether what is given does not fit, as torch and Python say it: no line of the part is wrong."""
-    return any(pattern.search(words(error)) for pattern, _ in _PLAIN_WORDS)
-
-
-def _with_place(cure: str, error: Exception) -> str:
-    """The cure, with the line of a plugin that raised."""
-    fault = fault_of(error)
-    lines = [] if _is_misfit(error) or not fault.own else replace(fault, mark=None).lines
-    return "\n".join(line for line in (cure, *lines) if line)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."

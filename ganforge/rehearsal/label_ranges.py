@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ganforge.api.datasets import Dataset
+from ganforge.core.torch_internals.fake import TorchDispatchMode
 from ganforge.core.torch_internals.tensors import schema_of
 
 aten = torch.ops.aten

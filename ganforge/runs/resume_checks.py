@@ -14,8 +14,9 @@ from ganforge.ranks.division import Division
 from ganforge.recipe.dotted import flat
 from ganforge.recipe.merge import override
 from ganforge.recipe.model import Recipe
-from ganforge.recipe.nodes import Node, inline, read
+from ganforge.recipe.nodes import Node, read
 from ganforge.recipe.reading import read_recipe
+from ganforge.recipe.yaml_writing import inline
 from ganforge.runs.run_folder import RunFolder
 from ganforge.step.levers import TABLE
 from ganforge.training.levers.settling import AUTO, with_precision

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from ganforge.failures.words import words
 from ganforge.plugins.registry import Registry
 from ganforge.ranks import ALONE, PeerLost, World
 from ganforge.recipe.model import Recipe
-from ganforge.recipe.nodes import dump
+from ganforge.recipe.yaml_writing import dump
 from ganforge.rehearsal.dry_run import DryRun
 from ganforge.runs.advice import after_bad_loss, scaled_rates
 from ganforge.runs.best import Best
@@ -81,7 +80,8 @@ class Run:
         self.diagnoses: dict[str, Diagnosis] = {}
         """What callbacks found wrong so far, by name."""
         self.status = "running"
-        self._stopping = Stopping(world)
+        self.stopping = Stopping(world)
+        """Whether, and by which signal, it is asked to end early."""
         named = build_callbacks(self.recipe, registry) if world.leads else {}
         self.callbacks = list(named.values())
         self._keeper = Keeper(self.trainer, folder, self.best, self.diagnose, self._emit)
@@ -90,8 +90,6 @@ class Run:
         self._pace = Pace(self.plan, self.trainer.precision, self.division.accumulate * len(self.division.mine))
         self._unseen: list[str] = []
         """What a resumed run has still to show of the step that it goes on from."""
-
-    # What callbacks read
 
     @property
     def step(self) -> int:
@@ -158,8 +156,6 @@ class Run:
         """Overrides that scale learning rates of players, for `resume_command`; none for rates that are schedules."""
         return scaled_rates(self.recipe, players, factor)
 
-    # Training
-
     def start(self, distributions: Sequence[str] = ()) -> None:
         """Write what the run is into its folder."""
         lanes, settled = self.division.lanes, self.choice.record()
@@ -224,7 +220,7 @@ class Run:
             TrainingFailed: a loss went wrong, or a part raised.
         """
         try:
-            with self._stopping.listening():
+            with self.stopping.listening():
                 check_states(self.trainer)
                 self._emit("run_started")
                 self._shown.rehearse_metrics()
@@ -264,11 +260,6 @@ class Run:
             told = chain.from_iterable(self.world.gather(list(self.loader.bad_files)))
             self._record.note(bad_files=sorted({*self.record.get("bad_files", []), *told}))
 
-    @property
-    def stop_signal(self) -> signal.Signals | None:
-        """The signal that asked the run to end early."""
-        return self._stopping.signal
-
     def _steps(self) -> None:
         with closing(self.loader.batches(self.step + self.trainer.progress.ahead)) as batches:
             self._take(batches)
@@ -283,7 +274,7 @@ class Run:
         if self.step == 0 and self.recipe.metrics and settings.metrics_every:
             self._shown.measure()  # what training starts from
         self.trainer.stopwatch.restart()
-        while self.step < self.total_steps and not self._stopping.asked():
+        while self.step < self.total_steps and not self.stopping.asked():
             last = self.step + 1 == self.total_steps
             waited = 0.0
             micro = []

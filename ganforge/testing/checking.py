@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganforge.core.nested import map_tensors
+from ganforge.core.torch_internals.fake import TorchDispatchMode
 from ganforge.plugins.signature import Signature, SignatureError, read_signature
 
 aten = torch.ops.aten

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.parameter import is_lazy
 
 from ganforge.core.nested import map_tensors
 from ganforge.core.serialise import join, split
+from ganforge.core.torch_internals.fake import FakeTensorMode
 from ganforge.step.sample_coupling import couples_samples
 from ganforge.testing.checking import (
     CheckFailed,
@@ -70,21 +70,7 @@ def check_network(
     torch.manual_seed(0)
     given = tuple(_random(value) for value in inputs)
     case = _Case(network, checked_options(network, signature, options), given, method)
-    checks: dict[str, Callable[[], None]] = {
-        "output": case.check_output,
-        "seed": case.check_seed,
-        "fake": case.check_fake,
-        "gradients": case.check_gradients,
-        "samples": case.check_samples,
-        "state": case.check_state,
-        "copy": case.check_copy,
-        "channels_last": case.check_channels_last,
-        "float64": case.check_float64,
-        "bf16": case.check_bf16,
-        "waiting": case.check_waiting,
-        "device": case.check_device,
-    }
-    run_checks(network, checks, skip)
+    run_checks(network, case.checks(), skip)
 
 
 def _random(value: Any) -> Any:
@@ -127,7 +113,22 @@ class _Case:
         with torch.no_grad():
             return self.outputs(network.eval())
 
-    # Checks
+    def checks(self) -> dict[str, Callable[[], None]]:
+        """All of them, in their order."""
+        return {
+            "output": self.check_output,
+            "seed": self.check_seed,
+            "fake": self.check_fake,
+            "gradients": self.check_gradients,
+            "samples": self.check_samples,
+            "state": self.check_state,
+            "copy": self.check_copy,
+            "channels_last": self.check_channels_last,
+            "float64": self.check_float64,
+            "bf16": self.check_bf16,
+            "waiting": self.check_waiting,
+            "device": self.check_device,
+        }
 
     def check_output(self) -> None:
         size = len(tensors_of(self.inputs)[0])

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from ganforge import EnvironmentFault, images
+from ganforge.images import reading
 
 # Each Pillow mode with the formats that can hold it.
 MODES = {
@@ -159,7 +160,7 @@ def test_both_decoders_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fo
     path = tmp_path / "picture"
     Image.effect_noise((40, 30), 90).convert(mode).save(path, format)
     fast = images.read_image(path)
-    monkeypatch.setattr(images, "_io", lambda: None)
+    monkeypatch.setattr(reading, "decoders", lambda: None)
     assert torch.equal(images.read_image(path), fast)
 
 

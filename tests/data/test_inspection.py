@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganforge import UsageError, images
+from ganforge import UsageError
 from ganforge.builtin.datasets.inspection import Finding, Report, inspect
+from ganforge.images.late_torchvision import decoders
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/datasets"
 SIDE = 64
@@ -109,7 +110,7 @@ def test_a_png_without_its_end_is_damaged(data: Path, draw: Artist) -> None:
     assert files_of(inspected(data)["damaged"]) == {("trainA/endless.png",)}
 
 
-@pytest.mark.skipif(images._io() is None, reason="this torchvision has no decoders, and Pillow's are silent")
+@pytest.mark.skipif(decoders() is None, reason="this torchvision has no decoders, and Pillow's are silent")
 def test_a_jpeg_that_decodes_though_half_of_it_is_gone_is_damaged(data: Path) -> None:
     whole = (data / "trainA/0.jpg").read_bytes()
     (data / "trainA/patched.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")

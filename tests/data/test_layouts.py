@@ -13,7 +13,7 @@ import pytest
 from ganforge import EnvironmentFault, UsageError
 from ganforge.builtin.datasets import ClassFolders, ImageFolder, PairedFolders, UnpairedFolders
 from ganforge.builtin.datasets.inspection import inspect
-from ganforge.builtin.datasets.layout import find_layout, read_layout
+from ganforge.builtin.datasets.layout.reading import find_layout, read_layout
 from ganforge.images.listing import nearest_folder, scan
 
 Make = Callable[..., None]

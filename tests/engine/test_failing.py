@@ -201,7 +201,7 @@ def test_a_scheduler_s_signal_after_ctrl_c_does_not_hurry_it(start: Callable[...
     asked = (f"callbacks.{name}={{type: toys.stop_at, step: 7, number: {n}}}" for name, n in (("one", 2), ("two", 15)))
     run = start(*asked)
     assert run.train() == "interrupted"
-    assert run.stop_signal == 15
+    assert run.stopping.signal == 15
     assert start().resumed_at == 7
 
 

@@ -13,7 +13,7 @@ import torch
 from importing.references import resnet
 
 from ganforge.errors import UsageError
-from ganforge.importing import read_weights
+from ganforge.importing.published import read_weights
 
 
 class Malice:

@@ -10,7 +10,7 @@ import pytest
 
 from ganforge.errors import RecipeError
 from ganforge.recipe.merge import load
-from ganforge.recipe.nodes import dump
+from ganforge.recipe.yaml_writing import dump
 
 Write = Callable[..., Path]
 

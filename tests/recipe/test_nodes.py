@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganforge.errors import Mark, RecipeError, Source
-from ganforge.recipe.nodes import Node, dump, parse, read, scalar
+from ganforge.recipe.nodes import Node, parse, read, scalar
+from ganforge.recipe.yaml_writing import dump
 
 
 def tree(text: str) -> Node:

@@ -123,16 +123,17 @@ def test_ranks_go_back_once_though_their_launcher_starts_them_again(
     trained: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ganforge.commands._ranks import _place
+    from ganforge.commands._start import RunRequest
     from ganforge.plugins.loading import load_plugins
-    from ganforge.recipe import open_recipe
-    from ganforge.sharing.locate import recipe_in
 
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job")
-    plugins, given = load_plugins([Path("toy.py")]), str(trained.checkpoint(8))
-    recipe = open_recipe(recipe_in(given), ["players.judge.optimizer.lr=1e-3"], plugins.registry)
+    files, change = (Path("toy.py"),), "players.judge.optimizer.lr=1e-3"
+    request = RunRequest(str(trained.checkpoint(8)), (change,), True, True, Path("runs"), files)
+    plugins = load_plugins(files)
+    recipe = request.opened(plugins)
     places = []
     for _ in range(2):
-        place, goes_on = _place(recipe, given, True, True, Path("runs"), plugins)
+        place, goes_on = _place(recipe, request, plugins)
         assert goes_on
         place.note(status="running", process={})
         places.append(place.path)

@@ -14,7 +14,7 @@ from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Cache
 from ganforge.builtin.datasets.folders import Channels, Folders, Pictured, Pixels, squares
 from ganforge.builtin.datasets.framing import Framing
-from ganforge.builtin.datasets.layout import Layout
+from ganforge.builtin.datasets.layout.model import Layout
 
 
 class ClassFolders(Dataset):

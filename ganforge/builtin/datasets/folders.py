@@ -14,7 +14,8 @@ from torch import Tensor
 from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.framing import Framing
-from ganforge.builtin.datasets.layout import Kind, Layout, read_layout
+from ganforge.builtin.datasets.layout.model import Kind, Layout
+from ganforge.builtin.datasets.layout.reading import read_layout
 
 Pixels = Annotated[int, Field(ge=1)]
 Channels = Literal[1, 3]

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
 from ganforge import images
 from ganforge.builtin.metrics.weights import Weights, need
+from ganforge.core.torch_internals.fake import FakeTensor
 
 WEIGHTS = Weights(
     "inception",

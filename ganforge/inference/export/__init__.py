@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,18 +64,12 @@ def export(
         UsageError: `out` is there already, or does not fit; or the signal does not.
         EnvironmentFault: a package is missing, the file cannot be written, or it does not make the same pictures.
     """
-    form = FORMATS[kind]
-    _check_target(out, form, kind, overwrite)
-    need(form.modules)
+    form = _form(kind, out, overwrite)
     trained = open_trained(run, registry, device="cpu", averaged=averaged, precision="fp32")
     exportable = prepare(trained, direction, signal)
     form.check(exportable)
-    field = exportable.graph.field
-    album = find_pictures(trained.recipe, field, pictures) if field else None
-    beside = out.with_name(f".{out.stem}.part{out.suffix}")
-    try:
-        _remove(beside)
-        out.parent.mkdir(parents=True, exist_ok=True)
+    album = find_pictures(trained.recipe, field, pictures) if (field := exportable.graph.field) else None
+    with _put_in_place(out) as beside:
         with quiet():
             exportable = form.write(exportable, beside)
             verdict = compare(exportable, form.open(exportable, beside), album)
@@ -82,11 +78,6 @@ def export(
                 f"the file's pictures differ from the run's by up to {verdict.difference:.1e}, "
                 f"and {TOLERANCE:.0e} is allowed; nothing was written\n{table(verdict.rows)}"
             )
-        _replace(out, beside)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        _remove(beside)
     sizes = str(exportable.sizes) if exportable.sizes else ""
     return Exported(out, f"{exportable.graph.signal} = {exportable.graph.text}", trained.weights, sizes, verdict)
 
@@ -97,16 +88,33 @@ def table(rows: list[Row]) -> str:
     return "\n".join(f"  {row.inputs:<{width}}   {row.difference:.1e}" for row in rows)
 
 
-def _check_target(out: Path, form: Format, kind: str, overwrite: bool) -> None:
+def _form(kind: str, out: Path, overwrite: bool) -> Format:
+    """The format, if `out` can be a file of it and its packages are here."""
+    form = FORMATS[kind]
     if form.suffix and out.suffix != form.suffix:
         raise UsageError(f"a file of the format {kind} should end in {form.suffix}: -o {out.with_suffix(form.suffix)}")
-    if not out.exists():
-        return
-    if not overwrite:
+    if out.exists() and not overwrite:
         raise UsageError(f"{out} exists already; --overwrite replaces it")
     foreign = out.is_dir() and any(out.iterdir()) and not (out / "model.safetensors").is_file()
-    if out.is_dir() != (not form.suffix) or foreign:
+    if out.exists() and (out.is_dir() != (not form.suffix) or foreign):
         raise UsageError(f"{out} is something else than an export of the format {kind}; give another name")
+    need(form.modules)
+    return form
+
+
+@contextmanager
+def _put_in_place(out: Path) -> Iterator[Path]:
+    """A path beside `out` to write to; what is written takes its place when all went well, and is removed otherwise."""
+    beside = out.with_name(f".{out.stem}.part{out.suffix}")
+    try:
+        _remove(beside)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        _replace(out, beside)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        _remove(beside)
 
 
 def _replace(out: Path, new: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
+from ganforge.core.torch_internals.fake import FakeTensorMode
 from ganforge.inference.export.graph import Graph
 from ganforge.inference.export.silence import quiet
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from ganforge.core.torch_internals.fake import FakeTensor, FakeTensorMode
 from ganforge.core.torch_internals.log import withheld
 
 PICTURE = 0

@@ -19,7 +19,8 @@ from ganforge import images
 from ganforge.errors import EnvironmentFault, GanforgeError
 from ganforge.inference.translate.done_list import Ledger
 from ganforge.inference.translate.jobs import Job
-from ganforge.inference.translate.translator import DEVICE_LOST, Box, Translator, cut
+from ganforge.inference.translate.padding import DEVICE_LOST
+from ganforge.inference.translate.translator import Box, Translator, cut
 
 SHEET_PX = 1024
 """The longer side of a picture on a sheet, at most."""

@@ -53,7 +53,7 @@ def find_jobs(
     Raises:
         UsageError: something gives no picture, two results would be one file, or one would replace its picture.
     """
-    jobs: dict[Path, Job] = {}
+    jobs: list[Job] = []
     makers: dict[Path, tuple[Path, str]] = {}
     sources: set[Path] = set()
     for given in inputs:
@@ -70,19 +70,22 @@ def find_jobs(
                     raise UsageError(f"{told}; translate them into two folders")
                 skip(f"{told}: rename one of them")
                 continue
-            jobs[source.resolve()] = job
+            jobs.append(job)
             makers |= dict.fromkeys(job.files, (source, given))
-    kept = []
-    for job in jobs.values():
+    return list(_harmless(jobs, sources, skip))
+
+
+def _harmless(jobs: list[Job], sources: set[Path], skip: Callable[[str], None] | None) -> Iterator[Job]:
+    """Those whose results replace no picture that is translated."""
+    for job in jobs:
         if replaced := next((file for file in job.files if file.resolve() in sources), None):
             its = "its own translation" if replaced.resolve() == job.source.resolve() else f"that of {job.source}"
             told = f"{replaced} would be replaced by {its}; give another folder with -o"
-            if skip is None or all(other.target.resolve() in sources for other in jobs.values()):
+            if skip is None or all(other.target.resolve() in sources for other in jobs):
                 raise UsageError(told)
             skip(told)
         else:
-            kept.append(job)
-    return kept
+            yield job
 
 
 def _found(given: str, output: Path, results: Collection[Path]) -> Iterator[tuple[Path, Path]]:

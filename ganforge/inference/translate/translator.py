@@ -18,13 +18,10 @@ from torch import Tensor
 from ganforge import images
 from ganforge.api.context import Progress
 from ganforge.api.datasets import Dataset
-from ganforge.errors import EnvironmentFault, UsageError
-from ganforge.failures.blame import fault_of
-from ganforge.failures.exhaustion import TILES, exhausted
-from ganforge.failures.words import words
+from ganforge.errors import UsageError
 from ganforge.inference.tiling import Tiling, Untileable
 from ganforge.inference.trained_run import Trained, open_trained
-from ganforge.inference.translate.padding import MULTIPLES, continued, scale_of
+from ganforge.inference.translate.padding import fitted
 from ganforge.inference.translate.picture_types import opened
 from ganforge.plugins.registry import Registry
 from ganforge.ranks.device import Precision
@@ -260,7 +257,7 @@ class Translator:
         # What is drawn for a picture must not depend on which others are in its batch.
         alone = tiling is not None or self.choice.draws
         batches = pictures.split(1 if alone else len(pictures))
-        return torch.cat([self._fitted(batch, partial(compute, index)) for index, batch in enumerate(batches)])
+        return torch.cat([fitted(batch, partial(compute, index), self.text) for index, batch in enumerate(batches)])
 
     def compute(self, images_NCHW: Tensor) -> Tensor:
         """The signal's value for floats `[N, C, H, W]` in `[-1, 1]` on the device."""
@@ -312,32 +309,6 @@ class Translator:
         self.tell(f"{self.signal} of large pictures: tiles of {self._tile_px} pixels, {norms}{passes}")
         return tiling
 
-    def _fitted(self, pictures: Tensor, attempt: Convert) -> Tensor:
-        """The result for pictures that are continued until the networks take them, cut to what was given."""
-        height, width = pictures.shape[-2:]
-        tried: dict[tuple[int, int], str] = {}
-        for multiple in MULTIPLES:
-            padded = continued(pictures, multiple)
-            size = (padded.shape[-2], padded.shape[-1])
-            if size in tried:
-                continue
-            try:
-                made = attempt(padded)
-            except DEVICE_LOST:
-                raise  # the device has failed, and computes nothing more
-            except Exception as error:  # of a network that does not take this size, whatever it stumbles on
-                if told := exhausted(error, TILES):
-                    raise EnvironmentFault(
-                        f"memory does not suffice for {len(pictures)} x {height} x {width} pixels: {told}"
-                    ) from error
-                tried[size] = _reason(error)
-                continue
-            if scale := scale_of(padded, made):
-                return made[..., : int(height * scale), : int(width * scale)]
-            tried[size] = f"it makes {made.shape[-2]} x {made.shape[-1]} of it"
-        reason = next(iter(tried.values()))
-        raise UsageError(f"{self.text} cannot take a picture of {height} x {width} pixels: {reason}\n  try --size 256")
-
 
 def cut(pictures: Tensor, box: Box) -> Tensor:
     """A part of `[..., H, W]`."""
@@ -349,14 +320,3 @@ def _converter(dtype: torch.dtype) -> Convert:
     """From floats in `[-1, 1]` to the type that a picture had."""
     whole: dict[torch.dtype, Convert] = {torch.uint8: images.to_uint8, torch.uint16: images.to_uint16}
     return whole.get(dtype, lambda made: made.to(dtype))
-
-
-DEVICE_LOST: tuple[type[Exception], ...] = (torch.AcceleratorError,) if hasattr(torch, "AcceleratorError") else ()
-
-
-def _reason(error: Exception) -> str:
-    """Why a picture was refused; with the line of a plugin's code, where it is that which is wrong."""
-    first = next(iter(words(error).splitlines()), type(error).__name__)
-    fault = fault_of(error)
-    refused = isinstance(error, RuntimeError | Untileable) and type(error) is not RecursionError
-    return first if refused or not fault.own else "\n  ".join([fault.said, fault.where])

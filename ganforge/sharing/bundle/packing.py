@@ -65,19 +65,23 @@ def pack(
             "versions": record.versions,
             "entries": entries,
         }
-        with part.open("wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                _add(archive, HEAD, _json(head), None)
-                for name, entry in entries.items():
-                    _add(archive, name, sources[name], entry["sha256"])
-            file.flush()
-            os.fsync(file.fileno())
+        _write(part, head, sources)
         part.replace(target)
     except OSError as error:
         raise EnvironmentFault(f"cannot pack {record.path} into {target}: {error}") from error
     finally:
         part.unlink(missing_ok=True)
     return {name: int(entry["size"]) for name, entry in entries.items()}
+
+
+def _write(target: Path, head: Mapping[str, Any], sources: Mapping[str, Source]) -> None:
+    with target.open("wb") as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            _add(archive, HEAD, _json(head), None)
+            for name, entry in head["entries"].items():
+                _add(archive, name, sources[name], entry["sha256"])
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sources(record: Record, checkpoint: Path, data: Mapping[str, Any], state: bool) -> dict[str, Source]:

@@ -14,7 +14,8 @@ from ganforge.builtin.datasets.inspection.complaints import Complaints
 from ganforge.builtin.datasets.inspection.picture import Picture, examine
 from ganforge.builtin.datasets.inspection.progress import Track, silently
 from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, Report, Severity, Summary
-from ganforge.builtin.datasets.layout import KINDS, Kind, Layout, find_layout, read_layout
+from ganforge.builtin.datasets.layout.model import KINDS, Kind, Layout
+from ganforge.builtin.datasets.layout.reading import find_layout, read_layout
 
 __all__ = ["KINDS", "SEVERITIES", "Case", "Examined", "Finding", "Report", "Severity", "Summary", "Track", "inspect"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ganforge.builtin.datasets.inspection.picture import Picture
 from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, counted
-from ganforge.builtin.datasets.layout import unread_pictures
+from ganforge.builtin.datasets.layout.model import unread_pictures
 
 _SUFFIXES = {
     "JPEG": {".jpg", ".jpeg"},

@@ -10,7 +10,7 @@ from statistics import fmean, median, pstdev
 from typing import Any, Literal
 
 from ganforge.builtin.datasets.inspection.picture import Picture
-from ganforge.builtin.datasets.layout import Folder, Layout
+from ganforge.builtin.datasets.layout.model import Folder, Layout
 
 Severity = Literal["error", "warning", "note"]
 

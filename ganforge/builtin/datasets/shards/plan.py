@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganforge import EnvironmentFault, UsageError
-from ganforge.builtin.datasets import layout as layouts
+from ganforge.builtin.datasets.layout import model as layouts
+from ganforge.builtin.datasets.layout.reading import read_layout
 from ganforge.builtin.datasets.shards.index import LAYOUTS, VERSION, Layout, shard_name
 from ganforge.builtin.datasets.shards.tars import room, size_of_tar
 from ganforge.images.listing import did_you_mean
@@ -70,8 +71,8 @@ def find_layout(root: Path, layout: str | None) -> Layout:
         raise UsageError(f"there is no folder {root}{did_you_mean(root)}")
     if layout is not None:
         return next(known for known in LAYOUTS if known == layout)
-    sheets = layouts.read_layout(root, "pairs").of_domain("train", "") is not None
-    domains = layouts.read_layout(root, "two_domains").of_domain("train", "A") is not None
+    sheets = read_layout(root, "pairs").of_domain("train", "") is not None
+    domains = read_layout(root, "two_domains").of_domain("train", "A") is not None
     if sheets == domains:
         found = "both train and trainA" if sheets else "neither train nor trainA"
         raise UsageError(
@@ -90,7 +91,7 @@ def plan(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[Draft]
     Raises:
         EnvironmentFault: a folder is missing or empty, a pair incomplete, a file cannot be read.
     """
-    found = layouts.read_layout(root, _KINDS[layout])
+    found = read_layout(root, _KINDS[layout])
     if faults := found.faults_of(found.splits):
         raise EnvironmentFault(str(faults[0]))
     drafts: list[Draft] = []
@@ -107,7 +108,7 @@ def plan(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[Draft]
 
 def remarks(root: Path, layout: Layout) -> list[str]:
     """What of a folder does not go into the pack."""
-    return layouts.read_layout(root, _KINDS[layout]).remarks(packing=True)
+    return read_layout(root, _KINDS[layout]).remarks(packing=True)
 
 
 def _splits(found: layouts.Layout) -> dict[str, list[tuple[Path, ...]]]:
