@@ -5,14 +5,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class GanforgeError(Exception):
-    """An error that a user can act on: printed without a traceback, ends the command with `exit_code`."""
+    """An error that a user can act on: printed without a traceback, ends the command with `exit_code`.
+
+    Args:
+        message: what is wrong, and where.
+        cure: what to do; each line of it stands below the message, indented.
+    """
 
     exit_code = 2
     instead: str | None = None
     """What to print instead, if anything, where another rank of the training tells the same."""
+
+    def __init__(self, message: str = "", cure: str = "") -> None:
+        super().__init__(message, cure)
+        self.message, self.cure = message, cure
+
+    def __str__(self) -> str:
+        return "\n".join([self.message, *(f"  {line}" for line in self.cure.splitlines())])
 
 
 class UsageError(GanforgeError):
@@ -33,6 +46,11 @@ class TrainingFailed(GanforgeError):
     """Training went wrong: a loss became NaN, a part returned what it must not."""
 
     exit_code = 4
+    record: Path | None = None
+    """The file that has the whole traceback."""
+
+    def __str__(self) -> str:
+        return super().__str__() + (f"\n  the whole traceback is in {self.record}" if self.record else "")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ PACKAGES = [family / family.name.replace("-", "_") for family in FAMILIES]
 PUBLIC_MODULES = {"ganforge", "ganforge.images", "ganforge.testing"}
 LONGEST_FILE, LONGEST_FUNCTION = 350, 45
 """Lines."""
+NAMED_TUPLES = {"_asdict", "_replace", "_fields", "_make"}
+OWN = {"os._exit", "atexit._run_exitfuncs", "translator._tiling", "self.world._lost"}
+"""Private names that are our own, or Python's."""
 FLOORS = (
     # Imports run one way: from a later line to an earlier one. `ganforge/__init__.py` names what is public.
     "errors",
@@ -138,3 +141,33 @@ def test_rooms_are_small(module: str) -> None:
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None
             assert node.end_lineno - node.lineno + 1 <= LONGEST_FUNCTION, f"{module}.{node.name}"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_no_cure_is_written_into_a_message(module: str) -> None:
+    """Errors carry what to do as a field: it is laid out in one place, and nobody reads texts to find it."""
+    errors = ("GanforgeError", "UsageError", "EnvironmentFault", "BadFile", "TrainingFailed", "RecipeError", "PeerLost")
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in errors:
+            message = ast.unparse(node.args[0]) if node.args else ""
+            assert "\\n  " not in message, f"{module}:{node.lineno}"
+
+
+def private(module: str) -> Iterator[str]:
+    """What a module takes of others that they keep to themselves."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and any(part.startswith("_") for part in (node.module or "").split(".")):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if "._" in alias.name)
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
+            text = ast.unparse(node)
+            if not text.startswith(("self._", "cls._", "super()._", "aten._")) and node.attr not in NAMED_TUPLES:
+                yield text
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_private_names_of_torch_stand_in_one_room(module: str) -> None:
+    if not module.startswith("ganforge.core.torch_internals"):
+        found = {name for name in private(module) if not name.startswith(("ganforge.", "__"))}
+        assert found <= OWN

@@ -180,8 +180,8 @@ def _train(run: Run) -> None:
     try:
         run.train()
     except TrainingFailed as error:
-        told = str(error).partition("\n  the whole traceback is in")[0]  # a folder that is gone by now
-        raise TrainingFailed(told) from error
+        error.record = None  # in a folder that is gone by now
+        raise
 
 
 class _Report:

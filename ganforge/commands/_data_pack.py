@@ -75,7 +75,7 @@ def verify(pack: Path) -> None:
         click.echo(f"{damage.shard}: {damage.reason}")
     if damaged:
         raise EnvironmentFault(
-            f"of {counted(len(shards), 'shard')} of {pack}, {len(damaged)} damaged\n  copy those again, or pack anew"
+            f"of {counted(len(shards), 'shard')} of {pack}, {len(damaged)} damaged", "copy those again, or pack anew"
         )
     click.echo(f"{counted(len(shards), 'shard')}, as packed")
 

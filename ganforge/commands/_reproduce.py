@@ -33,8 +33,8 @@ def reproduce(request: RunRequest, dry_run: bool) -> None:
     unpacked = unpack(bundle)
     if request.resume and not unpacked.contents.state:
         raise UsageError(
-            f"{bundle} has no training state to go on from; `ganforge bundle --full` packs it\n"
-            f"  train it anew: ganforge run {bundle}; to go on with that, --resume the run's folder"
+            f"{bundle} has no training state to go on from; `ganforge bundle --full` packs it",
+            f"train it anew: ganforge run {bundle}; to go on with that, --resume the run's folder",
         )
     plugins = plugins_with_warnings(request.files)
     check_plugins(bundle, unpacked.contents, plugins.registry)

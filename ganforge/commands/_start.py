@@ -71,8 +71,8 @@ def to_resume(recipe: Recipe, request: RunRequest, plugins: Plugins) -> RunFolde
     process = folder.record.get("process", {})
     if folder.record.get("status") == "running" and is_at_work(process):
         raise UsageError(
-            f"{folder.path} is being trained by process {process['pid']}: two would write over each other\n"
-            f"  wait for its end, or stop it: kill -INT {process['pid']}"
+            f"{folder.path} is being trained by process {process['pid']}: two would write over each other",
+            f"wait for its end, or stop it: kill -INT {process['pid']}",
         )
     compare(recipe, folder, plugins, request.accept)
     return folder

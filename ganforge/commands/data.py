@@ -185,7 +185,7 @@ def inspect(
         folder, sample_px = _data_of(root, overrides, files)
     elif overrides:
         raise UsageError(
-            f"{overrides[0]} changes a recipe, but {root} is a folder\n  `--crop` says how large samples are"
+            f"{overrides[0]} changes a recipe, but {root} is a folder", "`--crop` says how large samples are"
         )
     report = _inspected(folder, crop_px or sample_px, kind)
     if as_json:
@@ -220,14 +220,15 @@ def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -
     from ganforge.sharing.locate import recipe_in
 
     if Path(recipe).suffix.lower() in SUFFIXES:
-        raise UsageError(f"{recipe} is a picture\n  name the folder of your data, or a recipe")
+        raise UsageError(f"{recipe} is a picture", "name the folder of your data, or a recipe")
     registry = plugins_with_warnings(files).registry
     try:
         find_recipe(recipe_in(recipe), registry)
     except UsageError:
         raise UsageError(
-            f"there is no folder and no recipe '{recipe}'\n  name a folder of pictures, or fetch a published one: "
-            "`ganforge data ls` lists them, `ganforge data download NAME` fetches one"
+            f"there is no folder and no recipe '{recipe}'",
+            "name a folder of pictures, or fetch a published one: "
+            "`ganforge data ls` lists them, `ganforge data download NAME` fetches one",
         ) from None
     dataset = open_recipe(recipe_in(recipe), overrides, registry).dataset
     root = getattr(dataset, "root", None)

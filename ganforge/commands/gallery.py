@@ -118,8 +118,8 @@ def _exhibits(
     try:
         return from_dataset(trained), trained.weights, []
     except EnvironmentFault as fault:
-        missing = str(fault).splitlines()[0]
-        return [], trained.weights, [f"The dataset is not on this machine, so only the panels are shown: {missing}"]
+        told = f"The dataset is not on this machine, so only the panels are shown: {fault.message}"
+        return [], trained.weights, [told]
 
 
 def _sections(page: Path, exhibits: Sequence[Exhibit], panels: dict[str, list[tuple[int, Path]]]) -> list[Section]:
@@ -163,7 +163,7 @@ def _frame(page: Path, stem: str, step: int, path: Path) -> Frame:
         with Image.open(path, formats=("PNG",)) as panel:
             return Frame(step, *_save(page, f"panels/{stem}.webp", panel.convert("RGB"), PANEL_PX))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise EnvironmentFault(f"cannot read the panel {path}: {error}\n  delete it, and try again") from error
+        raise EnvironmentFault(f"cannot read the panel {path}: {error}", "delete it, and try again") from error
 
 
 def _save(page: Path, name: str, picture: Any, longest_px: int) -> tuple[str, int, int]:

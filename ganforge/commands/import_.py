@@ -72,7 +72,7 @@ def _find(family: str, registry: Registry) -> Part:
     except UnknownPart as unknown:
         known = {part.name for part in registry.of("importers")}
         if family in known:  # of two plugins
-            raise UsageError("; ".join(unknown.args)) from unknown
+            raise
         cure = suggest(family, known, "install a plugin that brings one, such as ganforge-cyclegan")
         raise UsageError(f"nothing here imports '{family}'; {cure}") from unknown
 

@@ -156,8 +156,8 @@ def _place_of_runs(recipe: str, resume: bool, accept: bool, out: Path) -> Path:
         return out
     if not resume:
         raise UsageError(
-            f"{recipe} is a checkpoint: a new run can go on from it\n  ganforge run {recipe} --resume\n"
-            f"  or train its recipe from the start: ganforge run {found[0]}"
+            f"{recipe} is a checkpoint: a new run can go on from it",
+            f"ganforge run {recipe} --resume\nor train its recipe from the start: ganforge run {found[0]}",
         )
     said = click.get_current_context().get_parameter_source("out") is not click.core.ParameterSource.DEFAULT
     beside = found[0].resolve().parent.parent

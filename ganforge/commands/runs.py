@@ -45,7 +45,7 @@ def command(folders: tuple[Path, ...], compare: bool, everything: bool, as_json:
     from ganforge.sharing.records import find_records
 
     if not folders and not Path("runs").is_dir():
-        raise UsageError("there are no runs here: ./runs does not exist\n  name a folder, or `ganforge run` a recipe")
+        raise UsageError("there are no runs here: ./runs does not exist", "name a folder, or `ganforge run` a recipe")
     records, unread = find_records(folders or (Path("runs"),))
     for reason in unread:
         warn(printable(reason))

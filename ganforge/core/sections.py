@@ -24,7 +24,7 @@ def expect(state: Mapping[str, Any], place: str, needed: Collection[str], known:
     found += [f"has {place}.{name}, which nobody takes" for name in state if name not in needed and name not in known]
     if found:
         raise EnvironmentFault(
-            f"the checkpoint {'; it '.join(found)}\n"
-            "  another release of ganforge or of a plugin wrote it, or another recipe: run.json says which;\n"
-            "  install what it names, or go back to an earlier checkpoint: ganforge run CHECKPOINT --resume"
+            f"the checkpoint {'; it '.join(found)}",
+            "another release of ganforge or of a plugin wrote it, or another recipe: run.json says which;\n"
+            "install what it names, or go back to an earlier checkpoint: ganforge run CHECKPOINT --resume",
         )

@@ -87,8 +87,8 @@ def _wanted(
     recipe = open_recipe(str(folder), entries, registry)
     if not recipe.metrics:
         raise UsageError(
-            f"{recipe.name} has no metrics, and none is asked for\n"
-            f"  give --metric, with one of: {', '.join(part.name for part in registry.of('metrics'))}"
+            f"{recipe.name} has no metrics, and none is asked for",
+            f"give --metric, with one of: {', '.join(part.name for part in registry.of('metrics'))}",
         )
     prepare(recipe)
     prepare_data(recipe)

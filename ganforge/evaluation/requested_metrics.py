@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ganforge.api.callbacks import Direction
 from ganforge.errors import UsageError
-from ganforge.plugins.registry import Part, Registry, UnknownPart
+from ganforge.plugins.registry import Part, Registry
 from ganforge.recipe import open_recipe
 from ganforge.rehearsal.directions import directions
 from ganforge.rehearsal.known_plans import planned
@@ -28,8 +28,8 @@ class Wanted:
     """A run's recipe, and the overrides that add the metrics to it."""
 
     def __init__(self, folder: Path, overrides: Sequence[str], registry: Registry, asked: Asked) -> None:
-        self.parts = [_find(registry, "metrics", name) for name in asked.metrics]
-        self.features = _find(registry, "ops", asked.features) if any(map(_compares_features, self.parts)) else None
+        self.parts = [registry.find("metrics", name) for name in asked.metrics]
+        self.features = registry.find("ops", asked.features) if any(map(_compares_features, self.parts)) else None
         self.overrides = overrides
         # An op of that name that the recipe has keeps its options.
         self.ops = [f"ops.{self.features.name}.type={self.features.full_name}"] if self.features else []
@@ -58,8 +58,8 @@ class Wanted:
         found = directions(recipe, planned(recipe).shapes) if self.parts else ()
         if self.parts and not found:
             raise UsageError(
-                f"{recipe.name} has no signal that a discriminator judges: what to compare is not known\n"
-                "  write the metrics into the recipe, or as overrides: metrics.fid='{type: fid, real: ..., fake: ...}'"
+                f"{recipe.name} has no signal that a discriminator judges: what to compare is not known",
+                "write the metrics into the recipe, or as overrides: metrics.fid='{type: fid, real: ..., fake: ...}'",
             )
         yield from self.ops
         for part in self.parts:
@@ -79,23 +79,15 @@ class Wanted:
         fitting = next((each for each in (paired, compared) if _roles(part) == each.keys()), None)
         if fitting is None:
             raise UsageError(
-                f"'{part.name}' has the inputs {', '.join(sorted(_roles(part)))}: what they should be is not known\n"
-                f"  write it into the recipe, or as an override: metrics.{part.name}='{{type: {part.full_name}, ...}}'"
+                f"'{part.name}' has the inputs {', '.join(sorted(_roles(part)))}: what they should be is not known",
+                f"write it into the recipe, or as an override: metrics.{part.name}='{{type: {part.full_name}, ...}}'",
             )
         if truth is None:
             raise UsageError(
-                f"'{part.name}' compares with the truth, which the data of {self.recipe.name} do not have\n"
-                "  ask for what compares many pictures: fid, kid, precision_recall"
+                f"'{part.name}' compares with the truth, which the data of {self.recipe.name} do not have",
+                "ask for what compares many pictures: fid, kid, precision_recall",
             )
         return {name: text for name, text in fitting.items() if text}
-
-
-def _find(registry: Registry, kind: str, name: str) -> Part:
-    try:
-        return registry.find(kind, name)
-    except UnknownPart as error:
-        message, cure = error.args
-        raise UsageError(f"{message}\n  {cure}" if cure else message) from error
 
 
 def _roles(part: Part) -> set[str]:

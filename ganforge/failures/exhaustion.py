@@ -12,19 +12,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from ganforge.failures.fault import PartFailed
 from ganforge.failures.words import chain, words
 
 SMALLER = (
     "lower data.batch_size (run.accumulate keeps the mathematics), the image size or the networks'\n"
-    "  channels, or set run.precision=bf16"
+    "channels, or set run.precision=bf16"
 )
 """What takes less memory in training."""
 ELSEWHERE = "take smaller pictures or networks, another device, or close what else runs here"
 """What takes less memory in other commands."""
 TILES = "try smaller tiles (--tile 256), or fewer pictures at a time (--batch 1)"
 """What takes less memory in translating."""
+TEMPORARY = "make room, or name another folder: TMPDIR=/path/to/one ganforge ...; data.workers=0 needs none"
 NO_MEMORY = ("can't allocate memory", "out of memory", "unable to allocate", "cannot allocate memory", "bad_alloc")
 TOO_LARGE = ("storage size calculation overflowed", "numel: integer multiplication overflow", "exceeds memory limit")
 NO_SHARED = ("shared memory object", "allocate shared memory", "write to file </torch_", "bus error", "resize file <")
@@ -33,7 +35,14 @@ NO_TEMP = ("no usable temporary directory", "af_unix path too long")
 UNITS = {"B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40, "PiB": 50, "EiB": 60}
 
 
-def exhausted(error: BaseException, cure: str = SMALLER) -> str | None:
+class Exhausted(NamedTuple):
+    """What has run out, and what to do."""
+
+    message: str
+    cure: str
+
+
+def exhausted(error: BaseException, cure: str = SMALLER) -> Exhausted | None:
     """What has run out, with figures and cures; None where an error is of another kind.
 
     Args:
@@ -46,9 +55,9 @@ def exhausted(error: BaseException, cure: str = SMALLER) -> str | None:
         if number in (errno.EMFILE, errno.ENFILE) or any(sign in text for sign in NO_FILES):
             return _files()
         if any(sign in text for sign in NO_SHARED):
-            return f"shared memory is full\n{shared_cure()}"
+            return Exhausted("shared memory is full", _shared_cure())
         if any(sign in text for sign in NO_TEMP):
-            return f"there is no place for temporary files: {words(each)}\n{_temporary_cure()}"
+            return Exhausted(f"there is no place for temporary files: {words(each)}", TEMPORARY)
         if number in (errno.ENOSPC, errno.EDQUOT) and isinstance(each, OSError):
             return _disk(each)
         if number == errno.ENOMEM or isinstance(each, MemoryError) or _speaks_of_memory(each, text):
@@ -61,7 +70,7 @@ def _speaks_of_memory(error: BaseException, text: str) -> bool:
     return signs or type(error).__name__ == "OutOfMemoryError"
 
 
-def _memory(error: BaseException, cure: str) -> str:
+def _memory(error: BaseException, cure: str) -> Exhausted:
     """Which memory has run out, what to do, how much was asked for, and how much there is."""
     text = words(error)
     on_device = type(error).__name__ == "OutOfMemoryError"
@@ -79,7 +88,7 @@ def _memory(error: BaseException, cure: str) -> str:
         there = machine_memory()
     figures = "; ".join(each for each in (wanted, there) if each)
     head = "the device ran out of memory" if on_device else "the machine ran out of memory"
-    return "\n  ".join(each for each in (head, cure, figures) if each)
+    return Exhausted(head, "\n".join(each for each in (cure, figures) if each))
 
 
 def _asked(text: str) -> float | None:
@@ -136,39 +145,35 @@ def free_memory() -> float | None:
     return None
 
 
-def _files() -> str:
+def _files() -> Exhausted:
     limit = _limit("RLIMIT_NOFILE")
     have = f": this process may have {limit}" if limit else ""
-    return (
-        f"too many files are open{have}\n"
-        "  raise the limit in the shell, ulimit -n 65536, or lower data.workers: each batch that waits holds some;\n"
-        "  a dataset that opens files should close them, with open(...) as file"
+    return Exhausted(
+        f"too many files are open{have}",
+        "raise the limit in the shell, ulimit -n 65536, or lower data.workers: each batch that waits holds some;\n"
+        "a dataset that opens files should close them, with open(...) as file",
     )
 
 
-def shared_cure() -> str:
+def _shared_cure() -> str:
     """What to do where worker processes cannot hand their batches over."""
     with suppress(OSError):
         usage = shutil.disk_usage("/dev/shm")
         size = f"/dev/shm has {readable(usage.total)}, {readable(usage.free)} of them free: "
         return (
-            f"  {size}give the container more (docker run --shm-size 8g),\n"
-            "  lower data.workers or data.batch_size, or set data.workers=0"
+            f"{size}give the container more (docker run --shm-size 8g),\n"
+            "lower data.workers or data.batch_size, or set data.workers=0"
         )
-    return "  lower data.workers or data.batch_size, or set data.workers=0"
+    return "lower data.workers or data.batch_size, or set data.workers=0"
 
 
-def _temporary_cure() -> str:
-    return "  make room, or name another folder: TMPDIR=/path/to/one ganforge ...; data.workers=0 needs none"
-
-
-def _disk(error: OSError) -> str:
+def _disk(error: OSError) -> Exhausted:
     place = error.filename if isinstance(error.filename, str) else None
     at = f" at {place}" if place else ""
     temporary = Path(tempfile.gettempdir()) if place else None
     if place and temporary and temporary in Path(place).absolute().parents:
-        return f"there is no room for temporary files{at}\n{_temporary_cure()}"
-    return f"the disk is full{at}\n  make room, or write elsewhere"
+        return Exhausted(f"there is no room for temporary files{at}", TEMPORARY)
+    return Exhausted(f"the disk is full{at}", "make room, or write elsewhere")
 
 
 # Workers
@@ -208,7 +213,7 @@ def _worker_cures(exitcode: int | None) -> Iterator[str]:
         yield "  lower data.workers, data.batch_size or what the dataset keeps in memory (data.cache)"
     elif sys.platform != "win32" and killed == signal.SIGBUS:
         yield "  that is how shared memory runs out"
-        yield shared_cure()
+        yield from (f"  {line}" for line in _shared_cure().splitlines())
     elif killed in (signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE):
         yield "  code outside Python crashed, such as a decoder on a broken picture: data.workers=0 shows at which line"
         yield "  (with PYTHONFAULTHANDLER=1), `ganforge data inspect` finds broken pictures"

@@ -16,5 +16,5 @@ def told(error: BaseException) -> GanforgeError | None:
     of_part, fault = of_a_part(error), fault_of(error)
     lines = [*fault.lines, WHOLE] if of_part else []
     if isinstance(error, Exception) and (out := exhausted(error, ELSEWHERE)):
-        return (UsageError if of_part else EnvironmentFault)("\n  ".join([out, *fault.what, *lines]))
-    return UsageError("\n  ".join([fault.headline, *lines])) if of_part else None
+        return (UsageError if of_part else EnvironmentFault)(out.message, "\n".join([out.cure, *fault.what, *lines]))
+    return UsageError(fault.headline, "\n".join(lines)) if of_part else None

@@ -62,7 +62,7 @@ def _read(path: Path, channels: int, exact: bool) -> Tensor:
         return _decode(path.read_bytes(), channels, exact, str(path))
     except Exception as error:  # on a broken file, decoders raise whatever their parsing stumbles on
         cure = error.cure if isinstance(error, Unfit) else _REPLACE
-        raise BadFile(f"cannot read the picture {path}: {reason(error)}\n  {cure}") from error
+        raise BadFile(f"cannot read the picture {path}: {reason(error)}", cure) from error
 
 
 def reason(error: Exception) -> str:
@@ -182,5 +182,5 @@ def from_pillow(image: Image.Image, channels: int = 3) -> Tensor:
         if is_wide(image):
             return decode_wide(image).repeat(channels, 1, 1)
     except Unfit as error:
-        raise UsageError(f"this picture cannot be kept: {error}\n  {error.cure}") from error
+        raise UsageError(f"this picture cannot be kept: {error}", error.cure) from error
     return _decode_with_pillow(image, channels)

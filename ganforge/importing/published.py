@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganforge.api.importers import Imported, Recognised
 from ganforge.errors import UsageError
-from ganforge.plugins.registry import Part, Registry, UnknownPart
+from ganforge.plugins.registry import Registry
 
 ROLE = re.compile(r"(?:^|_)net_?([A-Z]\w*)$")
 SHOWN = 3
@@ -36,26 +36,20 @@ class Published:
         """As `ganforge.Recognise` says."""
         self.asked.add(key)
         for name in types:
-            part = self._network(name)
+            part = self.registry.find("networks", name)
             if found := part.factory.recognise(self.weights[key]):  # type: ignore[attr-defined]
                 options, weights = found
                 return Recognised({"type": part.full_name, **options}, weights)
         first = ", ".join(list(self.weights[key])[:SHOWN])
         raise UsageError(f"{self.files[key]} is no {' and no '.join(types)}: its weights begin with {first}")
 
-    def _network(self, name: str) -> Part:
-        try:
-            return self.registry.find("networks", name)
-        except UnknownPart as unknown:
-            raise UsageError("\n  ".join(unknown.args)) from unknown
-
     def check_all_used(self, imported: Imported, importer: str) -> None:
         """Raise where a file would silently be left out."""
         for key, path in self.files.items():
             if key not in self.asked and key not in imported.left_out:
                 raise UsageError(
-                    f"{importer} knows no network '{key}', which {path} would be by its name\n"
-                    "  name it as the reference does, such as latest_net_G_A.pth; a single file may have any name"
+                    f"{importer} knows no network '{key}', which {path} would be by its name",
+                    "name it as the reference does, such as latest_net_G_A.pth; a single file may have any name",
                 )
 
 

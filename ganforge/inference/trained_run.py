@@ -97,8 +97,8 @@ def open_trained(
         cast.networks.load_state_dict(versioned(state, loaded.versions.get("networks", {})))
     except Exception as error:  # what a network does with its own state
         raise EnvironmentFault(
-            f"the networks of {checkpoint} are not those of the recipe: {last_line(error)}\n"
-            "  leave networks as they were trained, and install the versions that run.json names"
+            f"the networks of {checkpoint} are not those of the recipe: {last_line(error)}",
+            "leave networks as they were trained, and install the versions that run.json names",
         ) from error
     cast.networks.eval()
     return Trained(recipe, plan, cast, how, folder, checkpoint, use_average, bool(loaded.ema))

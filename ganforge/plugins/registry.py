@@ -101,8 +101,8 @@ def _check_parameters(part: Part) -> None:
             )
 
 
-class UnknownPart(LookupError):
-    """No part, or more than one, answers to a name; `args` are the message and the cure."""
+class UnknownPart(UsageError):
+    """No part, or more than one, answers to a name."""
 
 
 @dataclass

@@ -36,10 +36,10 @@ def agree(world: World, about: Mapping[str, Any]) -> None:
     ]
     if differing:
         more = [f"and {len(differing) - SHOWN} more"] if len(differing) > SHOWN else []
+        cure = "every host needs the same versions, recipe and data, and the same kind of device"
         raise UsageError(
-            "the ranks would not compute the same; this is how they differ from rank 0 "
-            f"on {told[0]['host']}:\n" + "\n".join(f"  {line}" for line in (*differing[:SHOWN], *more)) + "\n"
-            "  every host needs the same versions, recipe and data, and the same kind of device"
+            f"the ranks would not compute the same; this is how they differ from rank 0 on {told[0]['host']}:",
+            "\n".join([*differing[:SHOWN], *more, cure]),
         )
 
 

@@ -110,13 +110,14 @@ def _lanes(recipe: Recipe, ranks: int, begun: int | None) -> int:
         cure = "" if begun else ", or raise run.lanes"
         raise UsageError(
             f"{whose} {lanes} lane{'s' if lanes > 1 else ''}, which cannot be spread over {ranks} ranks: a lane's "
-            f"replay buffers and random numbers belong together\n  take at most {lanes} ranks{cure}"
+            f"replay buffers and random numbers belong together",
+            f"take at most {lanes} ranks{cure}",
         )
     if settings.sync_batch_norm and lanes > ranks:
         cure = f"start a new run of {ranks}" if begun else f"set run.lanes={ranks}"
         raise UsageError(
-            f"run.sync_batch_norm takes statistics over ranks, but {ranks} cannot know those of {lanes} lanes "
-            f"at once\n  take {lanes} ranks, or {cure}"
+            f"run.sync_batch_norm takes statistics over ranks, but {ranks} cannot know those of {lanes} lanes at once",
+            f"take {lanes} ranks, or {cure}",
         )
     return lanes
 

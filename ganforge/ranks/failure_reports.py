@@ -33,8 +33,8 @@ class PeerLost(EnvironmentFault):
 
     exit_code = 75
 
-    def __init__(self, message: str, traceback: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, cure: str = "", traceback: str = "") -> None:
+        super().__init__(message, cure)
         self.traceback = traceback
         """Of the error that ended the other rank, where it left word."""
 

@@ -86,9 +86,9 @@ def _connect(rank: int, size: int, timeout: timedelta) -> Store:
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise EnvironmentFault(
-            f"rank {rank} of {size} could not reach the others at {where}: {str(error).strip().splitlines()[0]}\n"
-            "  look at the addresses and at firewalls; on several hosts, NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME\n"
-            "  name the network interface"
+            f"rank {rank} of {size} could not reach the others at {where}: {str(error).strip().splitlines()[0]}",
+            "look at the addresses and at firewalls; on several hosts, NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME\n"
+            "name the network interface",
         ) from error
     finally:
         patience.cancel()

@@ -62,7 +62,7 @@ class World:
     def _lost(self, error: Exception) -> PeerLost:
         if failure := self.last_words.failure():
             told = f"rank {failure['rank']} on {failure['host']} failed: {failure['message']}"
-            return PeerLost(told, failure["traceback"])
+            return PeerLost(told, traceback=failure["traceback"])
         if "timed out" in str(error).lower():
             why = f"no rank was heard for {self.timeout}"
         elif self.last_words.store:
@@ -71,7 +71,7 @@ class World:
             why = "rank 0 is gone, and its word with it: see what it said, or whether its host is up"
         # Without the place in torch's code before it, and its advice behind it.
         detail = re.sub(r"^\[[^\]]*:\d+\] ", "", next(iter(str(error).strip().splitlines()), "")).partition(". ")[0]
-        return PeerLost(f"{why}\n  {detail}\n  go on from the last checkpoint with --resume")
+        return PeerLost(why, f"{detail}\ngo on from the last checkpoint with --resume")
 
     def copy_first(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give all ranks the values of rank 0's, in place."""

@@ -35,12 +35,12 @@ def find_recipe(name: str, registry: Registry) -> Path:
     if shipped := shipped_recipe(name, registry):
         return shipped
     if same := [part.full_name for part in registry.of("recipes") if part.name == name.removesuffix(".yaml")]:
-        raise UsageError(f"the recipe '{name}' comes with {len(same)} plugins\n  write {' or '.join(same)}")
+        raise UsageError(f"the recipe '{name}' comes with {len(same)} plugins", f"write {' or '.join(same)}")
     known = {part.name for part in registry.of("recipes")}
     if path.parent.is_dir():
         known |= {str(near) for near in path.parent.glob("*.yaml")}
     cure = suggest(name, known, "there is none at hand: install a plugin that brings some")
-    raise UsageError(f"no recipe '{name}'; {cure}\n  `ganforge ls` lists the recipes at hand")
+    raise UsageError(f"no recipe '{name}'; {cure}", "`ganforge ls` lists the recipes at hand")
 
 
 def shipped_recipe(name: str, registry: Registry) -> Path | None:

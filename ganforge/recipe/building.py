@@ -50,9 +50,8 @@ def refusal(error: BaseException, use: PartUse, mark: Mark | None = None, kind: 
     """
     mark = mark or use.mark
     if not isinstance(error, GanforgeError) and (told := exhausted(error, _less(use))):
-        head, _, more = told.partition("\n")
         lines = replace(fault_of(error), mark=None).lines
-        return Problem(f"{use.part.name}: {head}", mark, "\n".join([more.replace("\n  ", "\n").strip(), *lines]))
+        return Problem(f"{use.part.name}: {told.message}", mark, "\n".join([told.cure, *lines]))
     message, designed, cure = words(error).partition("; ")
     fault = fault_of(error)
     plain = not fault.own and not isinstance(error, PartFailed)

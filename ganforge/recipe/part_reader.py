@@ -93,8 +93,7 @@ class PartReader:
         try:
             return self.registry.find(kind, named.value), named.mark
         except UnknownPart as unknown:
-            message, cure = unknown.args
-            self.fault(message, named.mark, cure)
+            self.fault(unknown.message, named.mark, unknown.cure)
             return None
 
     def options(self, part: Part, node: Node, known: Iterable[str]) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from ganforge.api.context import Progress
 from ganforge.core.randomness import host_generators
 from ganforge.core.torch_internals.fake import TorchDispatchMode
 from ganforge.core.torch_internals.postponing import flop_formulas
+from ganforge.core.torch_internals.tensors import writes
 from ganforge.recipe.expressions import Call, Expression
 from ganforge.rehearsal.layers import Layer, arguments_of
 from ganforge.step.program import Plan, Program
@@ -103,4 +104,4 @@ class WatchedScene(Scene):
 
 def _traces(network: nn.Module) -> list[tuple[int, int]]:
     """What another forward would find: buffers, changed in place or put in place of others."""
-    return [(id(buffer), buffer._version) for buffer in network.buffers()]
+    return [(id(buffer), writes(buffer)) for buffer in network.buffers()]

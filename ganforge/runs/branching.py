@@ -35,9 +35,8 @@ def checkpoint_of(run: Path, step: int) -> Path:
     try:
         verify(found[step])
     except EnvironmentFault as fault:
-        message, _, _ = str(fault).partition("\n")
         others = ", ".join(path.name for path in found.values() if path != found[step]) or "no other"
-        raise EnvironmentFault(f"{message}\n  nothing can go on from it; the run has {others}") from fault
+        raise EnvironmentFault(fault.message, f"nothing can go on from it; the run has {others}") from fault
     return found[step]
 
 
@@ -81,7 +80,7 @@ def branch(checkpoint: Path, past: RunFolder, out: Path, name: str) -> RunFolder
     except OSError as error:
         place.discard()
         raise EnvironmentFault(
-            f"{checkpoint} cannot be copied to {place.path}: {error}\n  make room, or give another place with --out"
+            f"{checkpoint} cannot be copied to {place.path}: {error}", "make room, or give another place with --out"
         ) from error
     return place
 

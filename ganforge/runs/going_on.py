@@ -58,8 +58,8 @@ def put_back_from(newest: Path, trainer: Trainer, record: Mapping[str, Any]) -> 
         put_back(checkpoint, trainer)
     except RuntimeError as error:
         raise EnvironmentFault(
-            f"the networks of {newest} are not those of the recipe: {str(error).splitlines()[-1].strip()}\n"
-            f"  the run was made with {record.get('versions')}; install those versions to go on"
+            f"the networks of {newest} are not those of the recipe: {str(error).splitlines()[-1].strip()}",
+            f"the run was made with {record.get('versions')}; install those versions to go on",
         ) from error
     return world.from_first(known)
 

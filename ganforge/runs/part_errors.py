@@ -22,20 +22,22 @@ def explained(error: BaseException, step: int, record: Path, saved: int | None =
     """
     if "does not currently support double backward" in words(error):
         return TrainingFailed(
-            f"step {step}: a loss differentiates twice through a compiled network\n"
-            '  let it declare what it differentiates with respect to, @traits(wrt=("latents",)): then the network\n'
-            "  is called uncompiled; or set run.compile=false"
+            f"step {step}: a loss differentiates twice through a compiled network",
+            'let it declare what it differentiates with respect to, @traits(wrt=("latents",)): then the network\n'
+            "is called uncompiled; or set run.compile=false",
         )
     if isinstance(error, WorkerLost):
         kept = "nothing was saved yet" if saved is None else f"step {saved} is saved: --resume goes on from there"
-        return TrainingFailed(f"step {step}: {error}\n  {kept}")
+        return TrainingFailed(f"step {step}: {error}", kept)
     fault = fault_of(error)
     if told := exhausted(error):
-        return TrainingFailed("\n  ".join([f"step {step}: {told}", *fault.what, *([fault.where] if fault.own else [])]))
-    headline = f"step {step}: {fault.headline}"
+        where = [fault.where] if fault.own else []
+        return TrainingFailed(f"step {step}: {told.message}", "\n".join([told.cure, *fault.what, *where]))
     if isinstance(error, OSError) and error.errno is not None:  # the system's own, and no part's invention
-        return EnvironmentFault("\n  ".join([f"step {step}: {fault.said}", *fault.what]))
-    return TrainingFailed("\n  ".join([headline, *fault.lines, f"the whole traceback is in {record}"]))
+        return EnvironmentFault(f"step {step}: {fault.said}", "\n".join(fault.what))
+    failed = TrainingFailed(f"step {step}: {fault.headline}", "\n".join(fault.lines))
+    failed.record = record
+    return failed
 
 
 def bad_file_met(error: BadFile, step: int, folder: Path) -> BadFile:
@@ -43,10 +45,9 @@ def bad_file_met(error: BadFile, step: int, folder: Path) -> BadFile:
 
     To take it out is nothing that works: with another number of samples, every later batch would be another.
     """
-    first = str(error).partition("\n")[0]
     return BadFile(
-        f"step {step}: {first}\n"
-        f"  put a good file in its place, and go on: ganforge run {folder} --resume\n"
-        f"  or go on without it: ganforge run {folder} --resume data.on_bad_file=skip\n"
-        "  taken out, the run could not be resumed: all batches would change"
+        f"step {step}: {error.message}",
+        f"put a good file in its place, and go on: ganforge run {folder} --resume\n"
+        f"or go on without it: ganforge run {folder} --resume data.on_bad_file=skip\n"
+        "taken out, the run could not be resumed: all batches would change",
     )

@@ -268,17 +268,19 @@ def check_samples(folder: RunFolder, samples: int, division: Division) -> list[C
         if not folder.accepts:
             raise UsageError(
                 f"{folder.path} was started with {before} training samples, now there are {samples}: every later batch "
-                "would differ\n  bring the data back, or start a new run: leave out --resume\n"
-                "  a broken file is not taken out: put a good one in its place, or bring it back and go on without\n"
-                "  it: data.on_bad_file=skip\n"
-                f"  or go on with these: {resume_command(folder.path, folder.record, ACCEPT)}"
+                "would differ",
+                "bring the data back, or start a new run: leave out --resume\n"
+                "a broken file is not taken out: put a good one in its place, or bring it back and go on without\n"
+                "it: data.on_bad_file=skip\n"
+                f"or go on with these: {resume_command(folder.path, folder.record, ACCEPT)}",
             )
     before = folder.record.get("global_batch", division.global_batch)
     if before != division.global_batch and not folder.accepts:
         raise UsageError(
             f"{folder.path} was started with {before} samples a step, now there are {division}: every later step would "
-            f"differ\n  set run.global_batch={before}, or start a new run: leave out --resume\n"
-            f"  or go on with larger or smaller steps: {resume_command(folder.path, folder.record, ACCEPT)}"
+            f"differ",
+            f"set run.global_batch={before}, or start a new run: leave out --resume\n"
+            f"or go on with larger or smaller steps: {resume_command(folder.path, folder.record, ACCEPT)}",
         )
     return found
 

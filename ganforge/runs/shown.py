@@ -67,8 +67,8 @@ class Shown:
         sharding = self.trainer.sharding
         if sharding and not sharding.lent:
             raise UsageError(
-                f"networks are in parts ({', '.join(sharding.networks)}), and no rank can call one alone\n"
-                "  call run.compute from images_drawn, where the first rank has them whole; or leave run.shard out"
+                f"networks are in parts ({', '.join(sharding.networks)}), and no rank can call one alone",
+                "call run.compute from images_drawn, where the first rank has them whole; or leave run.shard out",
             )
         return self.validation.compute(signal, given)
 

@@ -45,8 +45,9 @@ class Skipping(Samples):
             except BadFile as fault:
                 last = self._note(fault)
         raise EnvironmentFault(
-            f"{last}\n  {TRIES} samples drawn in the place of a bad one are bad too: is the data there, and of the\n"
-            "  kind that the recipe expects? `ganforge data inspect` looks at all"
+            f"{last}",
+            f"{TRIES} samples drawn in the place of a bad one are bad too: is the data there, and of the\n"
+            "kind that the recipe expects? `ganforge data inspect` looks at all",
         )
 
     def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
@@ -64,7 +65,7 @@ class Skipping(Samples):
         return met
 
     def _note(self, fault: BadFile) -> str:
-        self.met.append(str(fault).partition("\n")[0])
+        self.met.append(fault.message)
         return self.met[-1]
 
 

@@ -150,19 +150,19 @@ class BadLosses:
         last = f"since step {self.learnt[player]}" if player in self.learnt else "since the run began"
         return TrainingFailed(
             f"step {step}: player '{player}' has learnt nothing {last}: its last {count} phases were left out, for a "
-            "loss or gradient that is NaN or infinite\n"
-            "  skipping helps against single bad batches only: run.on_bad_loss=stop ends the run at the first one,\n"
-            "  and names it; a lower learning rate, clip_norm on the player, or run.precision=fp32 are the usual cures"
+            "loss or gradient that is NaN or infinite",
+            "skipping helps against single bad batches only: run.on_bad_loss=stop ends the run at the first one,\n"
+            "and names it; a lower learning rate, clip_norm on the player, or run.precision=fp32 are the usual cures",
         )
 
     def _raise(self, mine: Sequence[TrainingFailed | None]) -> None:
         """All ranks end together, with the same words."""
-        told = self.world.gather([str(fault) for fault in mine if fault])
+        told = self.world.gather([[fault.message, fault.cure] for fault in mine if fault])
         alike = all(faults == told[0] for faults in told)  # gradients are averaged: then all ranks have the same
         for rank, faults in enumerate(told):
-            for fault in faults:
+            for message, cure in faults:
                 told_by = "" if alike else f"rank {rank}: "
-                raise TrainingFailed(f"{told_by}{fault}" + (f"\n  {self.advice}" if self.advice else ""))
+                raise TrainingFailed(f"{told_by}{message}", "\n".join(filter(None, (cure, self.advice))))
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on counting."""
@@ -181,10 +181,10 @@ def _not(finite: Tensor, names: Sequence[str]) -> list[str]:
 
 def _not_finite(player: str, loss: str, what: str, step: int) -> TrainingFailed:
     return TrainingFailed(
-        f"step {step}: the loss '{loss}' of player '{player}' is {what}\n"
-        "  look at its inputs in the panels and at gradients/* in TensorBoard; a lower learning rate, clip_norm on\n"
-        "  the player, or run.precision=fp32 are the usual cures. The last checkpoint is from before it;\n"
-        "  run.on_bad_loss=skip leaves such phases out instead of stopping"
+        f"step {step}: the loss '{loss}' of player '{player}' is {what}",
+        "look at its inputs in the panels and at gradients/* in TensorBoard; a lower learning rate, clip_norm on\n"
+        "the player, or run.precision=fp32 are the usual cures. The last checkpoint is from before it;\n"
+        "run.on_bad_loss=skip leaves such phases out instead of stopping",
     )
 
 
@@ -200,8 +200,8 @@ def _no_gradients(player: str, bad: Sequence[str], names: Sequence[str], step: i
         )
     return TrainingFailed(
         f"step {step}: gradients of player '{player}' are NaN or infinite, though its losses are finite: "
-        f"{', '.join(told)}\n"
-        "  look for sqrt, norm, log or a division at 0 in its losses and networks, and give them an epsilon; a lower\n"
-        "  learning rate or run.precision=fp32 may help as well. The last checkpoint is from before it;\n"
-        "  run.on_bad_loss=skip leaves such phases out instead of stopping"
+        f"{', '.join(told)}",
+        "look for sqrt, norm, log or a division at 0 in its losses and networks, and give them an epsilon; a lower\n"
+        "learning rate or run.precision=fp32 may help as well. The last checkpoint is from before it;\n"
+        "run.on_bad_loss=skip leaves such phases out instead of stopping",
     )

@@ -119,8 +119,9 @@ class Averaging:
         if any(p.grad is not None and p not in layout.places for p in self.parameters):
             raise TrainingFailed(
                 f"a parameter of player '{self.player}' has a gradient in phase '{turn.phase.name}' that no rank had "
-                "when it first ran\n  a network that leaves parameters out by chance cannot be averaged over ranks: "
-                "let it use all of them, if only multiplied by 0"
+                "when it first ran",
+                "a network that leaves parameters out by chance cannot be averaged over ranks: "
+                "let it use all of them, if only multiplied by 0",
             )
         last = layout.buckets[-1]
         last.flat[-1] = bad

@@ -115,14 +115,14 @@ def _check_loss(value: Any, phase: PhaseUse, loss: LossUse, step: int) -> None:
     where = f"step {step}: the loss '{loss.name}' ({loss.use.part.full_name}) of player '{phase.train}'"
     if not isinstance(value, Tensor) or value.numel() != 1:
         what = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise TrainingFailed(f"{where} returned {what}\n  a loss returns one number: end it with .mean() or .sum()")
+        raise TrainingFailed(f"{where} returned {what}", "a loss returns one number: end it with .mean() or .sum()")
     if value.layout != torch.strided:
-        raise TrainingFailed(f"{where} returned a tensor that is {value.layout}\n  end it with .to_dense()")
+        raise TrainingFailed(f"{where} returned a tensor that is {value.layout}", "end it with .to_dense()")
     if not value.requires_grad:
         raise TrainingFailed(
-            f"{where} returned a value without a graph: nothing could learn from it\n"
-            "  look for .detach(), .item() or torch.no_grad() in the loss, and whether its inputs depend on\n"
-            f"  the networks of '{phase.train}'"
+            f"{where} returned a value without a graph: nothing could learn from it",
+            "look for .detach(), .item() or torch.no_grad() in the loss, and whether its inputs depend on\n"
+            f"the networks of '{phase.train}'",
         )
 
 

@@ -124,8 +124,8 @@ def count_steps(samples: Samples, division: Division) -> int:
     """
     if len(samples) < division.global_batch:
         raise EnvironmentFault(
-            f"the dataset has {len(samples)} training samples, fewer than a step takes: {division}\n"
-            f"  lower {division.dials}"
+            f"the dataset has {len(samples)} training samples, fewer than a step takes: {division}",
+            f"lower {division.dials}",
         )
     return len(samples) // division.global_batch
 

@@ -284,8 +284,8 @@ class Player:
         if fault := self._misfit():
             raise UsageError(
                 f"the optimizer of player '{self.name}' cannot go on with another {' and '.join(sorted(names))}: what "
-                f"the checkpoint remembers of its weights does not fit ({fault})\n"
-                "  leave these options as they were, or start a new run: leave out --resume"
+                f"the checkpoint remembers of its weights does not fit ({fault})",
+                "leave these options as they were, or start a new run: leave out --resume",
             )
 
     def _misfit(self) -> str:

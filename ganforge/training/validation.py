@@ -290,12 +290,12 @@ class _Judges:
             elif isinstance(error, GanforgeError) or not its_own:
                 raise
             else:
-                out, _, more = (exhausted(error, ELSEWHERE) or "").partition("\n")
-                message = f"the metric '{use.name}' cannot be computed: {out or described(error)}"
+                out = exhausted(error, ELSEWHERE)
+                message = f"the metric '{use.name}' cannot be computed: {out.message if out else described(error)}"
                 cure = f"give it other validation samples, or leave it out: metrics.{use.name}=null"
                 fault = fault_of(error)
                 lines = replace(fault, mark=None).lines if fault.own else []
-                told = [more.replace("\n  ", "\n").strip()] if out else [cure]
+                told = [out.cure if out else cure]
                 raise RecipeError([Problem(message, use.use.mark, "\n".join([*told, *lines]))]) from error
 
 

@@ -35,7 +35,7 @@ def loss(kind: str) -> str:
 def test_a_loss_that_is_none(
     kind: str, message: str, start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ganforge.runs.run.planned", lambda recipe: _no_plan())
+    monkeypatch.setattr("ganforge.runs.set_up.planned", lambda recipe: _no_plan())
     with pytest.raises(TrainingFailed) as failure:
         start(loss(kind)).train()
     assert str(failure.value).startswith(
@@ -51,7 +51,7 @@ def _no_plan() -> Any:
 
 
 def test_a_part_that_raises(start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganforge.runs.run.planned", lambda recipe: _no_plan())
+    monkeypatch.setattr("ganforge.runs.set_up.planned", lambda recipe: _no_plan())
     run = start(loss("refusing"))
     with pytest.raises(TrainingFailed) as failure:
         run.train()

@@ -39,7 +39,7 @@ class Observed:
         self.forwards: dict[str, Counter[str]] = {}
         self.before: set[tuple[str, str]] = set()
         """Signals that a phase sees as the networks were when the step began, and not as they are."""
-        learn, self.cast = parity.trainer.learn, parity.trainer.cast
+        learn, self.cast = parity.trainer.learner.learn, parity.trainer.cast
         self.networks = copy.deepcopy(self.cast.networks)
         (self.batch,) = parity.batches(1)
         quiet = dry_run(recipe).quiet
@@ -57,7 +57,7 @@ class Observed:
                         self.before.add((scene.turn.phase.name, name))
             return verdict
 
-        parity.trainer.learn = learn_and_look  # type: ignore[method-assign]
+        parity.trainer.learner.learn = learn_and_look  # type: ignore[method-assign]
         parity.train([self.batch])
 
     def now(self, signal: str, networks: nn.ModuleDict) -> Any:

@@ -208,7 +208,7 @@ def test_metrics_that_are_asked_for_take_options(ganforge: Callable, trained: Pa
 def test_a_run_that_lacks_something_does_not_start(
     ganforge: Callable, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ganforge.runs.run.planned", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("ganforge.runs.set_up.planned", lambda *_: pytest.fail("too late"))
     metric = "metrics.far={type: fid, real: look(real_b), fake: look(fake_b)}"
     recipe = TINY / "cyclegan_shapes.yaml"
     outcome = ganforge("run", recipe, "ops.look={type: features.fussy}", metric, *PLUGIN)

@@ -98,7 +98,8 @@ class ClassFolders(Dataset):
             more = f"; nothing lies in {', '.join(empty[:5])}" if empty else ""
             raise EnvironmentFault(
                 f"{place} should have {self.classes} folders, one a class, and has {len(layout.classes)}"
-                f"{f': {named}' if named else ''}{more}\n  correct `root` (now {self.root.resolve()}) or `classes`"
+                f"{f': {named}' if named else ''}{more}",
+                f"correct `root` (now {self.root.resolve()}) or `classes`",
             )
 
 

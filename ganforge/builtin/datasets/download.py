@@ -40,8 +40,8 @@ def fetch(name: str, folder: Path) -> None:
         return
     if folder.exists() and any(folder.iterdir()):
         raise EnvironmentFault(
-            f"{folder} is not empty, but lacks pictures in one of {', '.join(wanted.folders)}\n"
-            f"  move it away to fetch {name} there, or remove `download` to use what it holds"
+            f"{folder} is not empty, but lacks pictures in one of {', '.join(wanted.folders)}",
+            f"move it away to fetch {name} there, or remove `download` to use what it holds",
         )
     file = folder.parent / wanted.path.name
     try:
@@ -97,12 +97,12 @@ def _append(wanted: Archive, part: Path, show: Callable[[int], None]) -> None:
 
 def _unreachable(wanted: Archive, part: Path, reason: str) -> EnvironmentFault:
     return EnvironmentFault(
-        f"cannot download {wanted.name}: {reason}\n"
-        "  try again to go on where it stopped, or fetch it by hand on another machine:\n"
-        f"    from     {wanted.url}\n"
-        f"    to       {part.with_suffix('').resolve()}\n"
-        f"    size     {wanted.size} bytes\n"
-        f"    SHA-256  {wanted.sha256 or 'not published'}"
+        f"cannot download {wanted.name}: {reason}",
+        "try again to go on where it stopped, or fetch it by hand on another machine:\n"
+        f"  from     {wanted.url}\n"
+        f"  to       {part.with_suffix('').resolve()}\n"
+        f"  size     {wanted.size} bytes\n"
+        f"  SHA-256  {wanted.sha256 or 'not published'}",
     )
 
 
@@ -110,11 +110,11 @@ def _verify(wanted: Archive, file: Path) -> None:
     """What counts is what stands on the disk, so it is read again: resumed parts and files put there by hand alike."""
     size, cure = _size(file), f"move {file} away, or delete it, and try again"
     if size != wanted.size:
-        raise EnvironmentFault(f"{file} has {size} bytes instead of {wanted.size}\n  {cure}")
+        raise EnvironmentFault(f"{file} has {size} bytes instead of {wanted.size}", cure)
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     if wanted.sha256 and sha256 != wanted.sha256:
-        raise EnvironmentFault(f"{file} has the SHA-256 {sha256} instead of {wanted.sha256}\n  {cure}")
+        raise EnvironmentFault(f"{file} has the SHA-256 {sha256} instead of {wanted.sha256}", cure)
 
 
 def _size(file: Path) -> int:

@@ -99,7 +99,7 @@ class PairedFolders(Pairs):
         try:
             self.folders.look()
         except EnvironmentFault as fault:
-            raise EnvironmentFault(f"{fault}\n  {cure_by_download(self.root, 'pix2pix_facades')}") from None
+            raise EnvironmentFault(str(fault), f"{cure_by_download(self.root, 'pix2pix_facades')}") from None
 
     def remarks(self) -> Sequence[str]:
         return self.folders.layout.remarks()

@@ -26,7 +26,7 @@ def unpack(file: Path, wanted: Archive, folder: Path) -> None:
         try:
             _extract(file, staged)
         except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
-            raise EnvironmentFault(f"cannot unpack {file}: {error}\n  nothing of it is used; fetch it anew") from error
+            raise EnvironmentFault(f"cannot unpack {file}: {error}", "nothing of it is used; fetch it anew") from error
         if not wanted.is_whole(staged / wanted.top):
             raise EnvironmentFault(f"{file} lacks pictures in one of {', '.join(wanted.folders)} below {wanted.top}/")
         _flush(staged / wanted.top)

@@ -78,7 +78,7 @@ class UnpairedFolders(Domains):
             self.folders.look()
         except EnvironmentFault as fault:
             name = self.root.name if self.root.name in UNPAIRED else "horse2zebra"
-            raise EnvironmentFault(f"{fault}\n  {cure_by_download(self.root, name)}") from None
+            raise EnvironmentFault(str(fault), f"{cure_by_download(self.root, name)}") from None
 
     def remarks(self) -> Sequence[str]:
         return self.folders.layout.remarks()

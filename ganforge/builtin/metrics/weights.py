@@ -36,18 +36,19 @@ class Weights:
         place = path.expanduser() if path else Path(torch.hub.get_dir()) / "checkpoints" / self.url.rpartition("/")[2]
         if not place.is_file():
             raise EnvironmentFault(
-                f"{self.what} needs weights that are not on this machine; nothing is downloaded unasked\n"
-                f"    from     {self.url}\n"
-                f"    to       {place}\n"
-                f"    SHA-256  {self.sha256}{'' if len(self.sha256) == 64 else '...'}\n"
-                f"  or give {self.what} the file's place as an option, weights: {place.name}"
+                f"{self.what} needs weights that are not on this machine; nothing is downloaded unasked",
+                f"  from     {self.url}\n"
+                f"  to       {place}\n"
+                f"  SHA-256  {self.sha256}{'' if len(self.sha256) == 64 else '...'}\n"
+                f"or give {self.what} the file's place as an option, weights: {place.name}",
             )
         with place.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if not found.startswith(self.sha256):
             raise EnvironmentFault(
                 f"{place} is not what {self.what} needs: its SHA-256 begins with {found[: len(self.sha256)]}, "
-                f"not with {self.sha256}\n  delete it, and fetch it anew from {self.url}"
+                f"not with {self.sha256}",
+                f"delete it, and fetch it anew from {self.url}",
             )
         return place
 
@@ -62,7 +63,7 @@ class Weights:
             return torch.load(place, map_location="cpu", weights_only=True)
         except UnpicklingError as error:
             cure = f"delete it, and fetch it anew from {self.url}"
-            raise EnvironmentFault(f"{place} holds more than tensors, and is not read\n  {cure}") from error
+            raise EnvironmentFault(f"{place} holds more than tensors, and is not read", cure) from error
 
 
 def need(package: str, what: str) -> None:

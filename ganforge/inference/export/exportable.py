@@ -98,6 +98,6 @@ def _refuse_hidden_draws(graph: Graph, inputs: list[Tensor]) -> None:
         if not torch.equal(before, torch.get_rng_state()):
             raise UsageError(
                 f"'{graph.signal}' cannot be exported: its networks ({', '.join(graph.networks)}) draw random numbers "
-                "of their own, so that a file could not be compared with them\n"
-                "  give them their noise as an argument, from an op"
+                "of their own, so that a file could not be compared with them",
+                "give them their noise as an argument, from an op",
             )

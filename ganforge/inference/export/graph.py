@@ -77,8 +77,8 @@ class Graph(nn.Module):
         """`style` where a signal of this name is what is drawn, else `noise` after the op."""
         if dependencies(self.recipe, call) & set(self.recipe.dataset.shapes()):
             raise UsageError(
-                f"'{self.signal}' cannot be exported: {call.text} draws at random from what it is given\n"
-                "  export a signal without it (--signal)"
+                f"'{self.signal}' cannot be exported: {call.text} draws at random from what it is given",
+                "export a signal without it (--signal)",
             )
         known = dependencies(self.recipe, self.recipe.signals[self.signal].expression)
         signals = (n for n, written in self.recipe.signals.items() if n in known and written.text == call.text)

@@ -35,8 +35,8 @@ class Hub:
         (network,) = exportable.graph.networks.values()
         if others := [name for name, value in network.state_dict().items() if not isinstance(value, Tensor)]:
             raise UsageError(
-                f"the hub's file holds tensors only, and {use.part.name} keeps something else as well: {others[0]}\n"
-                "  export to ONNX or torch.export instead"
+                f"the hub's file holds tensors only, and {use.part.name} keeps something else as well: {others[0]}",
+                "export to ONNX or torch.export instead",
             )
 
     def write(self, exportable: Exportable, path: Path) -> Exportable:
@@ -75,8 +75,8 @@ def _network(exportable: Exportable) -> PartUse:
             name for name in possible_signals(recipe, exportable.trained.plan, noise=True) if _single(recipe, name)
         ]
         raise UsageError(
-            f"the hub takes one network, and {signal} = {exportable.graph.text} is more than one call of one\n"
-            f"  such signals are: {', '.join(single) or 'none'}; ONNX and torch.export take any"
+            f"the hub takes one network, and {signal} = {exportable.graph.text} is more than one call of one",
+            f"such signals are: {', '.join(single) or 'none'}; ONNX and torch.export take any",
         )
     return recipe.networks[call.name]
 

@@ -59,8 +59,8 @@ class Disk:
             self._file.write(data.data)
         except OSError as error:
             raise EnvironmentFault(
-                f"cannot keep {self._end / 2**30:.1f} GiB in {tempfile.gettempdir()}: {error.strerror}\n"
-                "  set TMPDIR to a folder with more room"
+                f"cannot keep {self._end / 2**30:.1f} GiB in {tempfile.gettempdir()}: {error.strerror}",
+                "set TMPDIR to a folder with more room",
             ) from error
         return place
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ganforge.core.torch_internals.fake import FakeTensor, FakeTensorMode
 from ganforge.core.torch_internals.log import withheld
+from ganforge.core.torch_internals.tensors import tree_leaves, tree_map_only
 
 PICTURE = 0
 """The number of the value that a tape begins with."""

@@ -129,7 +129,7 @@ class Album:
             )
             sheets = self._sheets(batch, pictures, made) if batch[0].job.sheet else [None] * len(batch)
         except DEVICE_LOST as error:
-            raise Ended(f"the device has failed: {str(error).splitlines()[0]}\n  {GOES_ON}") from error
+            raise Ended(f"the device has failed: {str(error).splitlines()[0]}", GOES_ON) from error
         except (GanforgeError, MemoryError) as error:
             for read in batch if len(batch) > 1 else ():
                 self._make([read], done)  # whichever of them it was, the others should not suffer
@@ -191,7 +191,7 @@ class Album:
         except (EnvironmentFault, OSError) as error:
             reason = error if isinstance(error, OSError) else error.__cause__
             if isinstance(reason, OSError) and reason.errno in FULL:
-                raise Ended(f"{error}\n  {GOES_ON}") from error
+                raise Ended(str(error), GOES_ON) from error
             raise
 
 

@@ -34,8 +34,8 @@ class Ledger:
             changed = [key for key in made_with if before.get(key) != made_with[key]]
             told = "\n".join(f"  {key}: {before.get(key)} -> {made_with[key]}" for key in changed)
             raise UsageError(
-                f"the pictures in {folder} were made otherwise:\n{told}\n"
-                "  give another folder with -o, or --overwrite to make them anew"
+                f"the pictures in {folder} were made otherwise:\n{told}",
+                "give another folder with -o, or --overwrite to make them anew",
             )
         self.done = {line["target"]: line for line in lines[1:] if "target" in line}
         self.shared = False

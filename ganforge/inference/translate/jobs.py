@@ -107,7 +107,7 @@ def _found(given: str, output: Path, results: Collection[Path]) -> Iterator[tupl
     inside = None if same else output.resolve()
     found = [each for each in found if inside not in each.resolve().parents and each.resolve() not in results]
     if not found:
-        raise UsageError(f"there are no pictures in {given}\n  known are {', '.join(sorted(SUFFIXES))}")
+        raise UsageError(f"there are no pictures in {given}", f"known are {', '.join(sorted(SUFFIXES))}")
     yield from ((each, each.relative_to(root)) for each in found)
 
 

@@ -34,16 +34,15 @@ def fitted(pictures: Tensor, attempt: Callable[[Tensor], Tensor], what: str) -> 
             raise  # the device has failed, and computes nothing more
         except Exception as error:  # of a network that does not take this size, whatever it stumbles on
             if told := exhausted(error, TILES):
-                raise EnvironmentFault(
-                    f"memory does not suffice for {len(pictures)} x {height} x {width} pixels: {told}"
-                ) from error
+                what = f"{len(pictures)} x {height} x {width} pixels"
+                raise EnvironmentFault(f"memory does not suffice for {what}: {told.message}", told.cure) from error
             tried[size] = _reason(error)
             continue
         if scale := scale_of(padded, made):
             return made[..., : int(height * scale), : int(width * scale)]
         tried[size] = f"it makes {made.shape[-2]} x {made.shape[-1]} of it"
     reason = next(iter(tried.values()))
-    raise UsageError(f"{what} cannot take a picture of {height} x {width} pixels: {reason}\n  try --size 256")
+    raise UsageError(f"{what} cannot take a picture of {height} x {width} pixels: {reason}", "try --size 256")
 
 
 def continued(pictures: Tensor, multiple: int) -> Tensor:

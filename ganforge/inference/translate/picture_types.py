@@ -43,7 +43,7 @@ def opened(image: Any, channels: int) -> tuple[Tensor, Callable[[Tensor], Any]]:
             many = image.ndim == 4
             return _with_channels(batch.cpu(), channels), lambda made: (made if many else made[0]).to(device)
     described = f"{type(image).__name__} {_shape(image)}".strip()
-    raise UsageError(f"this is no picture: {described}\n  give {TAKEN}")
+    raise UsageError(f"this is no picture: {described}", f"give {TAKEN}")
 
 
 def _refuse_beyond(batch: Tensor) -> None:
@@ -52,8 +52,8 @@ def _refuse_beyond(batch: Tensor) -> None:
         low, high = (float(end) for end in batch.aminmax())
         if not (low >= -1 - _ROUNDING and high <= 1 + _ROUNDING):
             raise UsageError(
-                f"this picture has floats from {low:.4g} to {high:.4g}, and black is -1, white 1\n"
-                "  give uint8, or x / 127.5 - 1 of bytes; scale what has another range, and clamp what is beyond"
+                f"this picture has floats from {low:.4g} to {high:.4g}, and black is -1, white 1",
+                "give uint8, or x / 127.5 - 1 of bytes; scale what has another range, and clamp what is beyond",
             )
 
 
@@ -71,7 +71,7 @@ def _with_channels(batch: Tensor, channels: int) -> Tensor:
     if given == channels:
         return batch
     if {given, channels} != {1, 3}:
-        raise UsageError(f"this picture has {given} channels, and the networks take {channels}\n  give {TAKEN}")
+        raise UsageError(f"this picture has {given} channels, and the networks take {channels}", f"give {TAKEN}")
     if channels == 3:
         return batch.repeat(1, 3, 1, 1)
     if batch.dtype == torch.uint16:

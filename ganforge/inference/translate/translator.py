@@ -301,7 +301,7 @@ class Translator:
         except Untileable as reason:
             message = f"{self.text} cannot be computed in tiles: {reason}"
             if self.tile != "auto":
-                raise UsageError(f"{message}\n  leave --tile out") from reason
+                raise UsageError(message, "leave --tile out") from reason
             self.tell(f"{message}; large pictures are translated whole, which takes much memory")
             return None
         norms = "with the whole picture's statistics, " if tiling.plan.norms else ""

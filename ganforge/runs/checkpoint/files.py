@@ -112,14 +112,14 @@ def _staging(folder: Path, step: int, anew: bool) -> Iterator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
         place = str(error).removeprefix("training.").removeprefix("trainer.")
         raise TrainingFailed(
-            f"step {step}: the run's state can no longer be saved: {place}\n"
-            "  the last whole checkpoint is untouched: mend the part's state_dict, and go on from it with --resume"
+            f"step {step}: the run's state can no longer be saved: {place}",
+            "the last whole checkpoint is untouched: mend the part's state_dict, and go on from it with --resume",
         ) from error
     except (OSError, SafetensorError) as error:
         shutil.rmtree(staged, ignore_errors=True)
         raise EnvironmentFault(
-            f"the checkpoint of step {step} could not be written to {folder}: {error}\n"
-            "  make room or mend the disk, then go on with --resume from the last whole checkpoint"
+            f"the checkpoint of step {step} could not be written to {folder}: {error}",
+            "make room or mend the disk, then go on with --resume from the last whole checkpoint",
         ) from error
 
 

@@ -186,8 +186,7 @@ def _refuse_ruined_weights(trainer: Trainer) -> None:
         ruined = bool(weights) and not bool(torch.isfinite(nn.utils.get_total_norm(weights)))
         if trainer.world.largest(ruined) if name in trainer.sharding.networks else ruined:
             raise TrainingFailed(
-                f"step {trainer.progress.step}: weights of the network '{name}' are NaN or infinite: "
-                "nothing was saved\n"
-                "  a gradient was not finite though its loss was: look at gradients/* in TensorBoard, and for\n"
-                "  sqrt, norm or log at 0 in the losses; then go on from the last checkpoint with --resume"
+                f"step {trainer.progress.step}: weights of the network '{name}' are NaN or infinite: nothing was saved",
+                "a gradient was not finite though its loss was: look at gradients/* in TensorBoard, and for\n"
+                "sqrt, norm or log at 0 in the losses; then go on from the last checkpoint with --resume",
             )

@@ -93,7 +93,7 @@ def _unpack(bundle: Path, size: int, _modified: int) -> Unpacked:
 
 def _refuse(bundle: Path, why: str, cause: BaseException | None = None) -> NoReturn:
     raise EnvironmentFault(
-        f"the bundle {bundle} is damaged, or was tampered with: {why}\n  nothing of it is used; get it anew"
+        f"the bundle {bundle} is damaged, or was tampered with: {why}", "nothing of it is used; get it anew"
     ) from cause
 
 

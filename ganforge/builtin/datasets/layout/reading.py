@@ -37,8 +37,9 @@ def find_layout(root: Path) -> Layout:
     if not root.is_dir():
         missing = "is no folder" if root.exists() else f"does not exist{did_you_mean(root)}"
         raise UsageError(
-            f"{root} {missing}\n  name a folder of pictures, or fetch a published one: "
-            "`ganforge data ls` lists them, `ganforge data download NAME` fetches one"
+            f"{root} {missing}",
+            "name a folder of pictures, or fetch a published one: "
+            "`ganforge data ls` lists them, `ganforge data download NAME` fetches one",
         )
     layout = read_layout(root, _likely(root))
     if any(folder.found.pictures for folder in layout.folders):
@@ -46,8 +47,8 @@ def find_layout(root: Path) -> Layout:
     if layout.ambiguity:
         raise UsageError(str(layout.ambiguity))
     raise UsageError(
-        f"there are no pictures in {root} ({', '.join(sorted(images.SUFFIXES))})\n"
-        "  it should hold trainA and trainB; or train, with pairs side by side; or a folder a class; or pictures"
+        f"there are no pictures in {root} ({', '.join(sorted(images.SUFFIXES))})",
+        "it should hold trainA and trainB; or train, with pairs side by side; or a folder a class; or pictures",
     )
 
 
@@ -58,8 +59,8 @@ def _likely(root: Path) -> Kind:
     if any(domain for _, domain in roles.values()):
         if flat and any(roles[path][0] == "train" for path in flat):
             raise UsageError(
-                f"{root} has both {some([path.name for path in tops])}: two domains, or pairs side by side?\n"
-                f"  say which: --layout two_domains, two_folders or pairs; {flat[0].name} or the others are left out"
+                f"{root} has both {some([path.name for path in tops])}: two domains, or pairs side by side?",
+                f"say which: --layout two_domains, two_folders or pairs; {flat[0].name} or the others are left out",
             )
         return "two_domains"
     splits = [path for path, (_, domain) in roles.items() if not domain]

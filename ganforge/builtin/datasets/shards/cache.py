@@ -56,7 +56,7 @@ class Cache:
                     self._fetch(file, shard, url)
         except OSError as error:
             raise EnvironmentFault(
-                f"cannot keep {url} in {self.folder}: {error}\n  `cache_dir` names another folder"
+                f"cannot keep {url} in {self.folder}: {error}", "`cache_dir` names another folder"
             ) from error
         return file
 
@@ -71,11 +71,12 @@ class Cache:
         except FileNotFoundError as error:
             raise EnvironmentFault(
                 f"cannot keep shards in {self.folder}: there is no folder {self.folder.parent}"
-                f"{did_you_mean(self.folder.parent)}\n  make it, or let `cache_dir` name another folder"
+                f"{did_you_mean(self.folder.parent)}",
+                "make it, or let `cache_dir` name another folder",
             ) from error
         except OSError as error:
             raise EnvironmentFault(
-                f"cannot keep shards in {self.folder}: {error}\n  `cache_dir` names another folder"
+                f"cannot keep shards in {self.folder}: {error}", "`cache_dir` names another folder"
             ) from error
 
     def _fetch(self, file: Path, shard: Shard, url: str) -> None:
@@ -171,5 +172,5 @@ def _check(size: int, part: Path, shard: Shard, url: str) -> None:
             return
         found = f"the SHA-256 {sha256} instead of {shard.sha256}"
     raise EnvironmentFault(
-        f"{url} has {found}\n  it was damaged, or belongs to another pack than the index: publish all files again"
+        f"{url} has {found}", "it was damaged, or belongs to another pack than the index: publish all files again"
     )

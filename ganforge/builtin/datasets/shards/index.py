@@ -95,6 +95,6 @@ def read_index(text: bytes, place: str) -> Index:
         key = ".".join(map(str, first["loc"]))
         reason = f"{f'{key}: ' if key else ''}{first['msg'].removeprefix('Value error, ')}"
         raise EnvironmentFault(
-            f"{place} is no index of shards of version {VERSION}: {reason}\n"
-            "  copy the pack again, or make it anew: `ganforge data pack FOLDER -o PACK`"
+            f"{place} is no index of shards of version {VERSION}: {reason}",
+            "copy the pack again, or make it anew: `ganforge data pack FOLDER -o PACK`",
         ) from error

@@ -136,8 +136,8 @@ def _need_room(staged: Path, needed: int) -> None:
     free = shutil.disk_usage(staged).free
     if needed > free:
         raise EnvironmentFault(
-            f"the shards need {needed / 2**30:.2f} GiB, but {staged.parent} has {free / 2**30:.2f} GiB free\n"
-            "  give an -o on another disk"
+            f"the shards need {needed / 2**30:.2f} GiB, but {staged.parent} has {free / 2**30:.2f} GiB free",
+            "give an -o on another disk",
         )
 
 
@@ -200,8 +200,8 @@ def _load(item: Item) -> Mapping[str, bytes]:
             images.decode_image(data)
         except ValueError as error:
             raise EnvironmentFault(
-                f"cannot pack {file}: {error}\n"
-                "  replace it, or take it out, and call again: it goes on. `ganforge data inspect` finds all such files"
+                f"cannot pack {file}: {error}",
+                "replace it, or take it out, and call again: it goes on. `ganforge data inspect` finds all such files",
             ) from error
         suffix = file.suffix.lower().removeprefix(".")
         found[suffix if len(item.files) == 1 else f"{letter}.{suffix}"] = data

@@ -76,8 +76,8 @@ def find_layout(root: Path, layout: str | None) -> Layout:
     if sheets == domains:
         found = "both train and trainA" if sheets else "neither train nor trainA"
         raise UsageError(
-            f"{root} has {found}: a pack is made of trainA and trainB, or of train with pairs side by side\n"
-            "  name the folder that has one of them" + (", or say which with --layout" if sheets else "")
+            f"{root} has {found}: a pack is made of trainA and trainB, or of train with pairs side by side",
+            "name the folder that has one of them" + (", or say which with --layout" if sheets else ""),
         )
     return "side_by_side" if sheets else "unpaired"
 

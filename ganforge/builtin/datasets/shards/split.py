@@ -58,6 +58,6 @@ class Split:
             return make([images.decode_image(*pair) for pair in zip(data, channels, strict=True)])
         except ValueError as error:
             raise BadFile(
-                f"cannot read the picture of sample {within} in {shard.name}: {error}\n"
-                "  put a good one in its place in the folder, and pack that again"
+                f"cannot read the picture of sample {within} in {shard.name}: {error}",
+                "put a good one in its place in the folder, and pack that again",
             ) from error

@@ -74,7 +74,7 @@ class Local:
         wrong = [fault for shard in index.shards if (fault := self._fault(shard))]
         if wrong:
             more = f", and so with {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            raise EnvironmentFault(f"{wrong[0]}{more}\n  copy the pack again: an interrupted copy looks like this")
+            raise EnvironmentFault(f"{wrong[0]}{more}", "copy the pack again: an interrupted copy looks like this")
         return index
 
     def index(self) -> Index:
@@ -83,9 +83,9 @@ class Local:
             return read_index(file.read_bytes(), str(file))
         except OSError as error:
             raise EnvironmentFault(
-                f"{self.folder} is no pack of shards: {file.name}: {error.strerror}{did_you_mean(self.folder)}\n"
-                f"  correct `root` (now {self.folder.resolve()}), or make one: "
-                f"`ganforge data pack FOLDER -o {self.folder}`"
+                f"{self.folder} is no pack of shards: {file.name}: {error.strerror}{did_you_mean(self.folder)}",
+                f"correct `root` (now {self.folder.resolve()}), or make one: "
+                f"`ganforge data pack FOLDER -o {self.folder}`",
             ) from error
 
     def read(self, shard: Shard, number: int, members: int) -> list[bytes]:
@@ -95,8 +95,8 @@ class Local:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise EnvironmentFault(
-                f"cannot read from {file}: {reason}\n  `ganforge data verify {self.folder}` tells which shards to copy"
-                " again"
+                f"cannot read from {file}: {reason}",
+                f"`ganforge data verify {self.folder}` tells which shards to copy again",
             ) from error
 
     def files(self) -> Sequence[Path]:
@@ -128,8 +128,8 @@ class Remote:
         if needed > self.cache.most_bytes:
             raise EnvironmentFault(
                 f"the shards that are read together take {needed / 2**30:.3g} GiB, "
-                f"`cache_gib` is {self.cache.most_bytes / 2**30:.3g}\n"
-                "  raise it, or lower `mix_shards`, or pack smaller shards"
+                f"`cache_gib` is {self.cache.most_bytes / 2**30:.3g}",
+                "raise it, or lower `mix_shards`, or pack smaller shards",
             )
         self._keep(fetched.getvalue())
         return index
@@ -150,11 +150,11 @@ class Remote:
             except (OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or error
                 raise EnvironmentFault(
-                    f"cannot read from {file}, which is {shard.name}: {reason}\n  delete it: it will be fetched again"
+                    f"cannot read from {file}, which is {shard.name}: {reason}", "delete it: it will be fetched again"
                 ) from error
         raise EnvironmentFault(
-            f"{shard.name} is dropped from {self.cache.folder} before it can be read: others use the same cache\n"
-            "  raise `cache_gib`, or give another `cache_dir`"
+            f"{shard.name} is dropped from {self.cache.folder} before it can be read: others use the same cache",
+            "raise `cache_gib`, or give another `cache_dir`",
         )
 
     def files(self) -> Sequence[Path]:
@@ -169,7 +169,7 @@ class Remote:
             os.replace(part.name, self.place)
         except OSError as error:
             raise EnvironmentFault(
-                f"cannot keep shards in {self.place.parent}: {error}\n  `cache_dir` names another folder"
+                f"cannot keep shards in {self.place.parent}: {error}", "`cache_dir` names another folder"
             ) from error
 
 

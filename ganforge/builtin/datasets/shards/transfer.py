@@ -73,5 +73,5 @@ def _is_final(error: Exception) -> bool:
 
 def _unreachable(url: str, reason: str) -> EnvironmentFault:
     return EnvironmentFault(
-        f"cannot fetch {url}: {reason}\n  see whether this machine reaches that place; a run goes on where it stopped"
+        f"cannot fetch {url}: {reason}", "see whether this machine reaches that place; a run goes on where it stopped"
     )
