@@ -115,7 +115,7 @@ def test_every_room_has_a_floor() -> None:
     rooms = {
         path.stem for path in (ROOT / "ganforge").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
-    assert rooms == set(FLOORS) - {"ganforge"}
+    assert rooms - {"__init__"} == set(FLOORS) - {"ganforge"}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
