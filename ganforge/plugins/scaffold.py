@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from ganforge.errors import EnvironmentFault, UsageError
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parents[1] / "templates"
 PARTS = {
     "losses": "charbonnier",
     "networks": "dilated_generator",
