@@ -55,7 +55,7 @@ class Parameter:
 
     def __str__(self) -> str:
         text = f"{self.name}: {describe_type(self.annotation)}"
-        return text if self.required else f"{text} = {_plain(self.default)}"
+        return text if self.required else f"{text} = {describe_default(self.default)}"
 
     def refused(self, part: str, why: str, cure: str) -> SignatureError:
         """What is wrong with it, to be raised."""
@@ -325,12 +325,12 @@ def _range(bounds: dict[str, Any]) -> str:
     return f"in {lower}, {upper}"
 
 
-def _plain(value: Any) -> str:
-    """A default as a recipe writes it."""
+def describe_default(value: Any) -> str:
+    """A default as a recipe writes it: `null`, `[0.5, 0.999]`, `auto`."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, tuple):
         return str(list(value))
     if isinstance(value, Enum):
-        return _plain(value.value)
+        return describe_default(value.value)
     return str(value)

@@ -46,7 +46,7 @@ def broadcast_json(value: Any) -> Any:
 
 
 def send(state: Any, rank: int) -> None:
-    """Send a state, any that `engine.state.split` takes, to a rank that receives it."""
+    """Send a state, any that `core.serialise.split` takes, to a rank that receives it."""
     tensors: dict[str, Tensor] = {}
     plain = split(state, "", tensors)
     text = _encoded([plain, _described(tensors)])

@@ -54,7 +54,8 @@ class RunSettings(Settings):
     device: Device = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
     precision: Literal["auto", "fp64", "fp32", "tf32", "bf16", "fp16"] = "auto"
-    """What the networks compute in; losses compute in fp32 at least. `auto` is bf16 where it is faster."""
+    """What the networks compute in; losses compute in fp32 at least. `auto` is bf16 where this device is faster in it,
+    else fp32."""
     deterministic: bool = False
     """On a GPU, take kernels that give the same bits each time, where torch has them; slower."""
     merge: Lever = "auto"
@@ -68,7 +69,8 @@ class RunSettings(Settings):
     fused: Lever = "auto"
     """Let optimizers that can update all weights in one kernel."""
     recompute: bool | tuple[str, ...] = False
-    """Networks, or true for all, that keep no activations but compute them again in the backward pass: less memory."""
+    """Networks, or true for all, that keep no activations but compute them again in the backward pass: less memory, a
+    third more work."""
     shard: bool | tuple[str, ...] = False
     """Networks, or true for all, of whose weights, gradients and optimizer each rank keeps a part: for those too large
     for one device."""
@@ -88,19 +90,22 @@ class RunSettings(Settings):
     timeout_s: Annotated[float, Field(gt=0)] = 600
     """Seconds that a rank waits for another one before it gives up."""
     on_bad_loss: Literal["stop", "skip"] = "stop"
-    """`stop` at a NaN or infinite loss or gradient, or `skip` that phase and count it."""
+    """`stop` at a NaN or infinite loss or gradient, or `skip` that phase and count it; a player that learns nothing any
+    more ends the run."""
     strict: bool = False
-    """Whether a callback, a metric or a panel that raises ends the run; by default it is told, and training goes on."""
+    """Whether a callback, a metric or a panel that raises ends the run; by default it is told once, and training
+    goes on."""
     images: tuple[str, ...] | None = None
-    """Signals and batch fields to draw, for the same validation samples each time; by default each translation."""
+    """Signals and batch fields to draw, for the same validation samples each time; by default those of each
+    translation; `[]` draws nothing."""
     images_count: Count = 4
-    """How many samples are drawn."""
+    """How many samples each panel shows."""
     images_every: Every = 1000
-    """Steps between pictures."""
+    """Steps between panels."""
     log_every: Every = 50
     """Steps between statistics; those of the first and the last step are always read."""
     metrics_every: Every | None = None
-    """Steps between metrics; they are computed at the end in any case."""
+    """Steps between metrics, from before the first step on; they are computed at the end in any case."""
     checkpoint_every: Every = 1000
     """Steps between checkpoints."""
     keep_last: Count = 3
@@ -124,7 +129,7 @@ class EmaSettings(Settings):
     """`ema:` of a player: the weights' moving average, `decay` per step."""
 
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """How much of the average stays at each step."""
+    """How much of the average stays at each step: a number, a schedule, or the name of one."""
 
 
 class PlayerSettings(Settings):

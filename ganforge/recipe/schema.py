@@ -31,7 +31,8 @@ SECTIONS = {
     "players": "Who learns, by name: networks with one optimizer.",
     "phases": "What a step does: one phase after the other, each an optimizer step of its player.",
     "metrics": "Figures over the validation samples, by name.",
-    "callbacks": "What watches the run, by name; null removes `progress`, `tensorboard` or `panels`.",
+    "callbacks": "What watches the run, by name; null removes `progress`, `tensorboard`, `panels` or `doctor`, "
+    "which are there unasked.",
     "run": "The length of the run, its precision, and how often things are written.",
     "requires": "Packages that the recipe needs, as pip writes them: `my-losses>=0.1`.",
     "extends": "What this recipe is laid on: a path beside it, the name of a shipped recipe, or a list of them.",
@@ -98,7 +99,8 @@ class _Writer:
         average["decay"] = _or_schedule(average["decay"])
         schedule = _reference("schedule")
         form["properties"] |= {
-            "optimizer": _reference("optimizer") | {"description": "How the networks learn."},
+            "optimizer": _reference("optimizer")
+            | {"description": "How the networks learn. A number that it keeps in its groups may be a schedule."},
             "schedule": {
                 "anyOf": [schedule, {"type": "array", "items": schedule}, {"type": "null"}],
                 "description": "A factor on the learning rate, or a list whose product is.",

@@ -19,7 +19,7 @@ from ganforge.runs.run import Run
 
 TROUBLE = "phases.0.losses.adv_ab={type: toys.trouble, input: fake_b, kind: error, ranks: RANKS}"
 SLOW = """
-from ganforge.engine.folder import RunFolder
+from ganforge.runs.run_folder import RunFolder
 note = RunFolder.note
 def noted_slowly(self, **entries):
     if entries.get("status") == "failed" and self.writes:
@@ -36,12 +36,12 @@ if os.environ.get("RANK") == "1" and not once.exists():
 
 UNFORESEEN = """
 import operator
-from ganforge.engine.run import Run
+from ganforge.runs.run import Run
 Run.start = operator.itemgetter("by design")  # no line of the plugin: that would be told as its fault
 """
 ASLEEP = """
 import pathlib
-from ganforge.engine.training import Trainer
+from ganforge.training.trainer import Trainer
 def step(self, *_, **__):
     pathlib.Path(__file__).with_name(f"asleep{os.environ['RANK']}").touch()
     time.sleep(60)

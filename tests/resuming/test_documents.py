@@ -59,15 +59,3 @@ def test_all_of_it_in_the_order_of_the_pages(run: Folder, ganforge: Callable) ->
     new = Folder(Path("runs/cyclegan_shapes/0002"))
     assert new.record["ancestor"] == {"run": "cyclegan_shapes/0001", "step": 8}
     assert new.moved(8, new.record["total_steps"]) == set(new.weights(8))
-
-
-def test_the_page_says_of_every_schedule_how_long_it_may_last() -> None:
-    from ganforge.plugins.loading import load_plugins
-
-    page = (ROOT / "docs/recipes.md").read_text()
-    parts = [part for part in load_plugins().registry.of("schedules") if part.plugin == "ganforge"]
-    assert len(parts) > 5
-    for part in parts:
-        shares = [option.name for option in part.signature.options if "Share" in str(option.annotation)]
-        (row,) = [line for line in page.splitlines() if line.startswith("|") and f"`{part.name}`" in line][-1:]
-        assert all(f"`{name}`" in row or "the same" in row for name in shares), part.name
