@@ -8,16 +8,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves as tree_leaves
 from torch.utils._pytree import tree_map_only as tree_map_only
-    "copy_each",
-    "lerp_each",
-    "norm_each",
-    "schema_of",
-    "sparse_parts",
-    "tree_leaves",
-    "tree_map_only",
-    "writes",
-    "zero_each",
-]
 
 copy_each = torch._foreach_copy_
 lerp_each = torch._foreach_lerp_
