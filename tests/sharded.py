@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from ganforge.builtin.datasets.shards.drafts import drafts_of, find_layout
 from ganforge.builtin.datasets.shards.index import Index
 from ganforge.builtin.datasets.shards.packing import pack
-from ganforge.builtin.datasets.shards.plan import find_layout, plan
 
 SHARD_BYTES = 20_480
 
@@ -21,7 +21,7 @@ SHARD_BYTES = 20_480
 def pack_small(root: Path, out: Path, layout: str | None = None, seed: int = 0, force: bool = False) -> Index:
     """A pack of shards of a few samples each."""
     found = find_layout(root, layout)
-    return pack(root, plan(root, found, seed, SHARD_BYTES), found, seed, out, force, lambda _: None)
+    return pack(root, drafts_of(root, found, seed, SHARD_BYTES), found, seed, out, force, lambda _: None)
 
 
 class Host:

@@ -38,11 +38,11 @@ def pack(root: Path, output: Path, layout: str | None, shard_mib: int, seed: int
       ganforge data pack my_pairs -o packs/my_pairs --layout two_folders --shard-mib 1024
     """
     from ganforge.builtin.datasets.inspection.report import counted
+    from ganforge.builtin.datasets.shards.drafts import drafts_of, find_layout, remarks
     from ganforge.builtin.datasets.shards.packing import pack as write
-    from ganforge.builtin.datasets.shards.plan import find_layout, plan, remarks
 
     found = find_layout(root, layout)
-    drafts = plan(root, found, seed, shard_mib << 20)
+    drafts = drafts_of(root, found, seed, shard_mib << 20)
     for remark in remarks(root, found):
         click.echo(remark)
     with _bar("packing", sum(draft.bytes for draft in drafts)) as tell:

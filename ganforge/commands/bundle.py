@@ -60,7 +60,7 @@ def command(
     output = _target(output or Path(record.name.replace("/", "_")), overwrite)
 
     from ganforge.recipe import open_recipe
-    from ganforge.runs.checkpoint.files import put_together
+    from ganforge.runs.checkpoint.files import in_usual_files
     from ganforge.sharing.bundle import pack
     from ganforge.sharing.bundle.code import code_of
     from ganforge.sharing.bundle.data import data_manifest, told
@@ -71,7 +71,7 @@ def command(
     with _progress() as tell:
         data = data_manifest(recipe, tell, hashed=not no_data)
     _warn(record, code, best)
-    with put_together(chosen) as whole:
+    with in_usual_files(chosen) as whole:
         sizes = pack(record, whole, output, code=code, data=data, state=full)
     click.echo(f"{output}: {output.stat().st_size / 2**20:.1f} MiB")
     _tell(chosen, sizes, code, "left out" if no_data else told(data), full)

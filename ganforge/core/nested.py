@@ -46,7 +46,7 @@ def made_of_tensors(value: Any) -> bool:
     return all(map(made_of_tensors, value)) if isinstance(value, list | tuple) else isinstance(value, Tensor)
 
 
-def split(value: Any, sizes: Sequence[int]) -> list[Any]:
+def split_rows(value: Any, sizes: Sequence[int]) -> list[Any]:
     """The samples of a nested value in groups of these sizes, each a nested value like it.
 
     Raises:

@@ -31,7 +31,7 @@ class Unsaveable(TypeError):
     """A state holds something that a checkpoint cannot hold."""
 
 
-def split(state: Any, prefix: str, tensors: dict[str, Tensor]) -> Json:
+def take_apart(state: Any, prefix: str, tensors: dict[str, Tensor]) -> Json:
     """The JSON of a state; its tensors are added to `tensors` under keys that start with `prefix`.
 
     A state may hold tensors and arrays, numbers, texts, bytes, lists, tuples, sets and dicts; types and devices of
@@ -50,14 +50,14 @@ def split(state: Any, prefix: str, tensors: dict[str, Tensor]) -> Json:
         large = isinstance(state, int) and state.bit_length() > BITS
         return {"$hex": hex(state)} if large else state  # type: ignore[arg-type]
     if isinstance(state, Mapping) and not isinstance(state, defaultdict | Counter):
-        pairs = [(key, split(item, f"{prefix}.{key}", tensors)) for key, item in state.items()]
+        pairs = [(key, take_apart(item, f"{prefix}.{key}", tensors)) for key, item in state.items()]
         if all(isinstance(key, str) and not key.startswith("$") for key, _ in pairs):
             return dict(pairs)
-        return {"$pairs": [[split(key, prefix, tensors), item] for key, item in pairs]}
+        return {"$pairs": [[take_apart(key, prefix, tensors), item] for key, item in pairs]}
     if isinstance(state, torch.Size):
         return {"$size": list(state)}
     if isinstance(state, list | tuple) and not hasattr(state, "_fields"):
-        items = [split(item, f"{prefix}.{index}", tensors) for index, item in enumerate(state)]
+        items = [take_apart(item, f"{prefix}.{index}", tensors) for index, item in enumerate(state)]
         return items if isinstance(state, list) else {"$tuple": items}
     return _split_other(state, prefix)
 
@@ -105,7 +105,7 @@ def _split_other(state: Any, prefix: str) -> Json:
             return {f"${type(state).__name__}": base64.b64encode(state).decode()}
         case set() | frozenset():
             empty: dict[str, Tensor] = {}
-            items = sorted((split(item, prefix, empty) for item in state), key=repr)
+            items = sorted((take_apart(item, prefix, empty) for item in state), key=repr)
             if empty:
                 raise Unsaveable(f"{prefix}: a state may hold no set of tensors")
             return {"$set" if isinstance(state, set) else "$frozenset": items}
@@ -137,20 +137,20 @@ def _storable(dtype: torch.dtype) -> bool:
     return True
 
 
-def join(json: Json, tensors: Mapping[str, Tensor]) -> Any:
-    """The state that `split` took apart."""
+def put_together(json: Json, tensors: Mapping[str, Tensor]) -> Any:
+    """The state that `take_apart` took apart."""
     if isinstance(json, list):
-        return [join(item, tensors) for item in json]
+        return [put_together(item, tensors) for item in json]
     if not isinstance(json, dict):
         return json
     kind = next(iter(json), "")
     if not kind.startswith("$"):
-        return {key: join(item, tensors) for key, item in json.items()}
+        return {key: put_together(item, tensors) for key, item in json.items()}
     if kind == "$tensor":
         return tensors[json[kind]]
     if kind == "$pairs":
-        return {join(key, tensors): join(item, tensors) for key, item in json[kind]}
-    return _JOINED[kind](join(json[kind], tensors))
+        return {put_together(key, tensors): put_together(item, tensors) for key, item in json[kind]}
+    return _JOINED[kind](put_together(json[kind], tensors))
 
 
 def _join_sparse(held: list[Any]) -> Tensor:
@@ -192,7 +192,7 @@ def copied(state: Any) -> Any:
         Unsaveable: a checkpoint cannot hold it.
     """
     tensors: dict[str, Tensor] = {}
-    return join(split(state, "", tensors), tensors)
+    return put_together(take_apart(state, "", tensors), tensors)
 
 
 def tensor_keys(json: Json) -> Iterator[str]:

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ganforge.core.serialise import join, split
+from ganforge.core.serialise import put_together, take_apart
 
 DTYPES = {
     str(dtype): dtype
@@ -48,7 +48,7 @@ def broadcast_json(value: Any) -> Any:
 def send(state: Any, rank: int) -> None:
     """Send a state, any that `core.serialise.split` takes, to a rank that receives it."""
     tensors: dict[str, Tensor] = {}
-    plain = split(state, "", tensors)
+    plain = take_apart(state, "", tensors)
     text = _encoded([plain, _described(tensors)])
     dist.send(torch.tensor([len(text)]), rank)
     dist.send(text, rank)
@@ -66,7 +66,7 @@ def receive(rank: int) -> Any:
     tensors = _empty(described)
     for tensor in filter(Tensor.numel, tensors.values()):
         dist.recv(_bytes(tensor), rank)
-    return join(plain, tensors)
+    return put_together(plain, tensors)
 
 
 def broadcast(state: Any) -> Any:
@@ -74,14 +74,14 @@ def broadcast(state: Any) -> Any:
     tensors: dict[str, Tensor] = {}
     told = None
     if dist.get_rank() == 0:
-        plain = split(state, "", tensors)
+        plain = take_apart(state, "", tensors)
         told = [plain, _described(tensors)]
     plain, described = broadcast_json(told)
     if dist.get_rank():
         tensors = _empty(described)
     for tensor in filter(Tensor.numel, tensors.values()):
         dist.broadcast(_bytes(tensor), 0)
-    return join(plain, tensors)
+    return put_together(plain, tensors)
 
 
 def _described(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

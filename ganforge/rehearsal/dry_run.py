@@ -136,8 +136,8 @@ class _Rehearsal:
         recipe = self.recipe
         batch, watch = blank_batch(recipe, CPU), Watch()
         self.labels.note(batch)
-        plan = tuple(Turn.at(phase, 0) for phase in recipe.phases)
-        scene = WatchedScene(self.program, batch, plan, watch)
+        turns = tuple(Turn.at(phase, 0) for phase in recipe.phases)
+        scene = WatchedScene(self.program, batch, turns, watch)
         forwards, flops = {}, {}
         for position, phase in enumerate(recipe.phases):
             self.program.calls.forwards.clear()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganforge.core.serialise import Unsaveable, copied, split
+from ganforge.core.serialise import Unsaveable, copied, take_apart
 from ganforge.errors import Problem, last_line
 from ganforge.failures.blame import at
 from ganforge.recipe.model import PlayerUse
@@ -114,7 +114,7 @@ class _Trial:
             state = optimizer.state_dict()
         except Exception as error:
             return f"cannot be saved: state_dict raises {type(error).__name__}: {last_line(error)}{at(error)}"
-        split(state, "", {})
+        take_apart(state, "", {})
         try:
             self.built(self.options).load_state_dict(copied(state))
         except Exception as error:

@@ -17,7 +17,7 @@ from ganforge.core.torch_internals.postponing import flop_formulas
 from ganforge.core.torch_internals.tensors import writes
 from ganforge.recipe.expressions import Call, Expression
 from ganforge.rehearsal.layers import Layer, arguments_of
-from ganforge.step.program import Plan, Program
+from ganforge.step.program import Program, Turns
 from ganforge.step.scene import Scene
 
 
@@ -54,8 +54,8 @@ class Watch(TorchDispatchMode):
 class WatchedScene(Scene):
     """A scene that notes what its calls do besides giving a value."""
 
-    def __init__(self, program: Program, batch: Mapping[str, Tensor], plan: Plan, watch: Watch) -> None:
-        super().__init__(program, batch, plan, Progress(0, 1, 1))
+    def __init__(self, program: Program, batch: Mapping[str, Tensor], turns: Turns, watch: Watch) -> None:
+        super().__init__(program, batch, turns, Progress(0, 1, 1))
         self.watch = watch
         self.called: set[str] = set()
         self.drawing: set[str] = set()
@@ -67,12 +67,12 @@ class WatchedScene(Scene):
     def _named(self, name: str, signal: Expression) -> Any:
         if not self.has(name):
             self.computed[name] = self.position
-        elif name in self.computed and self.plan:
+        elif name in self.computed and self.turns:
             self._note_before(name, signal)
         return super()._named(name, signal)
 
     def _note_before(self, name: str, signal: Expression) -> None:
-        for turn in self.plan[self.computed[name] : self.position]:
+        for turn in self.turns[self.computed[name] : self.position]:
             if turn.learnt and self.program.trained[turn.phase.name] & self.program.path(signal):
                 self.from_before[self.turn.phase.name, name, turn.phase.train] = None
                 return

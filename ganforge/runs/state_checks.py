@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ganforge.core.serialise import Unsaveable, copied, split
+from ganforge.core.serialise import Unsaveable, copied, take_apart
 from ganforge.core.torch_internals.modules import metadata_of, versioned
 from ganforge.errors import Mark, Problem, RecipeError, last_line
 from ganforge.failures.blame import at
@@ -32,8 +32,8 @@ def check_states(trainer: Trainer) -> None:
 def _tries(trainer: Trainer) -> Iterator[tuple[str, Mark, Callable[[], None]]]:
     recipe, cast = trainer.recipe, trainer.cast
     for name, use in recipe.networks.items():
-        in_parts = name in trainer.sharding.networks
-        yield f"network '{name}'", use.mark, lambda name=name, whole=not in_parts: _module(cast.networks[name], whole)  # type: ignore[misc]
+        sharded = name in trainer.sharding.networks
+        yield f"network '{name}'", use.mark, lambda name=name, whole=not sharded: _module(cast.networks[name], whole)  # type: ignore[misc]
     for phase in recipe.phases:
         for loss in phase.losses:
             module = cast.losses[phase.name, loss.name]
@@ -67,7 +67,7 @@ class _NotTaken(Exception):
 
 
 def _saved(state: Any) -> None:
-    split(state, "", {})
+    take_apart(state, "", {})
 
 
 def _module(module: nn.Module, whole: bool) -> None:
@@ -76,14 +76,14 @@ def _module(module: nn.Module, whole: bool) -> None:
     again = {name: value if isinstance(value, Tensor) else _copied(name, value) for name, value in state.items()}
     for name, value in state.items():
         if isinstance(value, Tensor) and whole:
-            split(value[:0] if value.ndim and not value.is_sparse else value, name, {})  # its type and layout
+            take_apart(value[:0] if value.ndim and not value.is_sparse else value, name, {})  # its type and layout
     if whole:
         _put_back(module, versioned(again, metadata_of(state)))
 
 
 def _copied(name: str, value: Any) -> Any:
     tensors: dict[str, Tensor] = {}
-    split(value, name, tensors)  # which says where in it something is wrong
+    take_apart(value, name, tensors)  # which says where in it something is wrong
     return copied(value)
 
 

@@ -16,7 +16,7 @@ from ganforge.step.values import NONE, NOTHING, Shared, Values
 
 
 def shared(scene: Values) -> Shared:
-    """What the phase that a scene has just entered shares; it follows from the plan alone."""
+    """What the phase that a scene has just entered shares; it follows from the turns alone."""
     differentiating = [loss for loss in scene.turn.losses if loss.leaves]
     return _Search(scene).find(differentiating) if differentiating else NOTHING
 

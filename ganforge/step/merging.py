@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganforge.core.nested import tensors
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name, Negative
-from ganforge.step.program import Plan, Program
+from ganforge.step.program import Program, Turns
 from ganforge.step.values import NONE, Values
 
 
@@ -29,20 +29,20 @@ class Companion:
 
 
 class Merging:
-    """Finds the calls that can run along, once for each call of each plan."""
+    """Finds the calls that can run along, once for each call of each kind of step."""
 
     def __init__(self, program: Program) -> None:
         levers = program.calls.levers
         self.program, self.quiet, self.merged = program, levers.quiet, set(levers.merged)
-        self._found: dict[tuple[Plan, int, frozenset[str], bool, str], tuple[Companion, ...]] = {}
+        self._found: dict[tuple[Turns, int, frozenset[str], bool, str], tuple[Companion, ...]] = {}
 
     def companions(self, scene: Values, call: Call) -> tuple[Companion, ...]:
-        """What can run along with a call that is about to run. What is ready when depends on the plan alone."""
-        if call.function not in self.merged or not scene.plan or scene.unwatched is not None:
+        """What can run along with a call that is about to run. What is ready when depends on the turns alone."""
+        if call.function not in self.merged or not scene.turns or scene.unwatched is not None:
             return ()
         if call.keywords or scene.leaves & self.program.path(call):
             return ()  # what is differentiated twice would be so for the whole batch
-        key = (scene.plan, scene.position, scene.audience, scene.inline, call.text)
+        key = (scene.turns, scene.position, scene.audience, scene.inline, call.text)
         if key not in self._found:
             self._found[key] = tuple(self._search(scene, call))
         return self._found[key]

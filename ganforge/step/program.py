@@ -47,7 +47,7 @@ class Turn:
         return frozenset[str]().union(*(loss.leaves for loss in self.losses))
 
 
-Plan = tuple[Turn, ...]
+Turns = tuple[Turn, ...]
 """What a step does. A trainer keeps one for each kind of step: what is known of it can be kept by it."""
 
 

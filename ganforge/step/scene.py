@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ganforge.core.nested import detach, map_tensors, split
+from ganforge.core.nested import detach, map_tensors, split_rows
 from ganforge.recipe.expressions import Call, Constant, Expression, Name, Negative
 from ganforge.recipe.model import LossUse
 from ganforge.step.interpreter import Interpreter
@@ -42,7 +42,7 @@ class Scene(Values, Interpreter):
         self._forget()
         self.audience = self.program.trained[self.turn.phase.name]
         self.program.gradients.only(self.audience)
-        self.shared = self.program.once((self.plan, position), lambda: shared(self))
+        self.shared = self.program.once((self.turns, position), lambda: shared(self))
 
     @contextlib.contextmanager
     def computing(self, loss: LossUse) -> Iterator[None]:
@@ -178,7 +178,7 @@ class Scene(Values, Interpreter):
         # What a loss differentiates with respect to is differentiated twice.
         twice = bool(self.leaves & self.program.path(call))
         with self.program.blamed(call):
-            network, learning = self.cast.networks[call.name], bool(self.plan)
+            network, learning = self.cast.networks[call.name], bool(self.turns)
             return self.program.calls(network, call, arguments, keywords, learning=learning, twice=twice, count=count)
 
     def _together(self, call: Call, arguments: list[Any], companions: Sequence[Companion]) -> list[Any] | None:
@@ -189,7 +189,7 @@ class Scene(Values, Interpreter):
         columns, sizes = batch
         value = self._forward(call, columns, {}, count=len(rows))
         try:
-            return split(value, sizes)
+            return split_rows(value, sizes)
         except ValueError:  # it returns something that belongs to no sample
             self.merging.forget(call.function)
             self.program.calls.forwards[call.function] -= len(rows)

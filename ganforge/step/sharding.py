@@ -32,14 +32,14 @@ def span(rows: int, rank: int, ranks: int) -> slice:
     return slice(min(rank * each, rows), min((rank + 1) * each, rows))
 
 
-def is_part(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor) -> bool:
     """Whether a parameter is kept in parts."""
     return hasattr(tensor, "to_local")
 
 
-def part(tensor: Tensor) -> Tensor:
+def own_shard(tensor: Tensor) -> Tensor:
     """What this rank keeps of a parameter: the same memory."""
-    return tensor.to_local() if is_part(tensor) else tensor  # type: ignore[attr-defined]
+    return tensor.to_local() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
 
 
 class Sharding:
@@ -88,7 +88,7 @@ class Sharding:
     def _prepare(self, name: str, network: nn.Module, methods: Iterable[str]) -> None:
         from torch.distributed.fsdp import register_fsdp_forward_method
 
-        first = next((p for p in network.parameters() if is_part(p) and p.requires_grad), None)
+        first = next((p for p in network.parameters() if is_sharded(p) and p.requires_grad), None)
 
         def refresh(*_: Any) -> None:
             """Weights that stay whole would not notice that gradients are switched on or off."""
@@ -128,7 +128,7 @@ class Sharding:
     def average(self, name: str) -> nn.Module:
         """A copy of a network, whose parameters are what this rank keeps of them. It cannot be called."""
         network = self.networks[name]
-        return _filled(self.skeletons[name], {key: part(p).detach().clone() for key, p in _parameters(network)})
+        return _filled(self.skeletons[name], {key: own_shard(p).detach().clone() for key, p in _parameters(network)})
 
     @contextmanager
     def whole(self, averages: Mapping[str, nn.Module]) -> Iterator[None]:
@@ -149,10 +149,10 @@ class Sharding:
     @torch.no_grad()
     def _whole(self, name: str, module: nn.Module) -> nn.Module:
         """At rank 0 a network, or its average, with whole weights, and the buffers of that module itself."""
-        shapes = {key: p.shape for key, p in _parameters(self.networks[name]) if is_part(p)}
+        shapes = {key: p.shape for key, p in _parameters(self.networks[name]) if is_sharded(p)}
         values: dict[str, Tensor] = {}
         for key, parameter in _parameters(module):
-            mine = part(parameter).detach()
+            mine = own_shard(parameter).detach()
             values[key] = self._gathered(mine, shapes[key]) if key in shapes else mine
         return _filled(self.skeletons[name], values, module) if self.world.leads else self.skeletons[name]
 
@@ -169,12 +169,12 @@ class Sharding:
 
     def keys(self, name: str) -> list[str]:
         """What is in parts of a network's `state_dict`."""
-        return [key for key, tensor in self.networks[name].state_dict().items() if is_part(tensor)]
+        return [key for key, tensor in self.networks[name].state_dict().items() if is_sharded(tensor)]
 
     @torch.no_grad()
-    def put(self, target: Tensor, whole: Tensor, in_parts: bool) -> None:
+    def put(self, target: Tensor, whole: Tensor, sharded: bool) -> None:
         """Copy a whole weight, or what this rank keeps of it."""
-        part(target).copy_(self.cut(whole) if in_parts else whole)
+        own_shard(target).copy_(self.cut(whole) if sharded else whole)
 
     def cut(self, whole: Tensor) -> Tensor:
         """What this rank keeps of a weight, or of what an optimizer remembers of it."""

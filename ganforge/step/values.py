@@ -12,7 +12,7 @@ from torch import Tensor
 from ganforge.api.context import Context, Progress
 from ganforge.recipe.expressions import Expression
 from ganforge.step.cast import Cast
-from ganforge.step.program import Plan, Program, Turn
+from ganforge.step.program import Program, Turn, Turns
 
 Key = tuple[str, frozenset[str]]
 """An expression's text, and the leaves that its value is computed from."""
@@ -49,11 +49,11 @@ class Values:
         self,
         program: Program,
         batch: Mapping[str, Tensor],
-        plan: Plan,
+        turns: Turns,
         progress: Progress,
         cast: Cast | None = None,
     ) -> None:
-        self.program, self.batch, self.plan, self.progress = program, batch, plan, progress
+        self.program, self.batch, self.turns, self.progress = program, batch, turns, progress
         self.cast = cast or program.cast
         """Who plays: the program's cast, or a lane's, or that of a validation."""
         self.context = _context(batch)
@@ -75,7 +75,7 @@ class Values:
     @property
     def turn(self) -> Turn:
         """The phase that it is in, and the losses that are due."""
-        return self.plan[self.position]
+        return self.turns[self.position]
 
     @property
     def inline(self) -> bool:
@@ -106,7 +106,7 @@ class Values:
     def audience_of(self, signal: Expression) -> frozenset[str]:
         """The networks of the next player that trains one on a signal's path (rule 2)."""
         path = self.program.path(signal)
-        players = (self.program.trained[turn.phase.name] for turn in self.plan[self.position :])
+        players = (self.program.trained[turn.phase.name] for turn in self.turns[self.position :])
         return next((networks for networks in players if networks & path), frozenset())
 
 

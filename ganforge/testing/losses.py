@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.core.nested import map_tensors
-from ganforge.core.serialise import join, split
+from ganforge.core.serialise import put_together, take_apart
 from ganforge.plugins.signature import is_sequence
 from ganforge.recipe.name_checks import takes_module
 from ganforge.testing.checking import (
@@ -304,10 +304,10 @@ class _Case:
             return
         self.value(self.leaves(), made)
         tensors: dict[str, Tensor] = {}
-        saved = split(made.state_dict(), "", tensors)
+        saved = take_apart(made.state_dict(), "", tensors)
         again = self.made()
         assert isinstance(again, nn.Module)
-        again.load_state_dict(join(saved, tensors))
+        again.load_state_dict(put_together(saved, tensors))
         ours, theirs = self.value(self.leaves(), made), self.value(self.leaves(), again)
         if not torch.equal(ours, theirs):
             raise CheckFailed(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ganforge.core.nested import map_tensors
-from ganforge.core.serialise import join, split
+from ganforge.core.serialise import put_together, take_apart
 from ganforge.core.torch_internals.fake import FakeTensorMode
 from ganforge.step.sample_coupling import couples_samples
 from ganforge.testing.checking import (
@@ -237,8 +237,8 @@ class _Case:
             for parameter in network.parameters():
                 parameter.add_(0.01)
         tensors: dict[str, Tensor] = {}
-        saved = split(network.state_dict(), "", tensors)
-        again.load_state_dict(join(saved, tensors))
+        saved = take_apart(network.state_dict(), "", tensors)
+        again.load_state_dict(put_together(saved, tensors))
         trained = self.outputs(network), self.outputs(again)
         if not equal(*trained) or not equal(self.evaluated(network), self.evaluated(again)):
             raise CheckFailed("a checkpoint does not hold all of it: use parameters and buffers (register_buffer)")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganforge.api.context import Context
-from ganforge.core.serialise import join, split
+from ganforge.core.serialise import put_together, take_apart
 from ganforge.plugins.signature import context_parameter
 from ganforge.testing.checking import (
     CheckFailed,
@@ -127,8 +127,8 @@ class _Case:
         again = self.made(rng)
         if hasattr(op, "state_dict"):
             tensors: dict[str, Tensor] = {}
-            saved = split(op.state_dict(), "", tensors)
-            again.load_state_dict(join(saved, tensors))  # type: ignore[attr-defined]
+            saved = take_apart(op.state_dict(), "", tensors)
+            again.load_state_dict(put_together(saved, tensors))  # type: ignore[attr-defined]
         if not equal(expected[len(expected) // 2 :], self.series(again, CALLS // 2)):
             cure = "return all of it from state_dict()" if hasattr(op, "state_dict") else "write state_dict for it"
             raise CheckFailed(f"after a checkpoint it goes on differently: it has a state that is not saved; {cure}")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganforge.core.torch_internals.modules import buffers_in, children_in, parameters_in
 from ganforge.core.torch_internals.tensors import lerp_each
-from ganforge.step.sharding import part
+from ganforge.step.sharding import own_shard
 
 OWN = ("parameters", "buffers", "named_parameters", "named_buffers", "modules", "named_modules")
 """Methods by which a network tells what it has."""
@@ -59,7 +59,7 @@ class Average:
         if slots is None or not (slots[0].hold(self.module) and slots[1].hold(network)):
             slots = self._slots = _Slots(self.module), _Slots(network)
         ours, theirs = (each.tensors() for each in slots)
-        yield from zip(ours, map(part, theirs), strict=True)
+        yield from zip(ours, map(own_shard, theirs), strict=True)
 
 
 class _Slots:

@@ -17,7 +17,7 @@ from ganforge.core.torch_internals.tensors import copy_each, zero_each
 from ganforge.errors import TrainingFailed
 from ganforge.ranks import World
 from ganforge.step.program import Turn
-from ganforge.step.sharding import is_part, part
+from ganforge.step.sharding import is_sharded, own_shard
 
 BUCKET_BYTES = 32 * 2**20
 
@@ -79,8 +79,8 @@ class Averaging:
 
     def __init__(self, player: str, parameters: Sequence[nn.Parameter], world: World, overlap: bool) -> None:
         self.player, self.world = player, world
-        self.parameters = [parameter for parameter in parameters if not is_part(parameter)]
-        self.like = part(parameters[0].detach()) if parameters else torch.empty(0)
+        self.parameters = [parameter for parameter in parameters if not is_sharded(parameter)]
+        self.like = own_shard(parameters[0].detach()) if parameters else torch.empty(0)
         self.layouts: dict[Turn, Layout] = {}
         """Of each kind of phase."""
         self.armed: Layout | None = None

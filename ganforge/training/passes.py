@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from ganforge.api.context import Progress
 from ganforge.step.batch import Batch
-from ganforge.step.program import Plan, Turn
+from ganforge.step.program import Turn, Turns
 from ganforge.step.scene import Scene
 from ganforge.training.lanes import Lanes
 from ganforge.training.learner import Learner, PassFigures
@@ -19,7 +19,7 @@ class Passes:
     Args:
         learner: what learns by them.
         lanes: those of this rank.
-        plan: the phases.
+        turns: the phases.
         batches: the micro-batches, lane by lane.
         progress: how far the run is.
         arm: is told before the last backward pass of each phase.
@@ -30,16 +30,16 @@ class Passes:
         self,
         learner: Learner,
         lanes: Lanes,
-        plan: Plan,
+        turns: Turns,
         batches: Sequence[Batch],
         progress: Progress,
         arm: Callable[[Turn], None],
-        around: Callable[[Plan], AbstractContextManager[None]] = lambda _: nullcontext(),
+        around: Callable[[Turns], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
-        self.learner, self.lanes, self.plan, self.arm, self.around = learner, lanes, plan, arm, around
+        self.learner, self.lanes, self.turns, self.arm, self.around = learner, lanes, turns, arm, around
         self.each = len(batches) // len(lanes.held)
         self.scenes = [
-            Scene(learner.program, batch, plan, progress, lanes.held[number // self.each].cast)
+            Scene(learner.program, batch, turns, progress, lanes.held[number // self.each].cast)
             for number, batch in enumerate(batches)
         ]
 
@@ -47,14 +47,14 @@ class Passes:
         """The passes of a phase over all micro-batches; gradients are added up in the parameters."""
         for scene in self.scenes:
             scene.begin(position)
-        with self.around(self.plan):
+        with self.around(self.turns):
             return list(self._learnt(position))
 
     def _learnt(self, position: int) -> Iterator[PassFigures]:
         portion = self.lanes.portion(len(self.scenes))
         for number, scene in enumerate(self.scenes):
             if number + 1 == len(self.scenes):
-                self.arm(self.plan[position])
+                self.arm(self.turns[position])
             with self.lanes.at_work(number // self.each):
                 yield self.learner.learn(scene, portion)
 

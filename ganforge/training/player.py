@@ -21,7 +21,7 @@ from ganforge.recipe.building import bind_schedule, build
 from ganforge.recipe.model import PlayerUse
 from ganforge.step.cast import Cast
 from ganforge.step.optimizer_options import NoPlace, Path, Place, places, write
-from ganforge.step.sharding import Sharding, is_part, part
+from ganforge.step.sharding import Sharding, is_sharded, own_shard
 from ganforge.training.ema import Average
 
 
@@ -47,9 +47,9 @@ class Player:
         self.labels = tuple(name for name, p in named if p.requires_grad)
         """The parameters' names, the network's before the first dot."""
         self.parameters = [p for _, p in named if p.requires_grad]
-        self.mine = [nn.Parameter(part(p.detach())) if is_part(p) else p for p in self.parameters]
-        """What this rank updates: of a parameter in parts its own, the same memory."""
-        if self.in_parts:
+        self.mine = [nn.Parameter(own_shard(p.detach())) if is_sharded(p) else p for p in self.parameters]
+        """What this rank updates: of a parameter in shards its own, the same memory."""
+        if self.is_sharded:
             refuse_coupled_weights(use)
         self.use = use
         self.optimizer = _optimizer(use, self.mine, {"fused": True} if fused else {})
@@ -76,9 +76,9 @@ class Player:
         return averages
 
     @property
-    def in_parts(self) -> bool:
+    def is_sharded(self) -> bool:
         """Whether some of its parameters are."""
-        return any(map(is_part, self.parameters))
+        return any(map(is_sharded, self.parameters))
 
     @property
     def learning_rate(self) -> float:
@@ -130,12 +130,12 @@ class Player:
         """Add the gradients of a total loss; `inputs_only` spares those of differentiable inputs."""
         scaled = self.scaler.scale(total) if self.scaler else total
         # What FSDP does after a backward pass it would not do after one for some inputs.
-        scaled.backward(inputs=self.parameters if inputs_only and not self.in_parts else None)
+        scaled.backward(inputs=self.parameters if inputs_only and not self.is_sharded else None)
 
     def norm_of(self, loss: Tensor) -> Tensor:
         """The norm of one loss's gradient, which is not added to any; its graph stays. With fp16 it is scaled."""
         scaled = self.scaler.scale(loss) if self.scaler else loss
-        if self.in_parts:
+        if self.is_sharded:
             return self._summed_norm_of(scaled)
         gradients = torch.autograd.grad(scaled, self.parameters, retain_graph=True, allow_unused=True)
         return nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
@@ -147,7 +147,7 @@ class Player:
             parameter.grad = None
         loss.backward(retain_graph=True)
         for parameter in self.parameters:
-            if not is_part(parameter) and parameter.grad is not None:
+            if not is_sharded(parameter) and parameter.grad is not None:
                 self.sharding.world.add_up(parameter.grad)
         self._take_parts()
         norm = self._norm()
@@ -156,19 +156,19 @@ class Player:
         return norm
 
     def _take_parts(self) -> None:
-        """The gradients of what this rank updates are its parts of the parameters'."""
+        """The gradients of what this rank updates are its shards of the parameters'."""
         for parameter, mine in zip(self.parameters, self.mine, strict=True):
             if parameter is not mine:
-                mine.grad = None if parameter.grad is None else part(parameter.grad)
+                mine.grad = None if parameter.grad is None else own_shard(parameter.grad)
 
     def _norm(self) -> Tensor:
-        """Of all gradients together, the parts of other ranks too."""
+        """Of all gradients together, the shards of other ranks too."""
         pairs = list(zip(self.parameters, self.mine, strict=True))
         norm = nn.utils.get_total_norm([mine.grad for p, mine in pairs if p is mine and mine.grad is not None])
-        if not self.in_parts:
+        if not self.is_sharded:
             return norm
-        parts = [mine.grad for p, mine in pairs if p is not mine and mine.grad is not None]
-        square = nn.utils.get_total_norm(parts).to(self.mine[0].device, self.mine[0].dtype).square()
+        shards = [mine.grad for p, mine in pairs if p is not mine and mine.grad is not None]
+        square = nn.utils.get_total_norm(shards).to(self.mine[0].device, self.mine[0].dtype).square()
         self.sharding.world.add_up(square)
         return (square + norm.to(square).square()).sqrt()
 
@@ -243,7 +243,7 @@ class Player:
             "averaged": {name: average.updates for name, average in self.ema.items()},
         }
 
-    def parts(self) -> dict[int, dict[str, Tensor]]:
+    def shards(self) -> dict[int, dict[str, Tensor]]:
         """What of the optimizer's state is this rank's part of something, by the parameter's number and its name."""
         state: dict[int, dict[str, Any]] = self.optimizer.state_dict()["state"]
         cut = [p is not mine for p, mine in zip(self.parameters, self.mine, strict=True)]
@@ -311,7 +311,7 @@ def _values(gradient: Tensor) -> Tensor:
 
 
 def refuse_coupled_weights(use: PlayerUse) -> None:
-    """An optimizer that updates weights in parts must treat each of them alone.
+    """An optimizer that updates weights in shards must treat each of them alone.
 
     Raises:
         RecipeError: it does not.

@@ -1,6 +1,6 @@
 """Passes recorded once and replayed: on a GPU from CUDA graphs, which launch a thousand kernels as if they were one.
 
-What is recorded is the forward and backward pass of a phase. Around it all goes on as ever: ops with a state, such as
+What is recorded is the forward and backward pass of a phase. Around it all goes on eagerly: ops with a state, such as
 a replay buffer, are called before the recording and their results copied to where it reads them; optimizers, moving
 averages and statistics follow after it. So only what runs between two looks at the same memory is frozen.
 """
@@ -26,7 +26,7 @@ from ganforge.errors import TrainingFailed
 from ganforge.recipe.expressions import Call, Expression, Name, Negative
 from ganforge.step.batch import Batch
 from ganforge.step.merging import pending
-from ganforge.step.program import Plan
+from ganforge.step.program import Turns
 from ganforge.step.scene import Scene
 from ganforge.step.values import Held, Key
 from ganforge.training.lanes import Lanes
@@ -37,7 +37,7 @@ Record = Callable[[Callable[[], T]], tuple[Callable[[], None], T]]
 """Records work: gives what repeats it, and its result, which the repetition writes anew. Work is not done by it."""
 
 WARM_UP = 3
-"""Steps taken as ever before one is recorded: kernels are chosen, and code is compiled, in them."""
+"""Steps taken eagerly before one is recorded: kernels are chosen, and code is compiled, in them."""
 
 
 class CudaGraphs:
@@ -66,10 +66,10 @@ class Recorder:
 
     def __init__(self, learner: Learner, lanes: Lanes, record: Record[Any]) -> None:
         self.learner, self.lanes, self.record = learner, lanes, record
-        self.seen: Counter[Plan] = Counter()
-        self.recordings: dict[Plan, RecordedPasses] = {}
-        self.refused: dict[Plan, str] = {}
-        """Why steps of a plan are taken as ever."""
+        self.seen: Counter[Turns] = Counter()
+        self.recordings: dict[Turns, RecordedPasses] = {}
+        self.refused: dict[Turns, str] = {}
+        """Why steps with these turns are taken eagerly."""
         # Weights that change are read from the device, where they can be written between replays.
         self.moving = {place: weight for place, weight in learner.weights.items() if callable(weight)}
         device, dtype = learner.precision.device, learner.precision.weights
@@ -77,28 +77,28 @@ class Recorder:
         learner.weights |= self.dials
 
     def passes(
-        self, plan: Plan, batches: Sequence[Batch], progress: Progress, replay: bool = True
+        self, turns: Turns, batches: Sequence[Batch], progress: Progress, replay: bool = True
     ) -> RecordedPasses | None:
-        """The passes of a step, or None while it should be taken as ever, as it is where `replay` is false."""
+        """The passes of a step, or None while it should be taken eagerly, as it is where `replay` is false."""
         for place, schedule in self.moving.items():
             self.dials[place].fill_(schedule(progress))
         if not replay:
             return None
-        self.seen[plan] += 1
-        recording = self.recordings.get(plan)
+        self.seen[turns] += 1
+        recording = self.recordings.get(turns)
         if recording is not None:
             recording.feed(batches)
-        elif self.seen[plan] > WARM_UP and plan not in self.refused:
-            recording = self.recordings[plan] = RecordedPasses(plan, batches, progress, self)
+        elif self.seen[turns] > WARM_UP and turns not in self.refused:
+            recording = self.recordings[turns] = RecordedPasses(turns, batches, progress, self)
         return recording
 
     @contextmanager
-    def rehearsal(self, plan: Plan) -> Iterator[None]:
-        """Around passes taken as ever: those that wait for the device cannot be recorded, and are told by their line.
+    def rehearsal(self, turns: Turns) -> Iterator[None]:
+        """Around passes taken eagerly: those that wait for the device cannot be recorded, and are told by their line.
 
         A recording that fails halfway leaves a GPU's random generator unusable: it is better not to begin it.
         """
-        if self.learner.precision.device.type != "cuda" or self.seen[plan] != WARM_UP:
+        if self.learner.precision.device.type != "cuda" or self.seen[turns] != WARM_UP:
             yield
             return
         with warnings.catch_warnings(record=True) as caught:
@@ -110,17 +110,17 @@ class Recorder:
                 torch.cuda.set_sync_debug_mode("default")
         for warning in caught:
             if "synchronizing CUDA operation" in str(warning.message):
-                self.refuse(plan, f"{warning.filename}:{warning.lineno} waits for the GPU")
+                self.refuse(turns, f"{warning.filename}:{warning.lineno} waits for the GPU")
             else:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
-    def refuse(self, plan: Plan, reason: str) -> None:
-        """Take the steps of this plan as ever."""
+    def refuse(self, turns: Turns, reason: str) -> None:
+        """Take the steps with these turns eagerly."""
         if reason not in self.refused.values():
-            phases = " and ".join(f"'{turn.phase.name}'" for turn in plan)
+            phases = " and ".join(f"'{turn.phase.name}'" for turn in turns)
             warnings.warn(f"steps of {phases} are not replayed from CUDA graphs: {reason}", stacklevel=1)
-        self.refused[plan] = reason
-        self.recordings.pop(plan, None)
+        self.refused[turns] = reason
+        self.recordings.pop(turns, None)
 
 
 @dataclass
@@ -205,12 +205,12 @@ class Take:
 
 
 class RecordedPasses:
-    """The passes of one plan: recorded in its first step, replayed in the others."""
+    """The passes of one kind of step: recorded in its first step, replayed in the others."""
 
-    def __init__(self, plan: Plan, batches: Sequence[Batch], progress: Progress, recorder: Recorder) -> None:
-        self.plan, self.recorder, self.learner = plan, recorder, recorder.learner
+    def __init__(self, turns: Turns, batches: Sequence[Batch], progress: Progress, recorder: Recorder) -> None:
+        self.turns, self.recorder, self.learner = turns, recorder, recorder.learner
         self.batches = [{name: field.clone() for name, field in batch.items()} for batch in batches]
-        self.scenes = [RecordedScene(self.learner.program, batch, plan, progress) for batch in self.batches]
+        self.scenes = [RecordedScene(self.learner.program, batch, turns, progress) for batch in self.batches]
         self.takes: list[Take] = []
         self.whole = False
         """Whether all phases are recorded: then values are what replays leave, and no scene goes on."""
@@ -230,7 +230,7 @@ class RecordedPasses:
         if not self.whole:
             for scene in self.scenes:
                 scene.end()
-            self.whole = len(self.takes) == len(self.plan)
+            self.whole = len(self.takes) == len(self.turns)
 
     def _replay(self, position: int) -> Sequence[PassFigures]:
         take = self.takes[position]
@@ -244,7 +244,7 @@ class RecordedPasses:
     def _record(self, position: int) -> Sequence[PassFigures]:
         for scene in self.scenes:
             scene.begin(position)
-        if self.plan in self.recorder.refused:  # in an earlier phase of this step
+        if self.turns in self.recorder.refused:  # in an earlier phase of this step
             return self._learn()
         held: list[tuple[dict[str, Held], dict[Key, Any]]] = []
         try:
@@ -256,12 +256,12 @@ class RecordedPasses:
                 replay, figures = self.recorder.record(self._learn)
         except (NotRecordable, RuntimeError) as error:
             cause = error.__context__ or error  # what went wrong within a recording is told better than its end
-            self.recorder.refuse(self.plan, str(cause).strip().partition("\n")[0])
+            self.recorder.refuse(self.turns, str(cause).strip().partition("\n")[0])
             for scene, (named, inline) in zip(self.scenes, held, strict=False):
                 scene.restart(named, inline)
             for scene in self.scenes:
                 scene.recorded = False
-            self.learner.players[self.plan[position].phase.train].clear()
+            self.learner.players[self.turns[position].phase.train].clear()
             return self._learn()
         gradients = [parameter.grad for parameter in self._parameters(position)]
         self.takes.append(Take(calls, replay, figures, gradients))
@@ -273,7 +273,7 @@ class RecordedPasses:
         return [self.learner.learn(scene, portion) for scene in self.scenes]
 
     def _parameters(self, position: int) -> Sequence[nn.Parameter]:
-        return self.learner.players[self.plan[position].phase.train].parameters
+        return self.learner.players[self.turns[position].phase.train].parameters
 
 
 @contextmanager

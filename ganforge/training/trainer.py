@@ -20,7 +20,7 @@ from ganforge.recipe.model import Recipe
 from ganforge.step.batch import Batch
 from ganforge.step.cast import Cast
 from ganforge.step.levers import NONE, Levers
-from ganforge.step.program import Plan, Turn
+from ganforge.step.program import Turn, Turns
 from ganforge.training.bad_losses import BadLosses
 from ganforge.training.gradient_sync import Averaging
 from ganforge.training.lanes import Lanes
@@ -62,7 +62,7 @@ class Trainer:
         self.recorder: Recorder | None = None
         """Replays passes instead of launching them anew; `record` starts it."""
         self.bad_losses = BadLosses(recipe, precision.device, world)
-        self._plans: dict[tuple[tuple[str, ...], ...], Plan] = {}
+        self._turns_of: dict[tuple[tuple[str, ...], ...], Turns] = {}
 
     def averages(self) -> dict[str, nn.Module]:
         """The moving averages of networks, by name."""
@@ -95,12 +95,12 @@ class Trainer:
                 not finite is noticed when `bad_losses.check` is called.
         """
         step = self.progress.step
-        plan = self._plan(step)
+        turns = self._turns(step)
         self.learner.examining, self.learner.distributions = examine, {}
         self.lanes.begin()
-        passes = self._passes(plan, batches, replay=not examine)
+        passes = self._passes(turns, batches, replay=not examine)
         learnt: dict[str, None] = {}
-        for position, turn in enumerate(plan):
+        for position, turn in enumerate(turns):
             sound = self.lanes.buffers() if self.bad_losses.skip else None
             with self.stopwatch.measure(f"seconds/{turn.phase.name}"), self.world.noticing(among_others=True):
                 if self._phase(turn, passes(position), log):
@@ -116,18 +116,18 @@ class Trainer:
         self.program.gradients.restore()
         self.progress = self.progress.at(step + 1)
 
-    def _passes(self, plan: Plan, batches: Sequence[Batch], replay: bool) -> Passes | RecordedPasses:
+    def _passes(self, turns: Turns, batches: Sequence[Batch], replay: bool) -> Passes | RecordedPasses:
         if not self.recorder:
-            return Passes(self.learner, self.lanes, plan, batches, self.progress, self._arm)
-        recorded = self.recorder.passes(plan, batches, self.progress, replay)
+            return Passes(self.learner, self.lanes, turns, batches, self.progress, self._arm)
+        recorded = self.recorder.passes(turns, batches, self.progress, replay)
         around = self.recorder.rehearsal
-        return recorded or Passes(self.learner, self.lanes, plan, batches, self.progress, self._arm, around)
+        return recorded or Passes(self.learner, self.lanes, turns, batches, self.progress, self._arm, around)
 
-    def _plan(self, step: int) -> Plan:
+    def _turns(self, step: int) -> Turns:
         """The phases of a step whose turn it is; the same object for every step with the same ones."""
-        turns = (Turn.at(phase, step) for phase in self.recipe.phases if step % phase.every == 0)
-        plan = tuple(turn for turn in turns if turn.losses)
-        return self._plans.setdefault(tuple((t.phase.name, *(loss.name for loss in t.losses)) for t in plan), plan)
+        due = (Turn.at(phase, step) for phase in self.recipe.phases if step % phase.every == 0)
+        turns = tuple(turn for turn in due if turn.losses)
+        return self._turns_of.setdefault(tuple((t.phase.name, *(loss.name for loss in t.losses)) for t in turns), turns)
 
     def _phase(self, turn: Turn, figures: Sequence[PassFigures], log: bool) -> bool:
         """Take a phase's optimizer step, whose gradients are there; whether it was taken."""
@@ -166,7 +166,7 @@ class Trainer:
         if watch.eager and norm is not None and bool(torch.isfinite(norm)):
             return True
         good = watch.note_gradients(player.name, player.labels, player.gradient_sizes(), self.progress.step)
-        return not self.world.largest(not good) if watch.eager and player.in_parts else good
+        return not self.world.largest(not good) if watch.eager and player.is_sharded else good
 
     def check_scales(self) -> None:
         """Count the steps that the scalers of fp16 have left out; it waits for the device.
@@ -184,7 +184,7 @@ class Trainer:
 
     def _arm(self, turn: Turn) -> None:
         """The last backward pass of a phase begins; of one that is examined, in parts, more follow."""
-        if not (self.learner.examining and self.players[turn.phase.train].in_parts):
+        if not (self.learner.examining and self.players[turn.phase.train].is_sharded):
             self.averaging[turn.phase.train].arm(turn)
 
     def _note_ops(self) -> None:

@@ -276,9 +276,9 @@ def test_a_full_disk_is_told_before_it_is_full(folders: Path, tmp_path: Path, mo
 
 
 def test_a_file_that_grows_is_told(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganforge.builtin.datasets.shards.plan import plan
+    from ganforge.builtin.datasets.shards.drafts import drafts_of
 
-    drafts = plan(folders, "unpaired", 0, SHARD_BYTES)
+    drafts = drafts_of(folders, "unpaired", 0, SHARD_BYTES)
     with (folders / "trainA/3.png").open("ab") as file:
         file.write(b"more")
     with pytest.raises(EnvironmentFault, match=r"trainA/3\.png is being changed; pack when nothing writes there"):

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from ganforge.core.randomness import random_state, restore_random_state, seed_all
-from ganforge.core.serialise import join, split
+from ganforge.core.serialise import put_together, take_apart
 from ganforge.errors import EnvironmentFault
 from ganforge.runs.checkpoint import files as module
 from ganforge.runs.checkpoint.files import Checkpoint, checkpoints, clean, load_checkpoint, prune, save_checkpoint
@@ -48,8 +48,8 @@ def checkpoint(value: float = 1.0) -> Checkpoint:
 )
 def test_a_state_comes_back_as_it_was(state: Any) -> None:
     tensors: dict[str, torch.Tensor] = {}
-    plain = json.loads(json.dumps(split(state, "training", tensors)))
-    back = join(plain, tensors)
+    plain = json.loads(json.dumps(take_apart(state, "training", tensors)))
+    back = put_together(plain, tensors)
     torch.testing.assert_close(back, state, rtol=0, atol=0) if "bf16" in state else None
     assert str(back) == str(state)
     assert type(back) is dict
@@ -57,16 +57,16 @@ def test_a_state_comes_back_as_it_was(state: Any) -> None:
 
 def test_a_state_holds_no_objects() -> None:
     with pytest.raises(TypeError, match=r"^ops\.past: .* not Random$"):
-        split({"past": random.Random()}, "ops", {})
+        take_apart({"past": random.Random()}, "ops", {})
 
 
 def test_every_global_random_generator_goes_back() -> None:
     seed_all(5)
     random.gauss(0, 1)
     tensors: dict[str, torch.Tensor] = {}
-    state = json.loads(json.dumps(split(random_state(), "random", tensors)))
+    state = json.loads(json.dumps(take_apart(random_state(), "random", tensors)))
     drawn = [random.gauss(0, 1), np.random.randn(), torch.randn(3).tolist()]
-    restore_random_state(join(state, tensors))
+    restore_random_state(put_together(state, tensors))
     assert [random.gauss(0, 1), np.random.randn(), torch.randn(3).tolist()] == drawn
 
 

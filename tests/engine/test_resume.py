@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganforge.core.randomness import random_state
-from ganforge.core.serialise import split
+from ganforge.core.serialise import take_apart
 from ganforge.runs.run import Run
 
 STEPS = 12
@@ -31,7 +31,7 @@ def everything(run: Run) -> State:
         "random": random_state(),
     }
     tensors: dict[str, Tensor] = {}
-    return split(state, "", tensors), tensors
+    return take_apart(state, "", tensors), tensors
 
 
 def assert_same(one: State, other: State) -> None:

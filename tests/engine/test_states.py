@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganforge.core.serialise import Unsaveable, join, split
+from ganforge.core.serialise import Unsaveable, put_together, take_apart
 from ganforge.runs.checkpoint.files import Checkpoint, load_checkpoint, save_checkpoint
 
 PLUGIN = """
@@ -140,7 +140,7 @@ def saved(folder: str, step: int = 6) -> Checkpoint:
 def same(one: Any, other: Any) -> bool:
     """Equal, and of the same types."""
     tensors: tuple[dict[str, torch.Tensor], ...] = ({}, {})
-    plain = [split(state, "", held) for state, held in zip((one, other), tensors, strict=True)]
+    plain = [take_apart(state, "", held) for state, held in zip((one, other), tensors, strict=True)]
     return plain[0] == plain[1] and all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
 
 
@@ -264,7 +264,7 @@ def test_all_kinds_of_state_go_through_a_file(kind: str, tmp_path: Path) -> None
 def test_a_key_may_look_like_that_of_another_tensor() -> None:
     tensors: dict[str, torch.Tensor] = {}
     state = {"a.b": torch.zeros(1), "a": {"b": torch.ones(1)}}
-    assert same(state, join(split(state, "", tensors), tensors))
+    assert same(state, put_together(take_apart(state, "", tensors), tensors))
 
 
 Pair = collections.namedtuple("Pair", "a b")
@@ -287,4 +287,4 @@ Pair = collections.namedtuple("Pair", "a b")
 )
 def test_what_no_checkpoint_holds_is_refused_with_its_place(value: Any, told: str) -> None:
     with pytest.raises(Unsaveable, match=rf"^\.a\.0: a state may hold .*{told}"):
-        split({"a": [value]}, "", {})
+        take_apart({"a": [value]}, "", {})

@@ -283,7 +283,7 @@ def test_what_cannot_be_tiled_is_refused_with_the_reason(network: nn.Module, rea
     ids=["7", "3 and 5", "a norm between", "1"],
 )
 def test_halos_are_as_wide_as_the_computation_looks(network: nn.Module, halo: int) -> None:
-    assert Tiling(network, 3).plan.halo == halo
+    assert Tiling(network, 3).stages.halo == halo
 
 
 # The pieces

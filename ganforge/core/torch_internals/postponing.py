@@ -2,8 +2,8 @@
 
 Fake tensors read its settings, optimizers and modes of dispatch tell it what not to trace: each of them imports all of
 `torch._dynamo` for that, which takes about as long as importing torch. Until something is compiled a stand-in answers
-them. Nothing here is needed for what is computed: of another torch, or where anything is amiss, all is imported as
-ever.
+them. Nothing here is needed for what is computed: of another torch, or where anything is amiss, all is imported at
+once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def postpone_compiler() -> None:
         spec.loader.exec_module(stand_in.config)
         stand_in.utils = sys.modules[UTILS] = _Utils(UTILS)
         stand_in.begun_with = stand_in.config.get_config_copy()
-    except Exception:  # of another torch: it is imported as ever
+    except Exception:  # of another torch: it is imported at once
         stand_in.give_way()
         return
     sys.meta_path.insert(0, _Finder(stand_in))

@@ -11,16 +11,16 @@ from pathlib import Path
 from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.inference.export.exportable import prepare
 from ganforge.inference.export.formats import Format, need
-from ganforge.inference.export.gate import TOLERANCE, Row, Verdict, compare
+from ganforge.inference.export.gate import TOLERANCE, Comparison, Row, compare
 from ganforge.inference.export.hub import Hub
 from ganforge.inference.export.onnx import Onnx
 from ganforge.inference.export.pictures import find_pictures
-from ganforge.inference.export.program import Program
+from ganforge.inference.export.program import TorchProgram
 from ganforge.inference.export.silence import quiet
 from ganforge.inference.trained_run import open_trained
 from ganforge.plugins.registry import Registry
 
-FORMATS: dict[str, Format] = {"onnx": Onnx(), "torch": Program(), "hub": Hub()}
+FORMATS: dict[str, Format] = {"onnx": Onnx(), "torch": TorchProgram(), "hub": Hub()}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Exported:
     """`fake_b = G_ab(real_a)`."""
     weights: str
     sizes: str
-    verdict: Verdict
+    verdict: Comparison
 
 
 def export(

@@ -27,7 +27,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """All comparisons."""
 
     rows: list[Row]
@@ -44,7 +44,7 @@ class Verdict:
         return all(row.difference < TOLERANCE for row in self.rows)
 
 
-def compare(exportable: Exportable, run: Runner, pictures: Pictures | None) -> Verdict:
+def compare(exportable: Exportable, run: Runner, pictures: Pictures | None) -> Comparison:
     """Run a file and eager on the same inputs, at three sizes and two batch sizes.
 
     Args:
@@ -53,9 +53,9 @@ def compare(exportable: Exportable, run: Runner, pictures: Pictures | None) -> V
         pictures: none for signals that are made of noise: of these, three batches are compared.
     """
     if pictures is None or exportable.sizes is None:
-        return Verdict([_row(exportable, run, torch.zeros(count)) for count in (1, 2, 3)], "random numbers")
+        return Comparison([_row(exportable, run, torch.zeros(count)) for count in (1, 2, 3)], "random numbers")
     batches = [pictures.batch(count, size) for size in exportable.sizes.three() for count in BATCHES]
-    return Verdict([_row(exportable, run, batch) for batch in batches], pictures.origin)
+    return Comparison([_row(exportable, run, batch) for batch in batches], pictures.origin)
 
 
 def _row(exportable: Exportable, run: Runner, pictures: torch.Tensor) -> Row:

@@ -22,7 +22,7 @@ METADATA = "ganforge.json"
 """The file in a `.pt2` archive that says what it is."""
 
 
-class Program:
+class TorchProgram:
     """A `.pt2` file."""
 
     suffix = ".pt2"

@@ -25,7 +25,7 @@ from torch import Tensor
 from ganforge.inference.tiling.grid import Axis, Frame, Grid, Place
 from ganforge.inference.tiling.kept_maps import Disk, Mosaic, memory_given_back
 from ganforge.inference.tiling.norms import Statistics, Sums
-from ganforge.inference.tiling.stages import PROBES, UNIT, Stage, plan
+from ganforge.inference.tiling.stages import PROBES, UNIT, Stage, stages_of
 from ganforge.inference.tiling.tape import PICTURE, Operation, Tape, Untileable, Values, record
 
 __all__ = ["TOLERANCE", "Tiling", "Untileable"]
@@ -76,13 +76,13 @@ class Tiling:
         with torch.inference_mode():
             small, large = (self._record(side, side) for side in PROBES)
             self.tape = small
-            self.plan = plan(small, large, parts, self.device)
+            self.stages = stages_of(small, large, parts, self.device)
             self._rehearse(exact)
 
     @property
     def passes(self) -> int:
         """How often the tiles are gone over."""
-        return len(self.plan.stages)
+        return len(self.stages.stages)
 
     def __call__(
         self,
@@ -146,11 +146,11 @@ class _Passes:
         finish: Prepare,
         done: Callable[[float], None],
     ) -> None:
-        self.tiling, self.plan, self.picture = tiling, tiling.plan, picture
+        self.tiling, self.stages, self.picture = tiling, tiling.stages, picture
         self.prepare, self.finish, self.done = prepare, finish, done
         height, width = picture.shape[2:]
         self.tape = tiling.tape_for(height, width)
-        rows, columns = (Axis.cut(side, tile_px, self.plan.halo, self.plan.stride) for side in (height, width))
+        rows, columns = (Axis.cut(side, tile_px, self.stages.halo, self.stages.stride) for side in (height, width))
         self.grid = Grid(rows, columns)
         self.disk = Disk()
         self.kept: dict[int, Mosaic] = {}
@@ -158,8 +158,8 @@ class _Passes:
         self.result = torch.empty(0)
 
     def run(self) -> Tensor:
-        for index, stage in enumerate(self.plan.stages):
-            norm, sums = self.plan.norms.get(stage.stop), Sums()
+        for index, stage in enumerate(self.stages.stages):
+            norm, sums = self.stages.norms.get(stage.stop), Sums()
             for place, values in self._tiles(stage, index):
                 if norm is None:
                     self._put(place, values[self.tape.result])
@@ -187,7 +187,7 @@ class _Passes:
                 for number in kept - begun:
                     self.kept[number].put(place, values[number])
             yield place, tape.run(values, stage.keep or stage.start, stage.stop, self._compute)
-            self.done((index + count / len(places)) / len(self.plan.stages))
+            self.done((index + count / len(places)) / len(self.stages.stages))
             if stage.keep is not None and place[1] == len(self.grid.columns) - 1:
                 self._forget(begun - kept, place[0] + 1)
 
@@ -198,11 +198,11 @@ class _Passes:
             self.kept[number].drop_above(needed)
 
     def _compute(self, position: int, operation: Operation, values: Values) -> list[Tensor]:
-        norm = self.plan.norms.get(position)
+        norm = self.stages.norms.get(position)
         return operation.compute(values) if norm is None else [norm.apply(values, self.statistics[position])]
 
     def _frame(self, number: int) -> Frame:
-        return Frame(self.grid, self.plan.scales[number], self.tape.kinds[number])
+        return Frame(self.grid, self.stages.scales[number], self.tape.kinds[number])
 
     def _mosaic(self, number: int) -> Mosaic:
         large = self.tape.kinds[number].bytes > self.tiling.bytes_in_memory

@@ -34,7 +34,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Stages:
     """How a tape is run tile by tile."""
 
     norms: dict[int, Norm]
@@ -48,8 +48,8 @@ class Plan:
     """How many pixels around it a tile is computed from: with these, nothing in it depends on where it was cut."""
 
 
-def plan(tape: Tape, larger: Tape, kept: float, device: torch.device) -> Plan:
-    """Plan for a computation, written down for pictures of both sizes of `PROBES`.
+def stages_of(tape: Tape, larger: Tape, kept: float, device: torch.device) -> Stages:
+    """Stages for a computation, written down for pictures of both sizes of `PROBES`.
 
     Args:
         tape: for the first.
@@ -71,7 +71,7 @@ def plan(tape: Tape, larger: Tape, kept: float, device: torch.device) -> Plan:
             raise Untileable("it normalises or returns maps that are larger or smaller than the picture by a margin")
     stages = _stages(tape, norms, scales, kept)
     halo = max(_reach(tape, larger, stage, norms, scales, device) for stage in stages)
-    return Plan(norms, scales, stride, stages, -(-halo // stride) * stride)
+    return Stages(norms, scales, stride, stages, -(-halo // stride) * stride)
 
 
 def _scale(kind: Kind) -> Fraction | None:

@@ -304,7 +304,7 @@ class Translator:
                 raise UsageError(message, "leave --tile out") from reason
             self.tell(f"{message}; large pictures are translated whole, which takes much memory")
             return None
-        norms = "with the whole picture's statistics, " if tiling.plan.norms else ""
+        norms = "with the whole picture's statistics, " if tiling.stages.norms else ""
         passes = f"in {tiling.passes} passes" if tiling.passes > 1 else "in one pass"
         self.tell(f"{self.signal} of large pictures: tiles of {self._tile_px} pixels, {norms}{passes}")
         return tiling

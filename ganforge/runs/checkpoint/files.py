@@ -3,7 +3,7 @@
 A checkpoint is staged in a folder beside, every file is flushed to the disk, and the folder is renamed. A manifest of
 SHA-256 sums finds what a disk may have done to it since.
 
-Of a run whose networks are in parts each kind of tensors is in as many files as there were ranks, such as
+Of a run whose networks are in shards each kind of tensors is in as many files as there were ranks, such as
 `networks.00002-of-00004.safetensors`: what several of them hold is one tensor, cut along its first axis.
 """
 
@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganforge.core.files import flush
-from ganforge.core.serialise import Unsaveable, join, split, tensor_keys
+from ganforge.core.serialise import Unsaveable, put_together, take_apart, tensor_keys
 from ganforge.errors import EnvironmentFault, TrainingFailed
 
 FORMAT = 1
@@ -36,7 +36,7 @@ KINDS = ("networks", "ema", "training")
 STATE, VERSIONS = "ganforge.state", "ganforge.versions"
 """In the headers of files: what modules keep beside tensors, and the versions of their layers."""
 
-Parts = Mapping[str, Mapping[str, Tensor]]
+Shards = Mapping[str, Mapping[str, Tensor]]
 """What one rank keeps of networks, their averages and optimizers: by kind and name."""
 
 
@@ -50,7 +50,7 @@ class Checkpoint:
     training: dict[str, Any]
     """Optimizers, schedules, scalers, ops, random generators, position."""
     ranks: int = 1
-    """How many ranks keep parts of it: then this has all that is whole, and the first rank's parts."""
+    """How many ranks keep shards of it: then this has all that is whole, and the first rank's parts."""
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of the layers in `networks` and `ema`, by these names, where they have some of their own."""
 
@@ -66,7 +66,7 @@ def step_of(path: Path) -> int:
     return int(path.name.removeprefix("step_"))
 
 
-def stage_parts(folder: Path, step: int, rank: int, ranks: int, parts: Parts) -> None:
+def stage_shards(folder: Path, step: int, rank: int, ranks: int, shards: Shards) -> None:
     """Write what a rank, not the first, keeps of a checkpoint, which `save_checkpoint` then completes; rank 1 begins.
 
     Raises:
@@ -74,7 +74,7 @@ def stage_parts(folder: Path, step: int, rank: int, ranks: int, parts: Parts) ->
     """
     with _staging(folder, step, anew=rank == 1) as staged:
         for kind in KINDS:
-            save_file(dict(parts[kind]), staged / _file(kind, rank, ranks))
+            save_file(dict(shards[kind]), staged / _file(kind, rank, ranks))
 
 
 def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
@@ -125,7 +125,7 @@ def _staging(folder: Path, step: int, anew: bool) -> Iterator[Path]:
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     tensors: dict[str, Tensor] = {}
-    state = {"format": FORMAT, "training": split(checkpoint.training, "training", tensors)}
+    state = {"format": FORMAT, "training": take_apart(checkpoint.training, "training", tensors)}
     for kind, held in (("networks", checkpoint.networks), ("ema", checkpoint.ema)):
         _write_modules(folder / _file(kind, 0, checkpoint.ranks), held, checkpoint.versions.get(kind, {}))
     save_file(tensors, folder / _file("training", 0, checkpoint.ranks))
@@ -142,7 +142,7 @@ def _write_modules(path: Path, state: Mapping[str, Any], versions: Mapping[str, 
     """The state of modules: tensors under their own names, what is left in the file's header. So one file is all that
     a network needs."""
     tensors: dict[str, Tensor] = {}
-    json_of = {name: split(value, name, tensors) for name, value in state.items()}
+    json_of = {name: take_apart(value, name, tensors) for name, value in state.items()}
     left = {name: value for name, value in json_of.items() if value != {"$tensor": name}}
     header = {name: json.dumps(value) for name, value in ((STATE, left), (VERSIONS, dict(versions))) if value}
     save_file(tensors, path, metadata=header or None)
@@ -156,7 +156,7 @@ def _read_modules(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]
         with safe_open(path, "pt") as file:
             header |= file.metadata() or {}
     left = json.loads(header.get(STATE, "{}"))
-    joined = {name: join(value, tensors) for name, value in left.items()}
+    joined = {name: put_together(value, tensors) for name, value in left.items()}
     belong = {key for value in left.values() for key in tensor_keys(value)}
     plain = {name: tensor for name, tensor in tensors.items() if name not in belong}
     return plain | joined, json.loads(header.get(VERSIONS, "{}"))
@@ -178,7 +178,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         files = {kind: [path / name for name in names] for kind, names in _files(sums).items()}
         networks, versions = _read_modules(files["networks"])
         ema, versions_of_ema = _read_modules(files["ema"])
-        training = join(state["training"], _read(files["training"]))
+        training = put_together(state["training"], _read(files["training"]))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise EnvironmentFault(_damaged(path, str(error))) from error
     return Checkpoint(networks, ema, training, versions={"networks": versions, "ema": versions_of_ema})
@@ -201,7 +201,7 @@ def verify(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def put_together(path: Path) -> Iterator[Path]:
+def in_usual_files(path: Path) -> Iterator[Path]:
     """A checkpoint in the usual files: itself, there or not, or for a while a copy, if its run had networks in parts.
 
     Raises:
@@ -220,7 +220,7 @@ def _files(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _read(paths: Sequence[Path]) -> dict[str, Tensor]:
-    """The tensors of one file, or of several that hold parts of them."""
+    """The tensors of one file, or of several that hold shards of them."""
     with ExitStack() as stack:
         files = [stack.enter_context(safe_open(path, "pt")) for path in paths]
         holding: dict[str, list[Any]] = {}
@@ -230,8 +230,8 @@ def _read(paths: Sequence[Path]) -> dict[str, Tensor]:
         return {key: _together([file.get_tensor(key) for file in held]) for key, held in holding.items()}
 
 
-def _together(parts: list[Tensor]) -> Tensor:
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+def _together(shards: list[Tensor]) -> Tensor:
+    return torch.cat(shards) if len(shards) > 1 else shards[0]
 
 
 def _manifest(path: Path) -> dict[str, str]:

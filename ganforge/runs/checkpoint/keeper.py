@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ganforge.api.callbacks import Diagnosis
 from ganforge.runs.best import Best
 from ganforge.runs.checkpoint.files import Checkpoint, prune, save_checkpoint
-from ganforge.runs.checkpoint.saving import capture, write_parts
+from ganforge.runs.checkpoint.saving import capture, write_shards
 from ganforge.runs.run_folder import RunFolder
 from ganforge.training.rank_drift import drifted
 from ganforge.training.trainer import Trainer
@@ -51,7 +51,7 @@ class Keeper:
         checkpoint = capture(self.trainer)
         if apart := drifted(self.trainer):
             self.diagnose(apart)
-        write_parts(self.trainer, self.folder.checkpoints)
+        write_shards(self.trainer, self.folder.checkpoints)
         world.first_alone(lambda: self._write(checkpoint, step, unseen))
         self.saved = step
 

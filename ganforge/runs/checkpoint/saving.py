@@ -1,4 +1,4 @@
-"""A trainer as a checkpoint, and back; what it keeps in parts travels rank by rank, or weight by weight."""
+"""A trainer as a checkpoint, and back; what it keeps in shards travels rank by rank, or weight by weight."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.core.sections import expect
-from ganforge.core.serialise import split
+from ganforge.core.serialise import take_apart
 from ganforge.core.torch_internals.modules import versioned, versions_of
 from ganforge.errors import TrainingFailed
-from ganforge.runs.checkpoint.files import Checkpoint, Parts, stage_parts
-from ganforge.step.sharding import part
+from ganforge.runs.checkpoint.files import Checkpoint, Shards, stage_shards
+from ganforge.step.sharding import own_shard
 from ganforge.training.lanes import Lane
 from ganforge.training.trainer import Trainer
 
@@ -37,7 +37,7 @@ def capture(trainer: Trainer) -> Checkpoint | None:
     state = trainer.state_dict() | {"statistics": statistics}
     state |= {name: section for name, section in first.items() if name != "random"}
     training = {"trainer": state, "random": first["random"], "lanes": others}
-    networks = {key: part(tensor) for key, tensor in trainer.cast.networks.state_dict().items()}
+    networks = {key: own_shard(tensor) for key, tensor in trainer.cast.networks.state_dict().items()}
     versions = {
         "networks": versions_of(trainer.cast.networks),
         "ema": {f"{n}.{key}": v for n, net in averages.items() for key, v in versions_of(net).items()},
@@ -45,8 +45,8 @@ def capture(trainer: Trainer) -> Checkpoint | None:
     return Checkpoint(networks, ema, training, trainer.world.size if trainer.sharding else 1, versions)
 
 
-def write_parts(trainer: Trainer, folder: Path) -> None:
-    """Let the first rank write what the others keep in parts, one rank's at a time, before it saves the rest.
+def write_shards(trainer: Trainer, folder: Path) -> None:
+    """Let the first rank write what the others keep in shards, one rank's at a time, before it saves the rest.
 
     Args:
         trainer: the ranks'.
@@ -58,12 +58,12 @@ def write_parts(trainer: Trainer, folder: Path) -> None:
     world, step = trainer.world, trainer.progress.step
     for rank in range(1, world.size) if trainer.sharding else ():
         if world.rank == rank:
-            world.send(_parts(trainer), 0)
-        parts = world.receive(rank) if world.leads else {}
-        world.first_alone(lambda rank=rank, parts=parts: stage_parts(folder, step, rank, world.size, parts))  # type: ignore[misc]
+            world.send(_shards(trainer), 0)
+        shards = world.receive(rank) if world.leads else {}
+        world.first_alone(lambda rank=rank, shards=shards: stage_shards(folder, step, rank, world.size, shards))  # type: ignore[misc]
 
 
-def _parts(trainer: Trainer) -> Parts:
+def _shards(trainer: Trainer) -> Shards:
     """What this rank keeps, under the names that whole tensors have."""
     networks: dict[str, Tensor] = {}
     ema: dict[str, Tensor] = {}
@@ -71,12 +71,12 @@ def _parts(trainer: Trainer) -> Parts:
     for name, network in trainer.sharding.networks.items():
         weights, average = network.state_dict(), averages[name].state_dict() if name in averages else {}
         for key in trainer.sharding.keys(name):
-            networks[f"{name}.{key}"] = part(weights[key])
+            networks[f"{name}.{key}"] = own_shard(weights[key])
             if average:
                 ema[f"{name}.{key}"] = average[key]
-    players = {name: {"optimizer": {"state": player.parts()}} for name, player in trainer.players.items()}
+    players = {name: {"optimizer": {"state": player.shards()}} for name, player in trainer.players.items()}
     optimizers: dict[str, Tensor] = {}
-    split({"trainer": {"players": players}}, "training", optimizers)
+    take_apart({"trainer": {"players": players}}, "training", optimizers)
     return {"networks": networks, "ema": ema, "training": optimizers}
 
 
@@ -153,7 +153,7 @@ def put_extra(modules: Any, name: str, value: Any) -> None:
 
 
 def _apart(state: dict[str, Any], trainer: Trainer) -> dict[str, Tensor]:
-    """What optimizers remember of weights in parts, taken out of a trainer's state: by player, weight and name."""
+    """What optimizers remember of weights in shards, taken out of a trainer's state: by player, weight and name."""
     taken: dict[str, Tensor] = {}
     state["players"] = dict(state["players"])
     for name, player in trainer.players.items():
@@ -182,7 +182,7 @@ def _below(state: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _refuse_ruined_weights(trainer: Trainer) -> None:
     """A loss may be finite and its gradient not: what it leaves must not push good checkpoints out."""
     for name, network in trainer.cast.networks.items():
-        weights = [part(p.detach()) for p in network.parameters()]
+        weights = [own_shard(p.detach()) for p in network.parameters()]
         ruined = bool(weights) and not bool(torch.isfinite(nn.utils.get_total_norm(weights)))
         if trainer.world.largest(ruined) if name in trainer.sharding.networks else ruined:
             raise TrainingFailed(

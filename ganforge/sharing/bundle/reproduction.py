@@ -15,7 +15,7 @@ WEIGHTS = ("networks.safetensors", "ema.safetensors")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Reproduced:
     """What a run that was to reproduce another has in common with it."""
 
     checkpoint: str
@@ -59,14 +59,14 @@ class Verdict:
             yield f"  {name:{width}}  {theirs:.6g} in the bundle, {ours:.6g} here ({difference})"
 
 
-def compare(unpacked: Unpacked, run: Path) -> Verdict:
+def compare(unpacked: Unpacked, run: Path) -> Reproduced:
     """A bundle and the folder of a run that has ended."""
     theirs, ours = Record.read(unpacked.folder), Record.read(run)
     checkpoint = unpacked.contents.checkpoint
     both = [_hashes(folder / "checkpoints" / checkpoint) for folder in (unpacked.folder, run)]
     same = None if both[1] is None else both[0] == both[1]
     names = [name for name in theirs.figures if name in ours.figures]
-    return Verdict(checkpoint, same, {name: (theirs.figures[name], ours.figures[name]) for name in names})
+    return Reproduced(checkpoint, same, {name: (theirs.figures[name], ours.figures[name]) for name in names})
 
 
 def _hashes(checkpoint: Path) -> list[str] | None:

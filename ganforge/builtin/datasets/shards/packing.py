@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from ganforge import EnvironmentFault, UsageError, images
 from ganforge.builtin.datasets.shards import index as indices
+from ganforge.builtin.datasets.shards.drafts import Draft, Item
 from ganforge.builtin.datasets.shards.index import Index, Layout, Shard
-from ganforge.builtin.datasets.shards.plan import Draft, Item
 from ganforge.builtin.datasets.shards.tars import LIST_KEY, LIST_SUFFIX, encode_sizes
 from ganforge.builtin.datasets.unpacking import flush_folder
 
@@ -31,16 +31,16 @@ Tell = Callable[[int], None]
 
 
 def pack(root: Path, drafts: list[Draft], layout: Layout, seed: int, out: Path, force: bool, tell: Tell) -> Index:
-    """Write the shards of a plan, and the index, into the folder `out`, which is there whole or not at all.
+    """Write the shards that are drafted, and the index, into the folder `out`, which is there whole or not at all.
 
     Every picture is decoded once, to find the broken ones. What was written before an interruption stays beside `out`
     in a hidden folder; the next call keeps those shards of it whose files are unchanged.
 
     Args:
-        root: the folder that the plan was made of.
-        drafts: the plan.
+        root: the folder that the drafts were made of.
+        drafts: the shards.
         layout: of the folder.
-        seed: of the plan.
+        seed: of the drafts.
         out: where to; the parent folders are made.
         force: replace a pack that is there.
         tell: told how many bytes were packed since the last time.

@@ -82,7 +82,7 @@ def find_layout(root: Path, layout: str | None) -> Layout:
     return "side_by_side" if sheets else "unpaired"
 
 
-def plan(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[Draft]:
+def drafts_of(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[Draft]:
     """All shards of a pack, each as large as `shard_bytes` lets it be, and of one sample at least.
 
     Training samples are shuffled by a hash of their names: one file more or less leaves the order of the others, so an
