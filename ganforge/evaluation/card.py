@@ -53,7 +53,7 @@ def add_figures(card: Card, trained: Trained, figures: Sequence[tuple[int, Mappi
         best.note(found, step)
     for name, metric in card["metrics"].items():
         own = [figure for figure in figures[0][1] if figure.partition("/")[0] == name]
-        metric["better"] = {figure: way for figure in own if (way := best.way(figure))}
+        metric["better"] = best.ways_of(own)
     card["checkpoints"] = [{"step": step, "figures": dict(found)} for step, found in figures]
     card["last"], card["best"] = last, best.record()
 

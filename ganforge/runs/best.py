@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,6 +30,10 @@ class Best:
         metric, _, key = figure.partition("/")
         way = self.ways.get(metric)
         return way.get(key) if isinstance(way, Mapping) else way
+
+    def ways_of(self, figures: Iterable[str]) -> dict[str, str]:
+        """Those of these figures of which one way is better, as `run.json` has it for whoever compares runs."""
+        return {name: way for name in figures if (way := self.way(name))}
 
     def note(self, figures: Mapping[str, float], step: int) -> bool:
         """Whether one of these figures is the best so far."""

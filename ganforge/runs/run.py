@@ -230,7 +230,8 @@ class Run:
                 self.trainer.bad_losses.check_end(self.step)
             self.status = "finished" if self.step >= self.total_steps else "interrupted"
             self._note_bad_files()
-            self._record.note(status=self.status, step=self.step, ended=now(), metrics=dict(self.figures))
+            figures = {"metrics": dict(self.figures), "better": self.best.ways_of(self.figures)}
+            self._record.note(status=self.status, step=self.step, ended=now(), **figures)
             if self.recipe.run.strict:
                 self._emit("run_ended", self.status)
         except BaseException as raised:

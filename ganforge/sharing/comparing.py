@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,12 +11,6 @@ from ganforge.recipe.nodes import read
 from ganforge.sharing.records import Record
 
 ABSENT = "-"
-
-# How figures are called of which less, or more, is better; of others nobody can say which is the best.
-LESS = re.compile(r"error|loss|distance|fid|kid|lpips|\b[lm][12]\b|mse|mae|divergence", re.IGNORECASE)
-MORE = re.compile(
-    r"psnr|ssim|accuracy|precision|recall|density|coverage|inception|diversity|times_lower", re.IGNORECASE
-)
 
 Table = dict[str, list[Any]]
 """By its name, a value of each run."""
@@ -52,15 +45,14 @@ def best(name: str, records: Sequence[Record]) -> float | None:
 
 
 def _judge(name: str, records: Sequence[Record]) -> Callable[[Sequence[float]], float] | None:
-    """`min` or `max`: as a run's own best lies to its last figure, or as the name tells, its last word above all."""
+    """`min` or `max`: as the metric says, or, in runs of 0.1.0, as a run's own best lies to its last figure."""
+    for record in records:
+        if way := record.better.get(name):
+            return max if way == "higher" else min
     for record in records:
         kept, last = record.best.get(name), record.figures.get(name)
         if kept is not None and last is not None and kept[1] != last:
             return min if kept[1] < last else max
-    for text in (name.rpartition("/")[2], name):
-        less, more = LESS.search(text), MORE.search(text)
-        if bool(less) != bool(more):
-            return min if less else max
     return None
 
 

@@ -107,6 +107,11 @@ class Record:
         return found
 
     @property
+    def better(self) -> dict[str, str]:
+        """Of figures that have one, which way is better: `lower` or `higher`."""
+        return {str(name): str(way) for name, way in self._mapping("better").items()}
+
+    @property
     def versions(self) -> dict[str, str]:
         """Of what computed, by distribution."""
         return {str(name): str(value) for name, value in self._mapping("versions").items()}

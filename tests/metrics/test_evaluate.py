@@ -178,16 +178,16 @@ def test_a_best_figure_whose_checkpoint_was_lost_is_forgotten(
     ganforge: Callable, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run is killed after a figure was noted, and before its checkpoint is whole."""
-    from ganforge.runs import run
+    from ganforge.runs.checkpoint import keeper
 
     def save(folder: Path, step: int, checkpoint: Any) -> Path:
         if step == 3:
             raise EnvironmentFault("the disk is full")
         return save_checkpoint(folder, step, checkpoint)
 
-    folder, save_checkpoint = Path("runs/cyclegan_shapes/0001"), run.save_checkpoint
+    folder, save_checkpoint = Path("runs/cyclegan_shapes/0001"), keeper.save_checkpoint
     with monkeypatch.context() as broken:
-        broken.setattr(run, "save_checkpoint", save)
+        broken.setattr(keeper, "save_checkpoint", save)
         often = ("run.metrics_every=1", "run.keep_last=1")
         assert ganforge("run", TINY / "cyclegan_shapes.yaml", *often, *FADING, *PLUGIN).code == 3
     assert json.loads((folder / "run.json").read_text())["best"]["far"] == {"step": 3, "value": 0}

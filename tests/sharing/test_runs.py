@@ -27,6 +27,7 @@ def runs(in_tmp: Path) -> Path:
         **done,
         started=times[0],
         metrics={"fid_b": 61.5, "psnr": 20.0, "oddness": 1.0},
+        better={"fid_b": "lower", "psnr": "higher"},
         versions={"torch": "2.15.0"},
     )
     written_run(
