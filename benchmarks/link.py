@@ -81,10 +81,10 @@ def be_a_rank(result: Path, recipe: str, overrides: tuple[str, ...]) -> None:
     """Measure on one of the hosts."""
     import torch
 
-    from ganforge import Run
     from ganforge.plugins.loading import load_plugins
     from ganforge.ranks import ALONE, World, joined
     from ganforge.recipe import open_recipe
+    from ganforge.runs.run import Run
     from ganforge.runs.run_folder import RunFolder
 
     torch.set_num_threads(1)

@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.table import Table
 from timing import seconds
 
-from ganforge import Run
 from ganforge.plugins.loading import load_plugins
 from ganforge.ranks import ALONE, World, joined
 from ganforge.recipe import open_recipe
+from ganforge.runs.run import Run
 from ganforge.runs.run_folder import RunFolder
 
 SETTINGS = ("run.compile=false", "run.cuda_graphs=false", "run.epochs=1000", "run.steps=null")

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 from timing import seconds
 
-from ganforge import Run
 from ganforge.plugins.loading import load_plugins
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import RunSettings
+from ganforge.runs.run import Run
 from ganforge.runs.run_folder import RunFolder
 
 LOG_EVERY, IMAGES_EVERY = (RunSettings.model_fields[f"{name}_every"].default for name in ("log", "images"))

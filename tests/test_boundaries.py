@@ -162,7 +162,7 @@ def private(module: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names if "._" in alias.name)
         elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
             text = ast.unparse(node)
-            if not text.startswith(("self._", "cls._", "super()._", "aten._")) and node.attr not in NAMED_TUPLES:
+            if not text.startswith(("self._", "cls._", "aten._")) and node.attr not in NAMED_TUPLES:
                 yield text
 
 

@@ -22,9 +22,9 @@ from ganforge.step.scene import Scene
 class _Creating(Scene):
     """A scene in which what a network creates depends on no other network, loss or op that draws before it."""
 
-    def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
+    def run_network(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
         seed_all(derive_seed(self.program.recipe.run.seed, "lazy", call.name))
-        return super()._forward(call, arguments, keywords, count)
+        return super().run_network(call, arguments, keywords, count)
 
 
 def assemble(recipe: Recipe, precision: Precision) -> Cast:

@@ -64,12 +64,12 @@ class WatchedScene(Scene):
         """The phase that computed what is held of a signal."""
         self.from_before: dict[tuple[str, str, str], None] = {}
 
-    def _named(self, name: str, signal: Expression) -> Any:
+    def named_signal(self, name: str, signal: Expression) -> Any:
         if not self.has(name):
             self.computed[name] = self.position
         elif name in self.computed and self.turns:
             self._note_before(name, signal)
-        return super()._named(name, signal)
+        return super().named_signal(name, signal)
 
     def _note_before(self, name: str, signal: Expression) -> None:
         for turn in self.turns[self.computed[name] : self.position]:
@@ -77,15 +77,15 @@ class WatchedScene(Scene):
                 self.from_before[self.turn.phase.name, name, turn.phase.train] = None
                 return
 
-    def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+    def operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         with self._noting(call):
-            return super()._operate(call, arguments, keywords)
+            return super().operate(call, arguments, keywords)
 
-    def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
+    def run_network(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
         network = self.program.cast.networks[call.name]
         before = _traces(network)
         with self._noting(call):
-            value = super()._forward(call, arguments, keywords, count)
+            value = super().run_network(call, arguments, keywords, count)
         if before != _traces(network):
             self.changing.add(call.name)
         return value

@@ -113,9 +113,9 @@ class Scene(Values, Interpreter):
         signal = self.program.recipe.signals[name].expression
         leaves = self.own(signal, self.leaves)
         # What is computed from a leaf belongs to this phase, like the leaf itself.
-        return self.value(signal) if self.private(name, leaves) else self._named(name, signal)
+        return self.value(signal) if self.private(name, leaves) else self.named_signal(name, signal)
 
-    def _named(self, name: str, signal: Expression) -> Any:
+    def named_signal(self, name: str, signal: Expression) -> Any:
         """A named signal, computed once a step (rule 1) unless a graph is wanted that is stale (rule 3)."""
         if not self.has(name):
             self.held[name] = self._compute(name, signal)
@@ -160,21 +160,23 @@ class Scene(Values, Interpreter):
         """What an op or a network gives, alone or along with others."""
         arguments, keywords = self.given(call)
         if call.name not in self.cast.networks:
-            return self._operate(call, arguments, keywords)
+            return self.operate(call, arguments, keywords)
         companions = self.merging.companions(self, call)
         if companions and (results := self._together(call, arguments, companions)):
             for companion, value in zip(companions, results[1:], strict=True):
                 self._keep(companion, value)
             return results[0]
-        return self._forward(call, arguments, keywords)
+        return self.run_network(call, arguments, keywords)
 
-    def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+    def operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        """What an op gives."""
         if parameter := self.cast.contexts.get(call.function):
             keywords[parameter] = self.context
         with self.program.blamed(call):
             return self.cast.operation(call)(*arguments, **keywords)
 
-    def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
+    def run_network(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
+        """What a network gives; `count` calls of the recipe run as one."""
         # What a loss differentiates with respect to is differentiated twice.
         twice = bool(self.leaves & self.program.path(call))
         with self.program.blamed(call):
@@ -187,7 +189,7 @@ class Scene(Values, Interpreter):
         if (batch := merged(rows)) is None:
             return None
         columns, sizes = batch
-        value = self._forward(call, columns, {}, count=len(rows))
+        value = self.run_network(call, columns, {}, count=len(rows))
         try:
             return split_rows(value, sizes)
         except ValueError:  # it returns something that belongs to no sample

@@ -167,24 +167,24 @@ class RecordedScene(Scene):
         use = self.program.recipe.ops.get(expression.name) if isinstance(expression, Call) else None
         return use is not None and inspect.isclass(use.part.factory)
 
-    def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+    def operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         if not self.recorded:
-            return super()._operate(call, arguments, keywords)
+            return super().operate(call, arguments, keywords)
         if self.host_calls is None:
             if self._has_state(call):
                 raise NotRecordable(f"'{call.text}' has a state, and needs what its own phase computes")
-            return super()._operate(call, arguments, keywords)
+            return super().operate(call, arguments, keywords)
         if any(tensor.requires_grad for tensor in tensors([arguments, keywords])):
             raise NotRecordable(f"'{call.text}' passes gradients on")
         given = map_tensors(Tensor.clone, arguments)  # an op may keep what it is given
-        value = map_tensors(Tensor.clone, super()._operate(call, given, keywords))
+        value = map_tensors(Tensor.clone, super().operate(call, given, keywords))
         self.host_calls.append(HostCall(self.cast.operation(call), arguments, keywords, value))
         return value
 
-    def _forward(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
+    def run_network(self, call: Call, arguments: list[Any], keywords: dict[str, Any], count: int = 1) -> Any:
         if self.recorded and self.host_calls is not None:
             raise NotRecordable(f"an op with a state needs '{call.text}' in the phase that computes it")
-        return super()._forward(call, arguments, keywords, count)
+        return super().run_network(call, arguments, keywords, count)
 
     def value(self, expression: Expression) -> Any:
         if self.recorded and isinstance(expression, Name) and expression.name in self.cast.schedules:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganforge import Run
 from ganforge.plugins.loading import Plugins, load_plugins
 from ganforge.recipe.merge import load
 from ganforge.recipe.reading import read_recipe
+from ganforge.runs.run import Run
 from ganforge.runs.run_folder import RunFolder
 
 RECIPE = """

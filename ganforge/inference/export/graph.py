@@ -29,8 +29,8 @@ class Eager(Scene):
         self.calls: list[Call] = []
         self.drawn: list[Tensor] = []
 
-    def _operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        value = super()._operate(call, arguments, keywords)
+    def operate(self, call: Call, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        value = super().operate(call, arguments, keywords)
         if call.function not in self.quiet:
             self.calls.append(call)
             self.drawn.append(value)
