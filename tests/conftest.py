@@ -39,6 +39,15 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANFORGE_CACHE", str(CACHE / f"{os.getpid()}-{next(_numbers)}"))
 
 
+@pytest.fixture
+def rehearsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings ask for the dry run of a recipe once in all such tests: they are about what comes after it."""
+    import rehearsed
+
+    for module in ("ganforge.testing.parity", "ganforge.rehearsal.known_plans"):
+        monkeypatch.setattr(f"{module}.dry_run", rehearsed.dry_run)
+
+
 @dataclass
 class Outcome:
     """How a command ended, and what it printed."""
