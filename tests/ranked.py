@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import patch
+
+if TYPE_CHECKING:
+    from forked import Forked
 
 ROOT = Path(__file__).resolve().parents[1]
 TOYS = ROOT / "tests/engine/toys.py"
+PATIENCE_S = 600
+"""Only what hangs takes so long, on however busy a machine."""
 
 DATA = "data: {type: shapes, size_px: 16, count: 23, validation: 2, batch_size: 4}\n"
 RUN = "callbacks: {progress: null, tensorboard: null, panels: null, doctor: null, diary: {type: toys.diary}}\n"
@@ -113,19 +118,14 @@ def environment(rank: int, size: int, port: int) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", **named}
 
 
-def start(size: int, command: Sequence[str | Path], **options: object) -> list[subprocess.Popen[str]]:
+def start(size: int, command: Sequence[str | Path]) -> list[Forked]:
     """So many ranks of one command."""
+    from forked import PIPE, Forked
+
     port = free_port()
+    words = [sys.executable, *map(str, command)]
     return [
-        subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            env=environment(rank, size, port),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **options,  # type: ignore[call-overload]
-        )
-        for rank in range(size)
+        Forked(words, env=environment(rank, size, port), stdout=PIPE, stderr=PIPE, text=True) for rank in range(size)
     ]
 
 
@@ -139,7 +139,7 @@ def train_on_ranks(size: int, jobs: Mapping[str, str], folder: Path, bucket_byte
     (folder / "jobs.json").write_text(json.dumps(jobs))
     ranks = start(size, [Path(__file__), folder, *([str(bucket_bytes)] if bucket_bytes else [])])
     try:
-        ended = [(*rank.communicate(timeout=120), rank.returncode) for rank in ranks]
+        ended = [(*rank.communicate(timeout=PATIENCE_S), rank.returncode) for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()
