@@ -28,6 +28,14 @@ os.environ["GANFORGE_CACHE"] = str(CACHE)
 _numbers = itertools.count()
 
 
+LONG = ("test_packaging", "test_new", "test_misbehaving_parts", "test_launching", "test_learning", "test_kill")
+"""Modules with tests of half a minute: where one of these comes last, one process works while the others have gone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
         shutil.rmtree(CACHE, ignore_errors=True)
@@ -83,7 +91,7 @@ def ganforge_process(tmp_path: Path) -> Callable[..., Outcome]:
 
     def run(*arguments: str | Path, cwd: Path | None = None) -> Outcome:
         command = [sys.executable, "-m", "ganforge", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd or tmp_path, timeout=300, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd or tmp_path, timeout=600, check=False)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
