@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,6 +48,23 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test finds out of the machine decides nothing in another one."""
     monkeypatch.setenv("GANFORGE_CACHE", str(CACHE / f"{os.getpid()}-{next(_numbers)}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signatures_read_once() -> Iterator[None]:
+    """Commands in this process load plugins anew, which takes half as long where installed parts are read once."""
+    from ganforge.plugins import registry
+
+    read = registry.read_signature
+    known = functools.cache(read)
+
+    def read_once(kind: str, factory: Callable[..., Any]) -> Any:
+        plain = type(factory) in (type, types.FunctionType) and factory.__module__.startswith("ganforge")
+        return (known if plain else read)(kind, factory)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "read_signature", read_once)
+        yield
 
 
 @pytest.fixture
