@@ -18,10 +18,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from subprocess import PIPE
 from typing import Any
-
-__all__ = ["PIPE", "Forked"]
 
 PREPARED = ("torch", "torch.distributed", "torch.utils.data", "torchvision.transforms.v2", "ganforge.builtin")
 NOTICED_S = 0.02
@@ -76,7 +73,7 @@ def _prepared(_: int) -> socket.socket:
     """Where the prepared process of this one listens; it ends with this one."""
     ours, theirs = socket.socketpair()
     with theirs:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}  # as `ganforge run` would
         command = [sys.executable, __file__, str(theirs.fileno())]
         _started.append(subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment))
     return ours

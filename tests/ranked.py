@@ -8,11 +8,8 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from subprocess import PIPE, Popen
 from unittest.mock import patch
-
-if TYPE_CHECKING:
-    from forked import Forked
 
 ROOT = Path(__file__).resolve().parents[1]
 TOYS = ROOT / "tests/engine/toys.py"
@@ -118,15 +115,11 @@ def environment(rank: int, size: int, port: int) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", **named}
 
 
-def start(size: int, command: Sequence[str | Path]) -> list[Forked]:
+def start(size: int, command: Sequence[str | Path], kind: type[Popen[str]] = Popen) -> list[Popen[str]]:
     """So many ranks of one command."""
-    from forked import PIPE, Forked
-
     port = free_port()
     words = [sys.executable, *map(str, command)]
-    return [
-        Forked(words, env=environment(rank, size, port), stdout=PIPE, stderr=PIPE, text=True) for rank in range(size)
-    ]
+    return [kind(words, env=environment(rank, size, port), stdout=PIPE, stderr=PIPE, text=True) for rank in range(size)]
 
 
 def train_on_ranks(size: int, jobs: Mapping[str, str], folder: Path, bucket_bytes: int | None = None) -> None:
@@ -135,9 +128,11 @@ def train_on_ranks(size: int, jobs: Mapping[str, str], folder: Path, bucket_byte
     Gradients travel in buckets of so many bytes; how many of them did before the backward pass of their phase was over
     is in `early.json`.
     """
+    from forked import Forked  # this file is also run where tests are not on the path
+
     folder.mkdir(exist_ok=True)
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    ranks = start(size, [Path(__file__), folder, *([str(bucket_bytes)] if bucket_bytes else [])])
+    ranks = start(size, [Path(__file__), folder, *([str(bucket_bytes)] if bucket_bytes else [])], Forked)
     try:
         ended = [(*rank.communicate(timeout=PATIENCE_S), rank.returncode) for rank in ranks]
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import ranked
 import torch
-from forked import PIPE, Forked
+from forked import Forked
 
 from ganforge.commands import _ranks
 from ganforge.runs.run import Run
@@ -60,7 +60,7 @@ def two_ranks(folder: Path, more: str, *arguments: str) -> list[str]:
 
 
 def ended(command: list[str]) -> subprocess.CompletedProcess[str]:
-    with Forked(command, stdout=PIPE, stderr=PIPE, text=True) as launcher:
+    with Forked(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launcher:
         try:
             out, err = launcher.communicate(timeout=ranked.PATIENCE_S)
         finally:
@@ -70,7 +70,8 @@ def ended(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def unlaunched(command: list[str]) -> list[tuple[int, str]]:
     """The same ranks without a launcher: how each ended, and what it told."""
-    ranks = ranked.start(2, [word for word in command[1:] if word not in ("--nproc", "2")])
+    words = [word for word in command[1:] if word not in ("--nproc", "2")]
+    ranks = ranked.start(2, words)  # real ones: what of torch's log they keep back, they decide before torch comes
     try:
         told = [rank.communicate(timeout=ranked.PATIENCE_S)[1] for rank in ranks]
     finally:
