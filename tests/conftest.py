@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +31,14 @@ os.environ["GANFORGE_CACHE"] = str(CACHE)
 _numbers = itertools.count()
 
 
+LONG = ("test_packaging", "test_new", "test_misbehaving_parts", "test_launching", "test_learning", "test_kill")
+"""Modules with tests of half a minute: where one of these comes last, one process works while the others have gone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
         shutil.rmtree(CACHE, ignore_errors=True)
@@ -37,6 +48,32 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test finds out of the machine decides nothing in another one."""
     monkeypatch.setenv("GANFORGE_CACHE", str(CACHE / f"{os.getpid()}-{next(_numbers)}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signatures_read_once() -> Iterator[None]:
+    """Commands in this process load plugins anew, which takes half as long where installed parts are read once."""
+    from ganforge.plugins import registry
+
+    read = registry.read_signature
+    known = functools.cache(read)
+
+    def read_once(kind: str, factory: Callable[..., Any]) -> Any:
+        plain = type(factory) in (type, types.FunctionType) and factory.__module__.startswith("ganforge")
+        return (known if plain else read)(kind, factory)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "read_signature", read_once)
+        yield
+
+
+@pytest.fixture
+def rehearsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings ask for the dry run of a recipe once in all such tests: they are about what comes after it."""
+    import rehearsed
+
+    for module in ("ganforge.testing.parity", "ganforge.rehearsal.known_plans"):
+        monkeypatch.setattr(f"{module}.dry_run", rehearsed.dry_run)
 
 
 @dataclass
@@ -74,7 +111,7 @@ def ganforge_process(tmp_path: Path) -> Callable[..., Outcome]:
 
     def run(*arguments: str | Path, cwd: Path | None = None) -> Outcome:
         command = [sys.executable, "-m", "ganforge", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd or tmp_path, timeout=300, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd or tmp_path, timeout=600, check=False)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from subprocess import PIPE, Popen
 from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[1]
 TOYS = ROOT / "tests/engine/toys.py"
+PATIENCE_S = 600
+"""Only what hangs takes so long, on however busy a machine."""
 
 DATA = "data: {type: shapes, size_px: 16, count: 23, validation: 2, batch_size: 4}\n"
 RUN = "callbacks: {progress: null, tensorboard: null, panels: null, doctor: null, diary: {type: toys.diary}}\n"
@@ -113,20 +115,11 @@ def environment(rank: int, size: int, port: int) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", **named}
 
 
-def start(size: int, command: Sequence[str | Path], **options: object) -> list[subprocess.Popen[str]]:
+def start(size: int, command: Sequence[str | Path], kind: type[Popen[str]] = Popen) -> list[Popen[str]]:
     """So many ranks of one command."""
     port = free_port()
-    return [
-        subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            env=environment(rank, size, port),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **options,  # type: ignore[call-overload]
-        )
-        for rank in range(size)
-    ]
+    words = [sys.executable, *map(str, command)]
+    return [kind(words, env=environment(rank, size, port), stdout=PIPE, stderr=PIPE, text=True) for rank in range(size)]
 
 
 def train_on_ranks(size: int, jobs: Mapping[str, str], folder: Path, bucket_bytes: int | None = None) -> None:
@@ -135,11 +128,13 @@ def train_on_ranks(size: int, jobs: Mapping[str, str], folder: Path, bucket_byte
     Gradients travel in buckets of so many bytes; how many of them did before the backward pass of their phase was over
     is in `early.json`.
     """
+    from forked import Forked  # this file is also run where tests are not on the path
+
     folder.mkdir(exist_ok=True)
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    ranks = start(size, [Path(__file__), folder, *([str(bucket_bytes)] if bucket_bytes else [])])
+    ranks = start(size, [Path(__file__), folder, *([str(bucket_bytes)] if bucket_bytes else [])], Forked)
     try:
-        ended = [(*rank.communicate(timeout=120), rank.returncode) for rank in ranks]
+        ended = [(*rank.communicate(timeout=PATIENCE_S), rank.returncode) for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()

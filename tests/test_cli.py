@@ -236,14 +236,14 @@ def test_resume_refuses_another_recipe(ganforge: Callable, trained: Path) -> Non
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
 def test_a_run_is_not_resumed_beside_the_process_that_trains_it(ganforge: Callable, trained: Path) -> None:
     record = json.loads((trained / "run.json").read_text())
-    with subprocess.Popen(["sleep", "60"]) as other:
+    with subprocess.Popen(["sleep", "3600"]) as other:
         process = {**this_process(), "pid": other.pid, "began": began(other.pid)}
         (trained / "run.json").write_text(json.dumps(record | {"status": "running", "process": process}))
         refused = ganforge("run", TINY, "--resume", "run.steps=6")
         assert refused.code == 2
         assert f"is being trained by process {other.pid}: two would write over each other" in refused.err
         other.kill()
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 600
         while is_at_work(process) and time.monotonic() < limit:  # it is dead, though nobody has asked for its end
             time.sleep(0.01)
         assert ganforge("run", TINY, "--resume", "run.steps=6").code == 0
@@ -277,11 +277,11 @@ def test_a_rank_that_was_asked_to_stop_only_goes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("RANK", "1")
     code = (
         "import sys, threading, time; from ganforge import cli\n"
-        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "threading.Thread(target=time.sleep, args=(3600,)).start()\n"
         "cli.cli.main = lambda *_, **__: sys.exit(143)\n"
         "cli.main()"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 143
+    assert subprocess.run([sys.executable, "-c", code], timeout=600, check=False).returncode == 143
 
 
 def test_a_command_may_leave_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:

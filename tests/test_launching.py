@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 import ranked
 import torch
+from forked import Forked
 from safetensors.torch import load_file
 
 TOY = [ranked.ROOT / "tests/engine/toy_cyclegan.yaml", "-p", ranked.TOYS, "callbacks.diary=null"]
 STEPS, EVERY = 120, 20
 LENGTH = [f"run.steps={STEPS}", f"run.checkpoint_every={EVERY}", "run.keep_last=3", "run.timeout_s=20"]
-PATIENCE_S = 120
+PATIENCE_S = ranked.PATIENCE_S
 HEARD_WITHIN = timedelta(seconds=8)
 """Where a rank will be missed: soon, but not before a late one, on a busy machine, has come."""
 
@@ -41,8 +42,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts commands; none, and nothing that it started in the test's folder, outlives the test."""
     started = []
 
-    def begin(command: list[str], **options: Any) -> subprocess.Popen[str]:
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options))
+    def begin(command: list[str], kind: type[subprocess.Popen] = subprocess.Popen, **options: Any) -> Any:
+        started.append(kind(command, stdout=subprocess.PIPE, text=True, **options))
         return started[-1]
 
     yield begin
@@ -87,7 +88,7 @@ def processes_of(out: Path) -> list[int]:
 
 
 def assert_gone(out: Path) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + PATIENCE_S
     while processes_of(out):
         assert time.monotonic() < limit, "processes are left"
         time.sleep(0.1)
@@ -164,7 +165,7 @@ def two_ranks(start: Start) -> Starts:
     def begin(*commands: list[str]) -> list[subprocess.Popen[str]]:
         port = ranked.free_port()
         return [
-            start(command, env=ranked.environment(rank, 2, port), stderr=subprocess.PIPE)
+            start(command, Forked, env=ranked.environment(rank, 2, port), stderr=subprocess.PIPE)
             for rank, command in enumerate(commands)
         ]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from environments import share_bytecode
 
 from ganforge.commands.new import KINDS
 
@@ -35,6 +36,7 @@ def test_a_new_plugin_passes_its_tests_after_uv_sync(ganforge: Callable, in_tmp:
     assert [step.strip() for step in steps[:3]] == ["cd my-losses", "uv sync", "uv run pytest"]
     project = in_tmp / "my-losses"
     call("uv", "sync", cwd=project)
+    share_bytecode(project / ".venv")
     assert "3 passed" in call("uv", "run", "pytest", cwd=project)
     listed = json.loads(call("uv", "run", "ganforge", "plugins", "--json", cwd=project))
     (plugin,) = [plugin for plugin in listed if plugin["name"] == "my_losses"]

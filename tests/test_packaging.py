@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from documents import check_printed, commands, write_files
+from environments import share_bytecode
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,11 +21,12 @@ pytestmark = pytest.mark.skipif(shutil.which("uv") is None, reason="building whe
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    out = tmp_path_factory.mktemp("dist")
-    # From the source distributions, as an index would: what they lack, the wheels lack.
-    uv("build", "--all-packages", "--out-dir", out, cwd=ROOT)
-    return sorted(out.glob("*.whl"))
+def wheels(once: Callable[..., Path]) -> list[Path]:
+    def build(out: Path) -> None:
+        # From the source distributions, as an index would: what they lack, the wheels lack.
+        uv("build", "--all-packages", "--out-dir", out, cwd=ROOT)
+
+    return sorted(once("dist", build).glob("*.whl"))
 
 
 def uv(*arguments: str | Path, cwd: Path) -> str:
@@ -63,6 +66,7 @@ def test_the_tutorial_works_in_an_empty_environment(wheels: list[Path], environm
         if command.startswith("pip install "):  # from the wheels, as from an index that has them
             found = ["--find-links", wheels[0].parent]
             uv("pip", "install", "--python", environment, *found, *command.split()[2:], cwd=tmp_path)
+            share_bytecode(environment)
             continue
         done = subprocess.run(
             ["bash", "-c", command],
@@ -70,7 +74,7 @@ def test_the_tutorial_works_in_an_empty_environment(wheels: list[Path], environm
             env=clean | {"PATH": path},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         check_printed(command, expected, done.stdout + done.stderr)
     reader = EventAccumulator(str(tmp_path / "runs/smooth_shapes/0001"))

@@ -30,7 +30,7 @@ def shell(ganforge: Callable, in_tmp: Path) -> Callable[[str], str]:
             return outcome.out + outcome.err
         ours = {"pytest": [sys.executable, "-m", "pytest"], "python": [sys.executable]}
         words = [*ours.get(program, [program]), *arguments]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -34,7 +34,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
     folder = tmp_path_factory.mktemp("board")
     for rate in ("6e-4", "1e-4"):
         train = [sys.executable, "-m", "ganforge", "run", str(TINY), f"players.generators.optimizer.lr={rate}"]
-        subprocess.run(train, cwd=folder, check=True, capture_output=True, timeout=120)
+        subprocess.run(train, cwd=folder, check=True, capture_output=True, timeout=600)
     port = free_port()
     serve = [sys.executable, "-m", "ganforge", "board", "--port", str(port)]
     process = subprocess.Popen(serve, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -46,15 +46,15 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
         yield where, link
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=600)
 
 
 def _wait_for(url: str, process: subprocess.Popen[str]) -> None:
     """Until TensorBoard answers, and has read both runs."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 tags = json.load(answer)
             if len(tags) == 2 and all(any(t.startswith("metrics/") for t in of_run) for of_run in tags.values()):
                 return
@@ -70,7 +70,7 @@ def ask(board: tuple[str, str]) -> Ask:
         url = f"{board[0]}/data/plugin/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=600) as answer:
             content = answer.read()
             return json.loads(content) if "json" in answer.headers["Content-Type"] else content
 

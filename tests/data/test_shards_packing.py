@@ -360,7 +360,7 @@ def test_ctrl_c_in_a_terminal(folders: Path, tmp_path: Path) -> None:
         "packing._loaded = stopped; main()"
     )
     command = [sys.executable, "-c", code, "data", "pack", str(folders), "-o", str(tmp_path / "packed")]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert (process.returncode, process.stderr.splitlines()[-1]) == (130, "interrupted")
     assert len(list((tmp_path / ".packed.part").glob("*.part"))) == 1
     assert not (tmp_path / "packed").exists()

@@ -117,7 +117,7 @@ def test_many_workers_share_a_cache(packed: Path, host: Host, tmp_path: Path) ->
     command = [sys.executable, sharded.__file__, f"{host.url}/", str(folder), str(ROOM / 2**30)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     trainings = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    told = [training.communicate(timeout=120)[0].strip() for training in trainings]
+    told = [training.communicate(timeout=600)[0].strip() for training in trainings]
     stop.set()
     watching.join()
     assert told == 3 * [sharded.digest(str(packed), str(folder), 1.0, workers=0)]
@@ -182,7 +182,7 @@ def test_what_another_brings_is_waited_for(packed: Path, host: Host, tmp_path: P
             time.sleep(0.3)
             assert not waiting.done()
             assert used(tmp_path) <= cache.most_bytes
-        waiting.result(timeout=10)
+        waiting.result(timeout=600)
     assert host.shards == [a.name]
 
 

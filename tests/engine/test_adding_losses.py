@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rehearsed
 import replaying
 import torch
+from rehearsed import dry_run
 from safetensors.torch import load_file
 from tiny import RECIPES, TINY
 from torch import Tensor
 
-from ganforge.plugins.loading import load_plugins
-from ganforge.recipe import open_recipe
 from ganforge.recipe.expressions import Call, Constant, Expression, Name
 from ganforge.recipe.model import LossUse, Recipe
 from ganforge.recipe.name_checks import dependencies
-from ganforge.rehearsal.dry_run import DryRun, dry_run
+from ganforge.rehearsal.dry_run import DryRun
 from ganforge.testing import Parity
 from ganforge.training.recording import WARM_UP
 
@@ -45,8 +45,7 @@ class Trained:
 
 
 def opened(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    exact = ("run.precision=fp64", "run.device=cpu")
-    return open_recipe(str(TINY / f"{name}.yaml"), (*overrides, *exact), load_plugins([TOYS]).registry)
+    return rehearsed.opened(name, overrides, TOYS)
 
 
 def trained(recipe: Recipe, record: bool = False) -> Trained:

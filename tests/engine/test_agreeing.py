@@ -22,7 +22,7 @@ class Table:
     """Where so many threads put what they tell, and find what the others told."""
 
     def __init__(self, size: int) -> None:
-        self.barrier = threading.Barrier(size, timeout=30)
+        self.barrier = threading.Barrier(size, timeout=600)
         self.told = [""] * size
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from rehearsed import dry_run
 from tiny import RECIPES, TINY
 
 from ganforge import Direction
@@ -12,7 +13,6 @@ from ganforge.plugins.registry import Registry
 from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
 from ganforge.rehearsal.directions import directions
-from ganforge.rehearsal.dry_run import dry_run
 
 A2B = Direction("a2b", "real_a", "fake_b", "real_b", "D", None)
 FROM_NOISE = Direction("fake", None, "fake", "real", "D", None)

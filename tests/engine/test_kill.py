@@ -58,7 +58,7 @@ def wait_for_a_checkpoint(out: Path, process: BaseProcess, other_than: set[str])
 
 
 def finish(process: BaseProcess) -> None:
-    process.join(timeout=100)
+    process.join(timeout=600)
     assert process.exitcode == 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import ranked
 import torch
+from forked import Forked
 
 from ganforge.commands import _ranks
 from ganforge.runs.run import Run
@@ -44,7 +45,7 @@ import pathlib
 from ganforge.training.trainer import Trainer
 def step(self, *_, **__):
     pathlib.Path(__file__).with_name(f"asleep{os.environ['RANK']}").touch()
-    time.sleep(60)
+    time.sleep(3600)
 Trainer.step = step
 """
 
@@ -59,14 +60,20 @@ def two_ranks(folder: Path, more: str, *arguments: str) -> list[str]:
 
 
 def ended(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    with Forked(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launcher:
+        try:
+            out, err = launcher.communicate(timeout=ranked.PATIENCE_S)
+        finally:
+            launcher.kill()
+    return subprocess.CompletedProcess(command, launcher.returncode, out, err)
 
 
 def unlaunched(command: list[str]) -> list[tuple[int, str]]:
     """The same ranks without a launcher: how each ended, and what it told."""
-    ranks = ranked.start(2, [word for word in command[1:] if word not in ("--nproc", "2")])
+    words = [word for word in command[1:] if word not in ("--nproc", "2")]
+    ranks = ranked.start(2, words)  # real ones: what of torch's log they keep back, they decide before torch comes
     try:
-        told = [rank.communicate(timeout=100)[1] for rank in ranks]
+        told = [rank.communicate(timeout=ranked.PATIENCE_S)[1] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()
@@ -126,13 +133,13 @@ def test_a_second_ctrl_c_ends_ranks_at_once(tmp_path: Path) -> None:
     asleep = [tmp_path / f"asleep{rank}" for rank in range(2)]
     with subprocess.Popen(two_ranks(tmp_path, ASLEEP), stderr=subprocess.PIPE, text=True) as run:
         try:
-            limit = time.monotonic() + 60
+            limit = time.monotonic() + ranked.PATIENCE_S
             while not all(path.exists() for path in asleep) and time.monotonic() < limit:
                 time.sleep(0.05)
             for _ in range(2):
                 run.send_signal(signal.SIGINT)
                 time.sleep(1)
-            _, told = run.communicate(timeout=20)
+            _, told = run.communicate(timeout=ranked.PATIENCE_S)
         finally:
             run.kill()
     assert run.returncode == 130

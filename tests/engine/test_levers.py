@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rehearsed
 import torch
+from rehearsed import dry_run
 from tiny import RECIPES, TINY
 from torch import Tensor
 
 from ganforge.errors import RecipeError
 from ganforge.recipe.model import RunSettings
-from ganforge.rehearsal.dry_run import dry_run
 from ganforge.runs.run import Run
 from ganforge.step.levers import Levers
 from ganforge.testing import Parity, run_recipe
@@ -30,8 +31,13 @@ ADAM = "{type: adam, lr: 1e-3}"
 TAIL = "\nrun: {steps: 10, precision: fp64, device: cpu, merge: true}\n"
 
 
-def trained(recipe: str | Path, *overrides: str, steps: int = 4) -> Parity:
-    parity = Parity(str(recipe), *overrides)
+def opened(name: str, *overrides: str) -> Parity:
+    """A tiny recipe, ready to be trained."""
+    return Parity(rehearsed.opened(name, overrides))
+
+
+def trained(name: str, *overrides: str, steps: int = 4) -> Parity:
+    parity = opened(name, *overrides)
     parity.train(parity.batches(steps * parity.recipe.run.accumulate))
     return parity
 
@@ -47,7 +53,7 @@ def distance(one: Parity, other: Parity) -> float:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_merged_forwards_train_alike(name: str) -> None:
-    plain, merged = (trained(TINY / f"{name}.yaml", f"run.merge={merge}") for merge in ("false", "true"))
+    plain, merged = (trained(name, f"run.merge={merge}") for merge in ("false", "true"))
     assert distance(plain, merged) < ROUNDING
     assert plain.trainer.program.calls.forwards == merged.trainer.program.calls.forwards
     left, right = (parity.trainer.statistics.read() for parity in (plain, merged))
@@ -56,9 +62,7 @@ def test_merged_forwards_train_alike(name: str) -> None:
 
 
 def test_a_cyclegan_needs_three_generator_calls_instead_of_six_and_two_of_each_discriminator() -> None:
-    plain, merged = (
-        trained(TINY / "cyclegan_shapes.yaml", f"run.merge={merge}", steps=1) for merge in ("false", "true")
-    )
+    plain, merged = (trained("cyclegan_shapes", f"run.merge={merge}", steps=1) for merge in ("false", "true"))
     assert plain.forwards == {"G_ab": 3, "G_ba": 3, "D_a": 3, "D_b": 3}
     assert merged.forwards["G_ab"] + merged.forwards["G_ba"] == 3
     assert (merged.forwards["D_a"], merged.forwards["D_b"]) == (2, 2)
@@ -207,7 +211,7 @@ OTHERS = {
 @pytest.mark.parametrize(("key", "lever", "name"), [(*keys, name) for keys, names in OTHERS.items() for name in names])
 def test_other_levers_train_alike(key: str, lever: str, name: str) -> None:
     two = "data.batch_size=2"  # channels last is refused for one alone
-    plain, pulled = (trained(TINY / f"{name}.yaml", two, f"run.{key}={on}") for on in ("false", "true"))
+    plain, pulled = (trained(name, two, f"run.{key}={on}") for on in ("false", "true"))
     assert not getattr(plain.trainer.levers, lever)
     assert getattr(pulled.trainer.levers, lever)
     assert distance(plain, pulled) < ROUNDING
@@ -215,7 +219,7 @@ def test_other_levers_train_alike(key: str, lever: str, name: str) -> None:
 
 def test_channels_last_is_refused_where_torch_would_give_wrong_gradients() -> None:
     one = ("data.batch_size=1",)
-    plain, asked = (trained(TINY / "cyclegan_shapes.yaml", *one, *more) for more in ((), ("run.channels_last=true",)))
+    plain, asked = (trained("cyclegan_shapes", *one, *more) for more in ((), ("run.channels_last=true",)))
     assert distance(plain, asked) < ROUNDING
     # Where a later torch has mended it, the lever is pulled.
     refused = "gradients of norms at batch 1 would be wrong" in str(asked.trainer.levers)
@@ -223,7 +227,7 @@ def test_channels_last_is_refused_where_torch_would_give_wrong_gradients() -> No
 
 
 def test_channels_last_is_how_weights_and_pictures_lie() -> None:
-    pulled = Parity(str(TINY / "cyclegan_shapes.yaml"), "run.channels_last=true")
+    pulled = opened("cyclegan_shapes", "run.channels_last=true")
     seen: list[Tensor] = []
     network = pulled.trainer.cast.networks["G_ab"]
     network.register_forward_pre_hook(lambda _, inputs: seen.extend(inputs))
@@ -236,7 +240,7 @@ def test_channels_last_is_how_weights_and_pictures_lie() -> None:
 def test_recomputed_networks_keep_their_inputs_only() -> None:
     kept = []
     for recompute in ("false", "true"):
-        parity = Parity(str(TINY / "cyclegan_shapes.yaml"), f"run.recompute={recompute}", "networks.G_ab.blocks=3")
+        parity = opened("cyclegan_shapes", f"run.recompute={recompute}", "networks.G_ab.blocks=3")
         held: list[int] = []
 
         def keep(tensor: Tensor, held: list[int] = held) -> Tensor:
@@ -283,7 +287,7 @@ def test_compiled_bf16_is_refused_on_a_cpu_where_its_gradients_are_wrong(start: 
 @pytest.mark.parametrize("size", [1, 2])
 def test_compiled_networks_train_alike_and_are_compiled_once(name: str, size: int) -> None:
     batch = f"data.batch_size={size}"
-    plain, compiled = (trained(TINY / f"{name}.yaml", batch, f"run.compile={on}") for on in ("false", "true"))
+    plain, compiled = (trained(name, batch, f"run.compile={on}") for on in ("false", "true"))
     assert distance(plain, compiled) < ROUNDING
     compiler = compiled.trainer.program.calls.compiler
     assert compiler.graphs
@@ -305,10 +309,10 @@ def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) 
     def refuse(*_: Any, **__: Any) -> None:
         raise RuntimeError("no code for this")
 
-    plain = trained(TINY / "wgan_ring.yaml")
+    plain = trained("wgan_ring")
     monkeypatch.setattr("torch._inductor.compile_fx.compile_fx", refuse)
     with pytest.warns(UserWarning, match="cannot be compiled and runs as it is: no code for this"):
-        compiled = trained(TINY / "wgan_ring.yaml", "run.compile=true")
+        compiled = trained("wgan_ring", "run.compile=true")
     assert distance(plain, compiled) < ROUNDING
 
 

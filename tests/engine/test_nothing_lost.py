@@ -160,7 +160,7 @@ def test_a_broken_picture_in_a_worker_ends_the_run_with_its_name(picture_folders
     twin = ROOT / "recipes/tiny/cyclegan_horse2zebra.yaml"
     command = [sys.executable, "-m", "ganforge", "run", twin, f"data.root={tmp_path / 'data'}", "data.workers=1"]
     done = subprocess.run(
-        [*command, "run.steps=20"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [*command, "run.steps=20"], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 3
     assert "3.jpg" in done.stderr

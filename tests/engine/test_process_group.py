@@ -36,7 +36,7 @@ def stop_and_check(process: subprocess.Popen[bytes], number: signal.Signals, fol
         assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, number)
-    assert process.wait(timeout=60) == 128 + number
+    assert process.wait(timeout=600) == 128 + number
     record = json.loads((folder / "run.json").read_text())
     assert record["status"] == "interrupted"
     assert record["checkpoint"] == f"step_{record['step']:07d}"

@@ -9,13 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import rehearsed
 import torch
 from replaying import recorder
-from tiny import RECIPES, TINY
+from tiny import RECIPES
 from torch import Tensor, nn
 
-from ganforge.plugins.loading import load_plugins
-from ganforge.recipe import open_recipe
 from ganforge.testing import Parity
 from ganforge.training.recording import WARM_UP
 
@@ -54,8 +53,7 @@ def replays(parity: Parity) -> bool:
 
 def often(name: str, *overrides: str) -> Parity:
     """A tiny recipe all of whose losses come in each step, also those that come seldom: they are the boldest."""
-    exact = ("run.precision=fp64", "run.device=cpu")
-    recipe = open_recipe(str(TINY / f"{name}.yaml"), (*overrides, *exact), load_plugins(()).registry)
+    recipe = rehearsed.opened(name, overrides)
     phases = [
         replace(phase, every=1, losses=tuple(replace(loss, every=1) for loss in phase.losses))
         for phase in recipe.phases

@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rehearsed
 import torch
-from tiny import RECIPES, TINY
+from rehearsed import dry_run
+from tiny import RECIPES
 from torch import Tensor, nn
 
 from ganforge.api.context import Progress
 from ganforge.commands.check import report
 from ganforge.core.nested import tensors
-from ganforge.plugins.loading import load_plugins
-from ganforge.recipe import open_recipe
 from ganforge.recipe.expressions import Call, Name
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.name_checks import dependencies
-from ganforge.rehearsal.dry_run import dry_run
 from ganforge.step.cast import Cast
 from ganforge.step.program import Program, Turn
 from ganforge.step.scene import Scene
@@ -87,9 +86,8 @@ def same(one: Any, other: Any) -> bool:
 
 @pytest.mark.parametrize("name", [*RECIPES, "penalised"])
 def test_check_says_what_a_step_does(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    exact = ("run.precision=fp64", "run.device=cpu", "run.merge=false")
     more, name = ((PENALTY,), "cyclegan_shapes") if name == "penalised" else ((), name)
-    recipe = open_recipe(str(TINY / f"{name}.yaml"), (*more, *exact), load_plugins([TOYS]).registry)
+    recipe = rehearsed.opened(name, (*more, "run.merge=false"), TOYS)
     observed = Observed(recipe)
     report(recipe)
     told = capsys.readouterr().out
@@ -110,7 +108,7 @@ def test_check_says_what_a_step_does(name: str, capsys: pytest.CaptureFixture[st
 def test_a_penalty_changes_no_note(capsys: pytest.CaptureFixture[str]) -> None:
     notes = []
     for more in ((), (PENALTY,)):
-        report(open_recipe(str(TINY / "cyclegan_shapes.yaml"), more, load_plugins([TOYS]).registry))
+        report(rehearsed.opened("cyclegan_shapes", more, TOYS))
         notes.append([line for line in capsys.readouterr().out.splitlines() if "note" in line or "forwards" in line])
     assert notes[0][:1] == notes[1][:1]
     assert notes[0][2:] == notes[1][2:]

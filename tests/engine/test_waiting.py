@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import rehearsed
 import torch
-from tiny import RECIPES, TINY
+from tiny import RECIPES
 
 from ganforge.api.context import Progress
 from ganforge.ranks.device import Precision
@@ -54,7 +55,7 @@ def test_a_step_never_waits_for_the_device(read: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_no_recipe_waits_for_the_device(name: str) -> None:
     for levers in ((), ("run.merge=true", "run.fused=true", "run.recompute=true")):
-        parity = Parity(str(TINY / f"{name}.yaml"), *levers)
+        parity = Parity(rehearsed.opened(name, levers))
         parity.trainer.bad_losses.eager = False  # as on a GPU
         for player in parity.trainer.players.values():  # torch's own read counters, which lie on the CPU
             player.optimizer.step = lambda: None

@@ -177,7 +177,7 @@ SOUND = {
     ),
     "rival": Case(LOSSES + '    register("l1", lambda: 1 / 0)\n'),
     "chatty": Case("print('hello from a plugin')\n" + LOSSES),
-    "slow": Case("import time\ntime.sleep(2.1)\n" + LOSSES, note="every command waits for it: loading it took 2."),
+    "slow": Case("import time\ntime.sleep(2.1)\n" + LOSSES, note="every command waits for it: loading it took "),
     "restless": Case(
         RESTLESS + LOSSES,
         note=f"when it was loaded it changed {', '.join(SETTINGS)}: put back, for that would change runs",
@@ -205,15 +205,18 @@ def run(folder: Path, *arguments: str, cwd: Path, **environment: str) -> subproc
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(once: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all the distributions, built and installed."""
-    sources, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("installed")
+    return once("installed", lambda target: install(tmp_path_factory.mktemp("sources"), target))
+
+
+def install(sources: Path, target: Path) -> None:
     for name, case in CASES.items():
         (sources / name).mkdir()
         project = PROJECT.format(
@@ -226,24 +229,34 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*command, *(f"./{name}" for name in CASES)], cwd=sources, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return target
 
 
 @pytest.fixture(scope="session")
-def listing(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+def listing(installed: Path, once: Callable[..., Path]) -> subprocess.CompletedProcess[str]:
     """What `ganforge plugins --json` says where all of them are installed."""
-    return run(installed, "plugins", "--json", cwd=tmp_path_factory.mktemp("listing"))
+    return told(once("listing", lambda folder: tell(folder, run(installed, "plugins", "--json", cwd=folder))))
 
 
 @pytest.fixture(scope="session")
-def training(
-    installed: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def training(installed: Path, once: Callable[..., Path]) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A small run where all of them are installed, and its folder."""
-    folder = tmp_path_factory.mktemp("training")
-    (folder / "tiny.yaml").write_text(RECIPE)
-    done = run(installed, "run", "tiny.yaml", cwd=folder, GANFORGE_PLUGINS=",".join(map(plugin_of, QUICK)))
-    return folder / "runs" / "tiny" / "0001", done
+
+    def train(folder: Path) -> None:
+        (folder / "tiny.yaml").write_text(RECIPE)
+        done = run(installed, "run", "tiny.yaml", cwd=folder, GANFORGE_PLUGINS=",".join(map(plugin_of, QUICK)))
+        tell(folder, done)
+
+    folder = once("training", train)
+    return folder / "runs" / "tiny" / "0001", told(folder)
+
+
+def tell(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
+    """Write down how a command ended, for all processes of the tests."""
+    (folder / "ended.json").write_text(json.dumps([done.args, done.returncode, done.stdout, done.stderr]))
+
+
+def told(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.CompletedProcess(*json.loads((folder / "ended.json").read_text()))
 
 
 @pytest.fixture
@@ -293,6 +306,8 @@ def test_a_sound_one_is_listed_with_what_it_brings(name: str, listing: subproces
     notes = [note for note in found["notes"] if name == "slow" or not note.startswith(SOUND["slow"].note[:30])]
     assert len(notes) == bool(SOUND[name].note)
     assert all(note.startswith(SOUND[name].note) for note in notes)
+    if name == "slow":
+        assert float(notes[0].removeprefix(SOUND[name].note).split()[0].rstrip("s")) >= 2.1
 
 
 def test_what_a_plugin_prints_does_not_spoil_the_json(listing: subprocess.CompletedProcess[str]) -> None:

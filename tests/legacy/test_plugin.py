@@ -29,7 +29,7 @@ def call(*command: str | Path, cwd: Path, **environment: str) -> str:
     clean = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
     words = [str(word) for word in command]
     done = subprocess.run(
-        words, cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=300, check=False
+        words, cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -1,0 +1,58 @@
+"""Dry runs for tests of what comes after them: a recipe is rehearsed once in a process, however often it is asked for.
+
+Fake tensors are slow, and most of what a short training of a tiny recipe takes. Whatever a dry run depends on is
+compared, parts by identity; a fault is never kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tiny import TINY
+
+from ganforge.plugins.loading import load_plugins
+from ganforge.plugins.registry import Registry
+from ganforge.recipe import open_recipe
+from ganforge.recipe.model import Recipe
+from ganforge.rehearsal import dry_run as rehearsing
+
+EXACT = ("run.precision=fp64", "run.device=cpu")
+_rehearse = rehearsing.dry_run
+_known: dict[str, list[tuple[tuple[Any, ...], rehearsing.DryRun]]] = defaultdict(list)
+
+
+@functools.cache
+def registry(*plugins: Path) -> Registry:
+    """All that is installed, and these files."""
+    return load_plugins(plugins).registry
+
+
+def opened(name: str, overrides: Sequence[str] = (), *plugins: Path) -> Recipe:
+    """A tiny recipe that computes in float64 on the CPU, as `Parity` would open it."""
+    return open_recipe(str(TINY / f"{name}.yaml"), (*overrides, *EXACT), registry(*plugins))
+
+
+def dry_run(recipe: Recipe, to_train: bool = True) -> rehearsing.DryRun:
+    """What the real one gives, from the first time on that such a recipe was rehearsed here."""
+    about, known = (to_train, *_circumstances(recipe)), _known[recipe.name]
+    for before, plan in known:
+        if before == about:
+            return dataclasses.replace(plan)
+    plan = _rehearse(recipe, to_train)
+    known.append((about, plan))
+    return dataclasses.replace(plan)
+
+
+def _circumstances(recipe: Recipe) -> tuple[Any, ...]:
+    """All that a dry run depends on; the parts that it names stay alive with it, so that identity tells them apart."""
+    dataset = recipe.dataset
+    return (
+        *(recipe.networks, recipe.ops, recipe.schedules, recipe.signals, recipe.players, recipe.phases),
+        *(recipe.metrics, recipe.images, recipe.functions, recipe.data, recipe.loader, recipe.run.seed),
+        *(dict(dataset.shapes()), dict(dataset.validation_shapes()), dict(dataset.dtypes()), dict(dataset.ranges())),
+    )
