@@ -35,7 +35,7 @@ print({LOADED})
     assert python(code, tmp_path).splitlines()[-1] == str(STAND_INS)
 
 
-BEGIN = "import sys, torch; from ganforge.core import postponing; postponing.postpone_compiler()\n"
+BEGIN = "import sys, torch; from ganforge.core.torch_internals import postponing; postponing.postpone_compiler()\n"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ print(torch.compile(lambda x: (x @ x).sin(), backend="eager")(torch.eye(2)).shap
 
 
 def test_one_that_is_there_already_stays(tmp_path: Path) -> None:
-    code = "import sys, torch._dynamo; from ganforge.core import postponing; real = torch._dynamo\n"
+    code = "import sys, torch._dynamo; from ganforge.core.torch_internals import postponing; real = torch._dynamo\n"
     code += "postponing.postpone_compiler(); print(torch._dynamo is real, postponing.compiler() is real)"
     assert python(code, tmp_path).split() == ["True", "True"]
 
@@ -89,7 +89,7 @@ def test_one_that_is_there_already_stays(tmp_path: Path) -> None:
 def test_formulas_are_torchs_own(tmp_path: Path) -> None:
     code = """
 import sys
-from ganforge.core.postponing import flop_formulas
+from ganforge.core.torch_internals.postponing import flop_formulas
 found = flop_formulas()
 print('triton' in sys.modules, 'triton.runtime.jit' in sys.modules)
 from torch.utils.flop_counter import flop_registry
