@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ganforge.errors import Problem
     from ganforge.plugins.loading import Plugins
 
@@ -26,6 +29,17 @@ def plugin_option(command: F) -> F:
         multiple=True,
         type=click.Path(dir_okay=False, path_type=Path),
         help="A plain Python file to load as a plugin; may be given several times.",
+    )(command)
+
+
+def precision_option(command: F) -> F:
+    """`--precision` of commands that use trained networks."""
+    return click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp64", "fp32", "tf32", "bf16", "fp16"]),
+        default="auto",
+        show_default=True,
+        help="What the networks compute in; auto is what they were trained in, where this device is fast in it.",
     )(command)
 
 
@@ -57,6 +71,28 @@ def warn_of(problems: Iterable[Problem]) -> None:
     """Print a recipe's warnings."""
     for problem in problems:
         warn(str(problem))
+
+
+def wide_console(width: int = 200, **options: bool) -> Console:
+    """A console for standard output. A pipe has no width to wrap at: there it is this wide."""
+    from rich.console import Console
+
+    console = Console(highlight=False, **options)  # type: ignore[arg-type]
+    if not console.is_terminal:
+        console.width = width
+    return console
+
+
+@contextmanager
+def bar(what: str, total: int | None = None, before: int = 0) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal; yields a function that is told how much is done, and of how much if that is new."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total, completed=before)
+        yield lambda done, total=None: progress.update(task, completed=before + done, total=total)
 
 
 def paragraph(head: str, text: str) -> str:

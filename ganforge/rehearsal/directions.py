@@ -24,8 +24,8 @@ def directions(recipe: Recipe, shapes: Mapping[str, Any]) -> tuple[Direction, ..
 class _Reader:
     def __init__(self, recipe: Recipe, shapes: Mapping[str, Any]) -> None:
         self.recipe = recipe
-        self.fields = [name for name in recipe.dataset.shapes() if _is_image(shapes.get(name))]
-        self.pictures = [name for name in recipe.signals if _is_image(shapes.get(name))]
+        self.fields = [name for name in recipe.dataset.shapes() if is_image(shapes.get(name))]
+        self.pictures = [name for name in recipe.signals if is_image(shapes.get(name))]
         self.judgements = list(self._judgements())
 
     def directions(self) -> tuple[Direction, ...]:
@@ -107,5 +107,6 @@ def _name(source: str | None, target: str, signal: str) -> str:
     return f"{a}2{b}" if stem == other else f"{source}2{target}"
 
 
-def _is_image(shape: object) -> bool:
+def is_image(shape: object) -> bool:
+    """Whether this is the shape of a batch of pictures: `[N, 1 or 3, H, W]`."""
     return isinstance(shape, list) and len(shape) == 4 and shape[1] in (1, 3)

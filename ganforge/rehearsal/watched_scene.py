@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.api.context import Progress
+from ganforge.api.context import BEGINNING
 from ganforge.core.randomness import host_generators
 from ganforge.core.torch_internals.fake import TorchDispatchMode
 from ganforge.core.torch_internals.postponing import flop_formulas
@@ -55,7 +55,7 @@ class WatchedScene(Scene):
     """A scene that notes what its calls do besides giving a value."""
 
     def __init__(self, program: Program, batch: Mapping[str, Tensor], turns: Turns, watch: Watch) -> None:
-        super().__init__(program, batch, turns, Progress(0, 1, 1))
+        super().__init__(program, batch, turns, BEGINNING)
         self.watch = watch
         self.called: set[str] = set()
         self.drawing: set[str] = set()

@@ -15,7 +15,7 @@ from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.archives import PAIRED, archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.download import fetch
-from ganforge.builtin.datasets.folders import Channels, Folders, Pixels, cure_by_download, read_square
+from ganforge.builtin.datasets.folders import Channels, FolderDataset, Folders, Pixels, cure_by_download, read_square
 from ganforge.builtin.datasets.framing import Framing
 
 
@@ -35,7 +35,7 @@ class Pairs(Dataset):
         return {"real_a": "real_b", "real_b": "real_a"}
 
 
-class PairedFolders(Pairs):
+class PairedFolders(FolderDataset, Pairs):
     """Pairs of pictures that correspond pixel by pixel: both get the same random crop and the same mirroring.
 
     `side_by_side`: one file a pair, in the folders train and, for validation, val or test. `two_folders`: files of
@@ -100,12 +100,6 @@ class PairedFolders(Pairs):
             self.folders.look()
         except EnvironmentFault as fault:
             raise EnvironmentFault(str(fault), f"{cure_by_download(self.root, 'pix2pix_facades')}") from None
-
-    def remarks(self) -> Sequence[str]:
-        return self.folders.layout.remarks()
-
-    def files(self) -> Sequence[Path]:
-        return self.folders.files
 
     def train(self) -> Samples:
         return Training(self._pairs("train", self.framing.load_px), self.channels[0], self.framing)

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganforge import images
-from ganforge.api.context import Progress
+from ganforge.api.context import BEGINNING
 from ganforge.api.datasets import Dataset
 from ganforge.errors import UsageError
 from ganforge.inference.tiling import Tiling, Untileable
@@ -267,8 +267,8 @@ class Translator:
         device = self.precision.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
-            scene = Scene(program, {self.choice.field: images_NCHW}, (), Progress(0, 1, 1))
-            return scene.value(Name(self.signal, 0, 1, self.signal))
+            scene = Scene(program, {self.choice.field: images_NCHW}, (), BEGINNING)
+            return scene.value(Name.of(self.signal))
 
     def _prepare(self, pictures: Tensor) -> Tensor:
         if pictures.dtype == torch.uint16:

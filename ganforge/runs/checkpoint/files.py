@@ -9,7 +9,6 @@ Of a run whose networks are in shards each kind of tensors is in as many files a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -25,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganforge.core.files import flush
+from ganforge.core.files import flush, sha256_of
 from ganforge.core.serialise import Unsaveable, put_together, take_apart, tensor_keys
 from ganforge.errors import EnvironmentFault, TrainingFailed
 
@@ -130,7 +129,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
         _write_modules(folder / _file(kind, 0, checkpoint.ranks), held, checkpoint.versions.get(kind, {}))
     save_file(tensors, folder / _file("training", 0, checkpoint.ranks))
     (folder / "state.json").write_text(json.dumps(state))
-    sums = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     (folder / "manifest.json").write_text(json.dumps(sums, indent=1))
     for path in folder.iterdir():
         path.chmod(0o644)  # safetensors leaves 0600
@@ -193,7 +192,7 @@ def verify(path: Path) -> dict[str, str]:
     try:
         sums = _manifest(path)
         for name, expected in sums.items():
-            if _sha256(path / name) != expected:
+            if sha256_of(path / name) != expected:
                 raise EnvironmentFault(_damaged(path, f"{name} has changed since it was written"))
     except OSError as error:
         raise EnvironmentFault(_damaged(path, str(error))) from error
@@ -258,8 +257,3 @@ def clean(folder: Path) -> None:
     """Remove what a killed run left half-written."""
     for path in folder.glob(".step_*"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from ganforge.core.files import sha256_of
 from ganforge.plugins.plain_files import beside
 
 if TYPE_CHECKING:
@@ -66,12 +67,6 @@ def used_parts(recipe: Recipe) -> Iterator[Part]:
     sections = (each.name for each in fields(recipe) if each.name not in ("node", "functions", "dataset", "warnings"))
     for section in sections:
         yield from parts(getattr(recipe, section))
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _of_plain_file(path: Path) -> dict[str, str]:

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganforge.core.files import sha256_of
 from ganforge.errors import EnvironmentFault
-from ganforge.sharing.bundle.code import sha256_of
 
 if TYPE_CHECKING:
     from ganforge.recipe.model import Recipe

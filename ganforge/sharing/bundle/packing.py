@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ganforge.core.files import sha256_of
 from ganforge.errors import EnvironmentFault
 from ganforge.sharing.bundle.contents import ENTRY, FORMAT, HEAD
 from ganforge.sharing.records import STEP, Record
@@ -121,8 +122,7 @@ def _weights(checkpoint: Path) -> dict[str, Source]:
 def _described(source: Source) -> dict[str, Any]:
     if isinstance(source, bytes):
         return {"size": len(source), "sha256": hashlib.sha256(source).hexdigest()}
-    with source.open("rb") as file:
-        return {"size": source.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"size": source.stat().st_size, "sha256": sha256_of(source)}
 
 
 def _add(archive: zipfile.ZipFile, name: str, source: Source, sha256: str | None) -> None:
