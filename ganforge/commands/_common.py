@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def plugin_option(command: F) -> F:
-    """`-p my_losses.py`."""
+    """The option for plain files that are plugins: `-p my_losses.py`."""
     return click.option(
         "-p",
         "--plugin",
@@ -44,7 +44,7 @@ def precision_option(command: F) -> F:
 
 
 def recipe_arguments(command: F) -> F:
-    """A recipe and its overrides."""
+    """The arguments of a recipe and its overrides."""
     command = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(command)
     return click.argument("recipe", metavar="RECIPE")(command)
 
@@ -109,5 +109,5 @@ def paragraph(head: str, text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """What files say may hold anything, a terminal's commands too."""
+    """The text without what is not printable: files may hold anything, a terminal's commands too."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

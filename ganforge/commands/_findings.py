@@ -101,7 +101,7 @@ def _case(case: Case, sign: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Names of files may hold anything, a terminal's commands too."""
+    """A text that names files, without what is not printable: names may hold a terminal's commands too."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 

@@ -121,7 +121,7 @@ def _device(measured: Bench) -> str:
 
 
 def _measured(measured: Bench) -> str:
-    """What the numbers are of."""
+    """What the numbers were measured on: steps, images and data."""
     begin = "interrupted: " if measured.stop_signal else ""
     steps = f"{_count(measured.steps, 'step')} of {_count(measured.images_per_step, 'image')}"
     data = " (random batches)" if measured.data_wait is None else ""

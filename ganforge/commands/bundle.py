@@ -105,7 +105,7 @@ def _checkpoint(record: Record, name: str | None, best: str | None) -> Path:
 
 
 def _warn(record: Record, code: dict[str, dict[str, str]], best: str | None) -> None:
-    """What whoever gets the bundle would stumble over."""
+    """Warn of what whoever gets the bundle would stumble over."""
     if record.status != "finished":
         done = f"{record.step} of {record.total_steps} steps"
         warn(f"the run is {record.status} after {done}: whoever runs the bundle has no last figures to compare with")

@@ -161,7 +161,7 @@ def _compare(records: Sequence[Record], as_json: bool) -> None:
 
 
 def _heads(records: Sequence[Record]) -> list[str]:
-    """Numbers alone where all are runs of one recipe."""
+    """The heads of the columns: numbers alone where all are runs of one recipe."""
     parents = {record.path.resolve().parent for record in records}
     return [record.path.resolve().name if len(parents) == 1 else record.name for record in records]
 
@@ -225,7 +225,7 @@ def _print_json(value: Any) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity."""
+    """The value with None for what JSON does not know: NaN and infinity."""
     match value:
         case dict():
             return {key: _finite(item) for key, item in value.items()}

@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class ImportedRun:
-    """What was made."""
+    """The run that was made of published weights."""
 
     folder: Path
     networks: dict[str, str]
@@ -107,7 +107,7 @@ def _save(recipe: Recipe, trainer: Trainer, folder: RunFolder, **noted: Any) -> 
 
 
 def _settings(imported: Imported) -> Iterator[str]:
-    """As overrides of the command line: JSON is YAML."""
+    """The settings as overrides of the command line: JSON is YAML."""
     networks = {f"networks.{name}": found.use for name, found in imported.networks.items()}
     for key, value in {**networks, **imported.settings}.items():
         yield f"{key}={json.dumps(value)}"

@@ -1,4 +1,4 @@
-"""What a recipe makes of what: read off its expressions, not asked for."""
+"""The directions of a recipe, which are what it makes of what: read off its expressions, not asked for."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Reader:
         return any(signal in arguments for _, arguments in self.judgements)
 
     def _maker(self, expression: Expression) -> str | None:
-        """The network whose result it is, or a part of whose result."""
+        """The network that the expression's value is a result of, or a part of a result."""
         if isinstance(expression, Attribute):
             return self._maker(expression.value)
         if expression.text in self.recipe.signals:
@@ -100,7 +100,7 @@ class _Reader:
 
 
 def _name(source: str | None, target: str, signal: str) -> str:
-    """`a2b` of `real_a` and `real_b`."""
+    """The name of a direction: `a2b` from `real_a` to `real_b`."""
     if source is None or source == target:
         return signal
     (stem, _, a), (other, _, b) = source.rpartition("_"), target.rpartition("_")

@@ -52,7 +52,7 @@ class DryRun:
     """What one step would do."""
 
     shapes: dict[str, Any]
-    """Of every signal: a list of sizes, or a nested value of such lists."""
+    """The shape of every signal: a list of sizes, or a nested value of such lists."""
     forwards: dict[str, Counter[str]]
     """How often each network is called, by phase."""
     flops: dict[str, int]
@@ -298,7 +298,7 @@ class _Rehearsal:
         return map_tensors(lambda tensor: list(tensor.shape), value)  # type: ignore[arg-type, return-value]
 
     def _validation(self) -> None:
-        """The panels and metrics, on the fields of a validation sample."""
+        """Compute the panels and metrics on the fields of a validation sample."""
         batch = blank_batch(self.recipe, CPU, validation=True)
         self.labels.note(batch)
         scene = Scene(self.program, batch, (), BEGINNING)

@@ -47,7 +47,7 @@ class Watch(TorchDispatchMode):
         return out
 
     def all_layers(self) -> tuple[Layer, ...]:
-        """What it has seen so far."""
+        """The layers that ran so far."""
         return tuple(Layer(*what, times=self.times[key]) for key, what in self.layers.items())
 
 
@@ -61,7 +61,7 @@ class WatchedScene(Scene):
         self.drawing: set[str] = set()
         self.changing: set[str] = set()
         self.computed: dict[str, int] = {}
-        """The phase that computed what is held of a signal."""
+        """The phase that computed the held value of each signal."""
         self.from_before: dict[tuple[str, str, str], None] = {}
 
     def _named(self, name: str, signal: Expression) -> Any:

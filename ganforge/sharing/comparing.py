@@ -20,7 +20,7 @@ MORE = re.compile(
 )
 
 Table = dict[str, list[Any]]
-"""By its name, a value of each run."""
+"""A value of each run, by the name of what is compared."""
 
 
 def recipe_differences(records: Sequence[Record]) -> Table:

@@ -40,7 +40,7 @@ from ganforge.training.repeats import Repeats
 
 BATCH = 8
 REHEARSED = 2 * BATCH
-"""Samples of which metrics are rehearsed."""
+"""How many samples metrics are rehearsed on."""
 
 Values = dict[str, list[Tensor]]
 """Pictures by their text: float `[C, H, W]` on the CPU, one for each shown sample."""
@@ -264,7 +264,7 @@ class Validation:
 
 
 class _Judges:
-    """Metrics at work, but those that have failed."""
+    """The metrics at work, without those that have failed."""
 
     def __init__(self, uses: Sequence[MetricUse], failed: Callable[[str, Exception], None] | None) -> None:
         self.failed = failed
@@ -304,7 +304,7 @@ def _signals(direction: Direction) -> list[str]:
 
 
 def _picked(inputs: Mapping[str, Any], rows: Mapping[str, list[int]]) -> dict[str, Any]:
-    """These samples of each input."""
+    """The samples that these rows pick of each input."""
     return {name: map_tensors(itemgetter(rows[name]), value) for name, value in inputs.items()}
 
 

@@ -43,7 +43,7 @@ class Folders:
         return self._layout
 
     def look(self) -> Layout:
-        """As `layout`, but as it is now."""
+        """Read the folders anew, and give the layout that they have now."""
         self._layout = None
         return self.layout
 
@@ -53,12 +53,12 @@ class Folders:
 
     @property
     def files(self) -> list[Path]:
-        """Those of training and validation."""
+        """The pictures of training and validation."""
         return [path for folder in self.layout.read for path in folder.found.pictures]
 
     @property
     def validation(self) -> str | None:
-        """The split that validates."""
+        """The split that training is validated on; None if there is none."""
         return self.layout.validation
 
 

@@ -25,7 +25,7 @@ class Pairs(Dataset):
     resizer = images.RESIZER
     framing: Framing
     channels: tuple[int, int]
-    """Of `real_a` and of `real_b`."""
+    """How many channels `real_a` and `real_b` have."""
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         side = self.framing.crop_px
@@ -164,7 +164,7 @@ class Training(Samples):
 
 
 class Validation(Samples):
-    """Pairs as they are."""
+    """Pairs as they are, neither cropped nor mirrored."""
 
     def __init__(self, pairs: Pictures, channels_a: int) -> None:
         self.pairs, self.channels_a = pairs, channels_a

@@ -21,7 +21,7 @@ class Domains(Dataset):
     resizer = images.RESIZER
     framing: Framing
     channels: dict[str, int]
-    """By domain, A and B."""
+    """How many channels the pictures of domains A and B have."""
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         side = self.framing.crop_px

@@ -61,7 +61,7 @@ class Graph(nn.Module):
         self.networks = nn.ModuleDict({name: net for name, net in self.cast.networks.items() if name in needed})
         self.requires_grad_(False).eval()
         self.names = [field] if field else []
-        """Of the inputs, in their order."""
+        """The names of the inputs, in their order."""
         for call in drawing:
             self.names.append(self._name(call))
 

@@ -31,9 +31,9 @@ from ganforge.errors import EnvironmentFault, TrainingFailed
 FORMAT = 1
 NAME = re.compile(r"step_(\d{7,})")
 KINDS = ("networks", "ema", "training")
-"""Files of tensors."""
+"""The kinds of tensors, each with a file of its own."""
 STATE, VERSIONS = "ganforge.state", "ganforge.versions"
-"""In the headers of files: what modules keep beside tensors, and the versions of their layers."""
+"""Keys in the headers of files: what modules keep beside tensors, and the versions of their layers."""
 
 Shards = Mapping[str, Mapping[str, Tensor]]
 """What one rank keeps of networks, their averages and optimizers: by kind and name."""
@@ -44,14 +44,14 @@ class Checkpoint:
     """What is in a checkpoint."""
 
     networks: dict[str, Any]
-    """Of all networks in one `state_dict`: tensors, and what `get_extra_state` gives."""
+    """The states of all networks in one `state_dict`: tensors, and what `get_extra_state` gives."""
     ema: dict[str, Any]
     training: dict[str, Any]
     """Optimizers, schedules, scalers, ops, random generators, position."""
     ranks: int = 1
-    """How many ranks keep shards of it: then this has all that is whole, and the first rank's parts."""
+    """How many ranks keep shards of the networks: then this has all that is whole, and the first rank's parts."""
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of the layers in `networks` and `ema`, by these names, where they have some of their own."""
+    """The versions of layers in `networks` and `ema`, by these names, where layers have one of their own."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -99,7 +99,7 @@ def _file(kind: str, rank: int, ranks: int) -> str:
 
 @contextmanager
 def _staging(folder: Path, step: int, anew: bool) -> Iterator[Path]:
-    """Where a checkpoint is written before it is whole."""
+    """The folder where a checkpoint is written before it is whole."""
     staged = folder / f".step_{step:07d}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -80,7 +80,7 @@ def _of_plain_file(path: Path) -> dict[str, str]:
 
 
 def _hash_of_package(module: ModuleType) -> str:
-    """Of the package that the plugin's module is in, whole: its parts may come from anywhere in it."""
+    """The hash of the whole package that the plugin's module is in: its parts may come from anywhere in it."""
     top = sys.modules.get(module.__name__.partition(".")[0], module)
     home = Path(str(top.__file__ or module.__file__))  # a namespace package has no file
     if home.name != "__init__.py":
@@ -94,7 +94,7 @@ def _hash_of_files(folder: Path, files: Iterable[Path]) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Without what Python and systems leave behind."""
+    """The files of a folder, without what Python and systems leave behind."""
     found = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".pyo")]
     kept = [path for path in found if not any(n.startswith(".") for n in path.relative_to(folder).parts)]
     return sorted(kept, key=lambda path: path.relative_to(folder).as_posix())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 THREADS = 4
 NAMED = 3
-"""Files that a difference names."""
+"""How many files a difference names."""
 
 Row = list[Any]
 """`[name, bytes, SHA-256]` of a file; the name is relative to the option's folder."""
