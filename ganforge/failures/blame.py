@@ -1,4 +1,4 @@
-"""Whose fault an error is: what a plugin's part does wrong is told with the part, and with the line in the plugin's own file.
+"""Whose fault an error is: what a plugin's part does wrong is told with the part and the line in the plugin's own file.
 
 Where the engine calls a part, it says so: `with blame("the op 'past_b' cannot be called", use): ...`. An error that
 passes is given a note of it; what must not pass as it is, such as `SystemExit`, or a `StopIteration` that would end a

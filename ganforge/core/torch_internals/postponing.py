@@ -77,7 +77,7 @@ def flop_formulas() -> Mapping[Any, Callable[..., int]]:
 
 
 class _StandIn(ModuleType):
-    """A module that answers for the compiler where nothing is compiled; for anything else it gives way to the real one."""
+    """Answers for the compiler where nothing is compiled; for anything else it gives way to the real one."""
 
     config: ModuleType
     utils: ModuleType
