@@ -138,7 +138,7 @@ def _told(error: BaseException) -> int | None:
 
 
 def _told_badly(error: BaseException) -> int:
-    """Tell what nobody expected."""
+    """Tell an error that nobody expected, and give the exit code."""
     from ganforge.failures.words import said
 
     _tell_error(said(error))

@@ -34,7 +34,7 @@ class Diagnosis:
     """Something that goes wrong in a run, in words for whoever trains it."""
 
     name: str
-    """In lower_snake: `discriminator_wins`."""
+    """The name in lower_snake: `discriminator_wins`."""
     message: str
     """What is wrong, with the figures that show it."""
     cure: str
@@ -57,7 +57,7 @@ class Run(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that the run computes on."""
 
     @property
     def plan(self) -> Any:

@@ -52,6 +52,9 @@ class Progress:
         return replace(self, step=step)
 
 
+BEGINNING = Progress(0, 1, 1)
+"""What schedules in expressions see outside of a training."""
+
 _SHARE = r"(100(\.0+)?|[0-9]{1,2}(\.[0-9]+)?)%"
 
 

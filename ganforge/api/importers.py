@@ -16,11 +16,11 @@ class Recognised:
     use: Mapping[str, Any]
     """What a recipe says of it: its `type`, and its options."""
     weights: Mapping[str, Tensor]
-    """By its own names."""
+    """The tensors, by the network's own names."""
 
 
 class Recognise(Protocol):
-    """What an importer asks for the network of a file."""
+    """The function by which an importer asks what network a file holds."""
 
     def __call__(self, key: str, *types: str) -> Recognised:
         """The first of these networks, named as in recipes, whose `recognise` knows the weights under this key.
@@ -37,7 +37,7 @@ class Imported:
     recipe: str
     """The name of a recipe, best the full one: `blurring.pairs`."""
     networks: Mapping[str, Recognised]
-    """By their names in the recipe, which takes over their types and options; the others start fresh."""
+    """Networks by their names in the recipe, which takes over their types and options; the others start fresh."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What else is set in the recipe, by dotted name as on the command line; None removes a key."""
     left_out: Mapping[str, str] = field(default_factory=dict)

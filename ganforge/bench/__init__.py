@@ -48,9 +48,9 @@ class Timing:
     seconds: Spread
     share_of_step: float
     flops: int | None = None
-    """Of forward and backward with all losses, by the dry run."""
+    """FLOPs of forward and backward with all losses, as the dry run counts them."""
     flops_per_second: float | None = None
-    """Over the times that all losses ran."""
+    """Over those steps alone in which all losses ran."""
     share_of_peak: float | None = None
 
 
@@ -95,12 +95,12 @@ class Bench:
     step: Timing
     phases: dict[str, Timing]
     data_wait: Timing | None
-    """None for random batches."""
+    """How long a step waits for its data; None for random batches."""
     images_per_second: float
     peak: Peak | None
     peak_memory_gib: float
     startup_s: float
-    """To the end of the first step."""
+    """Seconds until the end of the first step."""
     length: Length | None
     """None where only the data could tell how many steps an epoch has."""
     verdict: str | None
@@ -235,7 +235,7 @@ class _Report:
         return sum(self.run.plan.flops[phase.name] for phase in phases) * self._passes()
 
     def _passes(self) -> int:
-        """Of a step: the batches whose gradients are averaged."""
+        """The batches of a step whose gradients are averaged."""
         division = self.run.division
         return division.accumulate * len(division.mine)
 
@@ -307,7 +307,7 @@ def _all_due(phase: PhaseUse, step: int) -> bool:
 
 
 def _peak(run: Run) -> Peak | None:
-    """None if the user has no patience for it."""
+    """What the machine reaches at best; None if the user has no patience to have it measured."""
     try:
         return measure_peak(run.trainer.precision)
     except KeyboardInterrupt:

@@ -25,7 +25,7 @@ class Meter(Callback):
         self.trainer = trainer
         self.warm_up, self.limit_s, self.began, self.tell = warm_up, limit_s, began, tell
         self.watches: list[Stopwatch] = []
-        """One a step; on a GPU they can be read when it has done its work."""
+        """A stopwatch for each step; on a GPU they can be read when the device has done its work."""
         self.behind_s: float | None = None
         """How long a GPU went on after the host had given it the last step."""
         self.extras: dict[str, float] = {}

@@ -37,7 +37,7 @@ OVER = ("over", "epochs", "steps")
 
 
 def _once(**written: Share | float | None) -> None:
-    """What may be left out must not be written in several ways.
+    """Refuse an option that is written in several ways.
 
     Raises:
         ValueError: it is.

@@ -1,0 +1,1 @@
+"""The command line: a file for each command; what several share begins with an underscore."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ganforge.errors import Problem
     from ganforge.plugins.loading import Plugins
 
@@ -18,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def plugin_option(command: F) -> F:
-    """`-p my_losses.py`."""
+    """The option for plain files that are plugins: `-p my_losses.py`."""
     return click.option(
         "-p",
         "--plugin",
@@ -29,8 +32,19 @@ def plugin_option(command: F) -> F:
     )(command)
 
 
+def precision_option(command: F) -> F:
+    """`--precision` of commands that use trained networks."""
+    return click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp64", "fp32", "tf32", "bf16", "fp16"]),
+        default="auto",
+        show_default=True,
+        help="What the networks compute in; auto is what they were trained in, where this device is fast in it.",
+    )(command)
+
+
 def recipe_arguments(command: F) -> F:
-    """A recipe and its overrides."""
+    """The arguments of a recipe and its overrides."""
     command = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(command)
     return click.argument("recipe", metavar="RECIPE")(command)
 
@@ -59,6 +73,28 @@ def warn_of(problems: Iterable[Problem]) -> None:
         warn(str(problem))
 
 
+def wide_console(width: int = 200, **options: bool) -> Console:
+    """A console for standard output. A pipe has no width to wrap at: there it is this wide."""
+    from rich.console import Console
+
+    console = Console(highlight=False, **options)  # type: ignore[arg-type]
+    if not console.is_terminal:
+        console.width = width
+    return console
+
+
+@contextmanager
+def bar(what: str, total: int | None = None, before: int = 0) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal; yields a function that is told how much is done, and of how much if that is new."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total, completed=before)
+        yield lambda done, total=None: progress.update(task, completed=before + done, total=total)
+
+
 def paragraph(head: str, text: str) -> str:
     """A text behind a head, wrapped at the width of the terminal; where there is none, one line to search in."""
     columns = shutil.get_terminal_size(fallback=(10_000, 24)).columns
@@ -73,5 +109,5 @@ def paragraph(head: str, text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """What files say may hold anything, a terminal's commands too."""
+    """The text without what is not printable: files may hold anything, a terminal's commands too."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

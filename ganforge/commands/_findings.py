@@ -5,12 +5,11 @@ from __future__ import annotations
 from statistics import median
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from ganforge.builtin.datasets.inspection.gaps import LARGE
 from ganforge.builtin.datasets.inspection.report import Case, Finding, Report, Severity, Summary, counted
-from ganforge.commands._common import paragraph
+from ganforge.commands._common import paragraph, wide_console
 
 EXAMPLES = 3
 ROWS = 30
@@ -30,9 +29,7 @@ _COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "c
 def print_report(report: Report, everything: bool) -> None:
     """Print a report; with `everything` all folders and cases, not only the first."""
     data = report.data
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 200  # a pipe has no width to wrap at
+    console = wide_console(markup=False)
     click.secho(data.layout.root.resolve().name, bold=True, nl=False)
     click.echo(f": {counted(data.pictures, 'picture')}, {_LAYOUTS[data.layout.kind]}\n")
     console.print(_folders(data.summaries, everything))
@@ -104,7 +101,7 @@ def _case(case: Case, sign: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Names of files may hold anything, a terminal's commands too."""
+    """A text that names files, without what is not printable: names may hold a terminal's commands too."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 

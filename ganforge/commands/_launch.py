@@ -14,9 +14,9 @@ from typing import Any
 from ganforge.commands._common import warn
 
 DEFINITE = frozenset({1, 2, 3, 4})
-"""Exit codes of what would go wrong again."""
+"""Exit codes of faults that would come again."""
 GRACE_S = 300
-"""For the last checkpoint of processes that are asked to stop."""
+"""Seconds that processes which are asked to stop have for their last checkpoint."""
 
 
 def launch(arguments: Sequence[str], nproc: int, restarts: int) -> None:
@@ -87,12 +87,12 @@ def _exit_code(code: int) -> int:
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _silence() -> None:
-    """What went wrong is told by the ranks; torch's tables of it, and its advice on threads, say nothing more."""
+    """Silence torch's tables of what went wrong, which the ranks tell, and its advice on threads."""
     for name in ("torch.distributed.elastic", "torch.distributed.launcher", *logging.root.manager.loggerDict):
         if name.startswith(("torch.distributed.elastic", "torch.distributed.launcher")):
             logging.getLogger(name).setLevel(logging.CRITICAL)

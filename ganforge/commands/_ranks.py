@@ -59,7 +59,7 @@ def _told(place: RunFolder, goes_on: bool) -> list[Any]:
 
 
 def _agree_that_it_opens(world: World, fault: GanforgeError | None) -> None:
-    """Where a rank could not read the recipe, all end."""
+    """End all ranks if one of them could not read the recipe."""
     faults = world.gather(str(fault) if fault else None)
     if not any(faults):
         return

@@ -32,7 +32,7 @@ class RunRequest:
     overrides: tuple[str, ...]
     resume: bool
     accept: bool
-    """Go on though something has changed."""
+    """Whether the run goes on though something has changed."""
     out: Path
     """Where run folders go."""
     files: tuple[Path, ...]

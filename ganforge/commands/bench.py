@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands._common import paragraph, plugin_option, plugins_with_warnings, recipe_arguments, warn_of
+from ganforge.commands._common import (
+    paragraph,
+    plugin_option,
+    plugins_with_warnings,
+    recipe_arguments,
+    warn_of,
+    wide_console,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -98,11 +105,7 @@ def _telling() -> Iterator[Callable[[str], None]]:
 
 
 def _show(measured: Bench) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 200  # a pipe has no width to wrap at
+    console = wide_console(markup=False)
     console.print(f"{measured.recipe} on {_device(measured)}, {measured.precision}", style="bold")
     console.print(f"{_measured(measured)}\n")
     console.print(_timings(measured))
@@ -118,7 +121,7 @@ def _device(measured: Bench) -> str:
 
 
 def _measured(measured: Bench) -> str:
-    """What the numbers are of."""
+    """What the numbers were measured on: steps, images and data."""
     begin = "interrupted: " if measured.stop_signal else ""
     steps = f"{_count(measured.steps, 'step')} of {_count(measured.images_per_step, 'image')}"
     data = " (random batches)" if measured.data_wait is None else ""

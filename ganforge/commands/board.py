@@ -19,7 +19,7 @@ from ganforge.errors import EnvironmentFault, UsageError
 SHOWN = 2
 """Runs whose panels are pinned."""
 PINNED = ("scores/", "losses/cycle", "metrics/")
-"""What stands on top of the page, two scalars of each."""
+"""The scalars that stand on top of the page, two for each beginning."""
 FIRST_EVENTS = 2000
 # What TensorBoard says at each start, and nobody needs.
 NOISE = ("TensorFlow installation not found", "experimental fast data loading", "--load_fast=false", "issues/4784")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings, warn
+from ganforge.commands._common import bar, plugin_option, plugins_with_warnings, warn
 from ganforge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +66,7 @@ def command(
     plugins = plugins_with_warnings(files)
     recipe = open_recipe(str(run), (), plugins.registry)
     code = code_of(recipe, plugins)
-    with _progress() as tell:
+    with bar("hashing the dataset") as tell:
         data = data_manifest(recipe, tell, hashed=not no_data)
     _warn(record, code, best)
     with in_usual_files(chosen) as whole:
@@ -107,7 +105,7 @@ def _checkpoint(record: Record, name: str | None, best: str | None) -> Path:
 
 
 def _warn(record: Record, code: dict[str, dict[str, str]], best: str | None) -> None:
-    """What whoever gets the bundle would stumble over."""
+    """Warn of what whoever gets the bundle would stumble over."""
     if record.status != "finished":
         done = f"{record.step} of {record.total_steps} steps"
         warn(f"the run is {record.status} after {done}: whoever runs the bundle has no last figures to compare with")
@@ -119,18 +117,6 @@ def _warn(record: Record, code: dict[str, dict[str, str]], best: str | None) -> 
                 f"the code of {', '.join(changed)} has changed since the run was trained: "
                 "the bundle says what it is now\n  go back to the code of then, or train anew, to have it reproduced"
             )
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on terminals: of large datasets, hashes take a while."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("hashing the dataset", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _tell(checkpoint: Path, sizes: dict[str, int], code: dict[str, dict[str, str]], data: str, full: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings, warn
+from ganforge.commands._common import plugin_option, plugins_with_warnings, precision_option, warn, wide_console
 from ganforge.errors import EnvironmentFault
 
 
@@ -31,13 +31,7 @@ from ganforge.errors import EnvironmentFault
 @click.option("--best", metavar="METRIC", help="Judge the checkpoint that was the best of a metric, alone.")
 @click.option("--raw", is_flag=True, help="Judge the raw weights though the run has averaged ones (EMA).")
 @click.option("--device", default="auto", show_default=True)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp64", "fp32", "tf32", "bf16", "fp16"]),
-    default="auto",
-    show_default=True,
-    help="What the networks compute in; auto is what they were trained in, where this device is fast in it.",
-)
+@precision_option
 @click.option(
     "-o",
     "--output",
@@ -117,15 +111,12 @@ def _write(folder: Path, card: Mapping[str, Any], text: str) -> None:
 
 
 def _print(card: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from ganforge.evaluation.card import facts, heads, rows, warnings
 
-    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 400  # a pipe has no width to wrap at
+    console = wide_console(400, markup=False, emoji=False, soft_wrap=True)
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for head in ("figure", *heads(card)):
         table.add_column(head, no_wrap=True)

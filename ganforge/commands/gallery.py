@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ganforge.sharing.gallery import Comparison, Frame, Section
 
 LONGEST_PX = 1024
-"""Of a picture's longer side."""
+"""The longest side that a picture has on the page."""
 PANEL_PX = 1600
 LOSSLESS_PX = 128
 """Pictures up to this size are kept exactly: a few bytes more, and no speck is lost."""
@@ -167,7 +167,7 @@ def _frame(page: Path, stem: str, step: int, path: Path) -> Frame:
 
 
 def _save(page: Path, name: str, picture: Any, longest_px: int) -> tuple[str, int, int]:
-    """Its name, width and height."""
+    """Write a picture, and give its file's name, its width and its height."""
     picture.thumbnail((longest_px, longest_px))
     target = page / name
     target.parent.mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands._common import printable, warn
+from ganforge.commands._common import printable, warn, wide_console
 from ganforge.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _list(records: Sequence[Record], everything: bool) -> None:
     for index in (2, 4):
         table.columns[index].justify = "right"
     rows = [_row(record) for record in shown]
-    console = _console()
+    console = wide_console(WIDE)
     *columns, figures = table.columns
     widths = [
         max(len(str(c.header)), *map(len, cells)) for c, cells in zip(columns, zip(*rows, strict=True), strict=False)
@@ -161,7 +161,7 @@ def _compare(records: Sequence[Record], as_json: bool) -> None:
 
 
 def _heads(records: Sequence[Record]) -> list[str]:
-    """Numbers alone where all are runs of one recipe."""
+    """The heads of the columns: numbers alone where all are runs of one recipe."""
     parents = {record.path.resolve().parent for record in records}
     return [record.path.resolve().name if len(parents) == 1 else record.name for record in records]
 
@@ -175,7 +175,7 @@ def _print_rows(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]])
         column.no_wrap, column.overflow = False, "fold"
     for key, *values in rows:
         table.add_row(_text(key), *(_text(value, "bold green" if value.endswith(" *") else "") for value in values))
-    _console().print(table)
+    wide_console(WIDE).print(table)
     click.echo()
 
 
@@ -199,15 +199,6 @@ def _table(*heads: str) -> Table:
     for head in heads:
         table.add_column(_text(head), no_wrap=True, overflow="ellipsis")
     return table
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDE
-    return console
 
 
 def _entry(record: Record) -> dict[str, Any]:
@@ -234,7 +225,7 @@ def _print_json(value: Any) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity."""
+    """The value with None for what JSON does not know: NaN and infinity."""
     match value:
         case dict():
             return {key: _finite(item) for key, item in value.items()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
+from ganforge.commands._common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of, wide_console
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -38,14 +38,9 @@ def command(recipe: str, overrides: tuple[str, ...], graph: bool, files: tuple[P
     checked = open_recipe(recipe_in(recipe), overrides, plugins_with_warnings(files).registry)
     warn_of(checked.warnings)
     if graph:
-        from rich.console import Console
-
         from ganforge.rehearsal.known_plans import planned
 
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = 200  # a pipe has no width to wrap at
-        console.print(dataflow(checked, planned(checked)))
+        wide_console().print(dataflow(checked, planned(checked)))
     else:
         click.echo(dump(checked.node, origins=True), nl=False)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings
+from ganforge.commands._common import bar, plugin_option, plugins_with_warnings, precision_option
 from ganforge.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
@@ -90,13 +89,7 @@ COMPARED = ("absolute_error", "psnr", "ssim")
 @click.option("--raw", is_flag=True, help="Use the raw weights though the run has averaged ones (EMA).")
 @click.option("--seed", default=0, show_default=True, help="Of the random numbers in the signal, such as a style.")
 @click.option("--device", default="auto", show_default=True)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp64", "fp32", "tf32", "bf16", "fp16"]),
-    default="auto",
-    show_default=True,
-    help="What the networks compute in; auto is what they were trained in, where this device is fast in it.",
-)
+@precision_option
 @click.option("--compile", "compiled", is_flag=True, help="Generate code first: pays for many pictures of one size.")
 @plugin_option
 def command(
@@ -152,7 +145,7 @@ def _translate(album: Album, jobs: Sequence[Job], output: Path) -> None:
     if len(todo) < len(jobs):
         click.echo(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already")
     try:
-        with _progress(len(jobs), len(jobs) - len(todo)) as done:
+        with bar("translating", len(jobs), len(jobs) - len(todo)) as done:
             album.translate(todo, done)
     except KeyboardInterrupt:
         click.echo("the same command goes on from here", err=True)
@@ -164,15 +157,3 @@ def _translate(album: Album, jobs: Sequence[Job], output: Path) -> None:
     if album.failed:
         told = "\n".join(f"  {line}" for line in album.failed)
         raise EnvironmentFault(f"some pictures could not be translated:\n{told}")
-
-
-@contextmanager
-def _progress(total: int, before: int) -> Iterator[Callable[[float], None]]:
-    """A bar on terminals; what it gives is told how many pictures are done."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("translating", total=total, completed=before)
-        yield lambda count: progress.update(task, completed=before + count)

@@ -1,4 +1,4 @@
-"""What trials found on this machine, kept in the user's cache: the next run of the same need not try again."""
+"""What one run found, and the next need not find again, kept in the user's cache: trials and dry runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import torch
 from ganforge.core.machine import processor, versions
 
 KEPT = 500
-"""Findings that are kept: the oldest go."""
+"""How many findings of a kind are kept: the oldest go."""
 
 
 def cache_folder() -> Path:
-    """Of this user: `$GANFORGE_CACHE`, or where the system keeps such."""
+    """The cache of this user: `$GANFORGE_CACHE`, or where the system keeps caches."""
     if given := os.environ.get("GANFORGE_CACHE"):
         return Path(given)
     if sys.platform == "win32":
@@ -32,7 +32,7 @@ def cache_folder() -> Path:
 
 
 def this_machine(device: torch.device) -> dict[str, Any]:
-    """What speed depends on beside the recipe."""
+    """What the speed of a step depends on beside the recipe."""
     limits = {name: os.environ[name] for name in ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY") if name in os.environ}
     computes = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {

@@ -40,7 +40,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 
 def made_of_tensors(value: Any) -> bool:
-    """Whether nothing else is in it: no number that could be another the next time."""
+    """Whether a value holds nothing but tensors: no number that could be another the next time."""
     if isinstance(value, dict):
         return all(map(made_of_tensors, value.values()))
     return all(map(made_of_tensors, value)) if isinstance(value, list | tuple) else isinstance(value, Tensor)

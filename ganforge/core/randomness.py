@@ -31,7 +31,7 @@ def host_generators() -> tuple[Any, ...]:
 
 
 def restore_host_generators(states: tuple[Any, ...]) -> None:
-    """Put them back to where they were."""
+    """Put the generators of the host back to these states."""
     random.setstate(states[0])
     np.random.set_state(states[1])
 

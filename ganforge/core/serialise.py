@@ -24,7 +24,7 @@ Json = Any
 
 COMPRESSED = {"csr": torch.sparse_csr, "csc": torch.sparse_csc, "bsr": torch.sparse_bsr, "bsc": torch.sparse_bsc}
 BITS = 10_000
-"""Of whole numbers that JSON may hold: Python does not read much longer ones."""
+"""The bits of the largest whole number that JSON may hold: Python does not read much longer ones."""
 
 
 class Unsaveable(TypeError):

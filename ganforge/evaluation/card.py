@@ -84,7 +84,7 @@ def _plain(value: Any) -> Any:
 
 
 def heads(card: Card) -> list[str]:
-    """What each column of figures is of."""
+    """What the figures of each column belong to."""
     steps = [checkpoint["step"] for checkpoint in card["checkpoints"]]
     return [f"step {step}" + (" (last)" if step == card["last"] else "") for step in steps]
 

@@ -1,4 +1,4 @@
-"""Whose fault it is: what a plugin's part does wrong is told with the part, and with the line in the plugin's own file.
+"""Whose fault an error is: what a plugin's part does wrong is told with the part and the line in the plugin's own file.
 
 Where the engine calls a part, it says so: `with blame("the op 'past_b' cannot be called", use): ...`. An error that
 passes is given a note of it; what must not pass as it is, such as `SystemExit`, or a `StopIteration` that would end a
@@ -23,7 +23,7 @@ from ganforge.failures.words import chain, said, words
 OURS = str(Path(__file__).parents[1])
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
 BESIDE_PYTHON = (KeyboardInterrupt,)
-"""What is nobody's fault."""
+"""Exceptions that are nobody's fault."""
 CHECKS = {"losses": "check_loss", "networks": "check_network", "ops": "check_op", "datasets": "check_dataset"}
 ADVICE = {
     "SystemExit": "a part must not end Python: let it raise an error that says what is wrong",

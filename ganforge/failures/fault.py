@@ -19,9 +19,9 @@ class Fault:
     """`raised at my_losses.py:12 in charbonnier`: the innermost line of the plugin, and one further in that is no
     library's; the innermost of all where the plugin has none."""
     own: bool
-    """Whether that is a line of a plugin."""
+    """Whether `line` is a line of a plugin."""
     part: str
-    """Its full name, if it is known."""
+    """The full name of the part, if it is known."""
     home: str
     """The plugin, and where it came from."""
     advice: str

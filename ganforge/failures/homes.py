@@ -102,7 +102,7 @@ def defined(part: Part) -> str:
 
 
 def owner_of(value: Any) -> Part | None:
-    """The part that an object is of."""
+    """The part that made an object."""
     for made in type(value).__mro__:
         file = getattr(_module_of(made), "__file__", None)
         if part := _parts.get((str(file), made.__qualname__)):

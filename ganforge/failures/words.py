@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ganforge.failures.fault import PartFailed
 
 LINES = 6
-"""So many lines of an error are told: what torch's C++ says goes on with its own stack."""
+"""How many lines of an error are told: what torch's C++ says goes on with its own stack."""
 STACKS = ("Exception raised from ", "C++ CapturedTraceback", "frame #0")
 
 
@@ -37,7 +37,7 @@ def words(error: BaseException) -> str:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those that it came of."""
+    """The error, and those that it was raised from."""
     seen: set[int] = set()
     open_errors: list[BaseException] = [error]
     while open_errors and len(seen) < 100:

@@ -29,7 +29,7 @@ class Unfit(ValueError):
 
 
 def is_wide(image: Image.Image) -> bool:
-    """Whether it is grey of more than 8 bits, in whole numbers."""
+    """Whether a picture is grey with more than 8 bits, in whole numbers."""
     return image.mode.startswith("I")
 
 
@@ -79,7 +79,7 @@ def tell_left_out(image: Image.Image, name: str) -> None:
 
 
 def is_transparent(image: Image.Image) -> bool:
-    """Whether any pixel is; many files have an alpha channel that says nothing."""
+    """Whether any pixel is transparent; many files have an alpha channel that says nothing."""
     return image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255  # type: ignore[operator]
 
 
@@ -107,13 +107,13 @@ _LEFT_OUT = {
 
 
 def _speaks() -> bool:
-    """Of many processes that read, one is enough."""
+    """Whether this process warns: of many that read, one is enough."""
     worker = torch.utils.data.get_worker_info()
     return os.environ.get("RANK", "0") == "0" and (worker is None or worker.id == 0)
 
 
 def _bits(image: Image.Image) -> int:
-    """Of a channel of a grey picture of more than 8: what its format says."""
+    """The bits that a grey picture of more than 8 has by its format."""
     if image.format == "TIFF":
         return int(max(_tag(image, _BITS_PER_SAMPLE), default=16))
     return 32 if image.mode == "I" and image.format is None else 16

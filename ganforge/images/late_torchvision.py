@@ -8,7 +8,7 @@ from typing import Any
 
 @functools.cache
 def transforms() -> Any:
-    """What torchvision does with tensors as pictures."""
+    """The module of torchvision that works on tensors as pictures."""
     from torchvision.transforms.v2 import functional  # type: ignore[import-untyped]
 
     return functional

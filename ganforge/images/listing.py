@@ -23,7 +23,7 @@ class Listing:
     """What lies below a folder."""
 
     pictures: tuple[Path, ...] = ()
-    """Known by their suffix, `2.jpg` before `10.jpg`."""
+    """Files that are pictures by their suffix, `2.jpg` before `10.jpg`."""
     others: tuple[Path, ...] = ()
     """Files of other types."""
     hidden: tuple[Path, ...] = ()
@@ -167,7 +167,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _refuse(error: OSError) -> None:
-    """What os.walk would leave out in silence."""
+    """Raise an error that os.walk would leave out in silence."""
     raise _unreadable(error) from error
 
 
@@ -180,5 +180,5 @@ def _counted(count: int, one: str, many: str) -> str:
 
 
 def joined(listings: Iterable[Listing]) -> Listing:
-    """Several as one."""
+    """Several listings as one."""
     return sum(listings, Listing())

@@ -1,4 +1,4 @@
-"""Files and bytes as pictures."""
+"""Reading pictures from files and from bytes."""
 
 from __future__ import annotations
 

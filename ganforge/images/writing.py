@@ -1,4 +1,4 @@
-"""Pictures as files, and as Pillow's."""
+"""Writing pictures: as files, and as Pillow's images."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.api.context import Progress
+from ganforge.api.context import BEGINNING
 from ganforge.api.importers import Imported, Recognised
+from ganforge.core.files import sha256_of
 from ganforge.core.machine import now, versions
 from ganforge.core.randomness import seed_all
 from ganforge.errors import UsageError
@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class ImportedRun:
-    """What was made."""
+    """The run that was made of published weights."""
 
     folder: Path
     networks: dict[str, str]
@@ -82,7 +82,7 @@ def import_run(
         recipe,
         trainer,
         folder,
-        sources=[{"file": path.name, "sha256": _sha256(path)} for path in published.files.values()],
+        sources=[{"file": path.name, "sha256": sha256_of(path)} for path in published.files.values()],
         fresh=[name for name in recipe.networks if name not in imported.networks],
         versions=versions(list(distributions)),
     )
@@ -107,7 +107,7 @@ def _save(recipe: Recipe, trainer: Trainer, folder: RunFolder, **noted: Any) -> 
 
 
 def _settings(imported: Imported) -> Iterator[str]:
-    """As overrides of the command line: JSON is YAML."""
+    """The settings as overrides of the command line: JSON is YAML."""
     networks = {f"networks.{name}": found.use for name, found in imported.networks.items()}
     for key, value in {**networks, **imported.settings}.items():
         yield f"{key}={json.dumps(value)}"
@@ -120,7 +120,7 @@ def _trainer(recipe: Recipe, imported: Imported) -> Trainer:
     cast = assemble(recipe, precision)
     for name, found in imported.networks.items():
         _load(cast, name, found)
-    return Trainer(recipe, cast, precision, Progress(0, 1, 1))
+    return Trainer(recipe, cast, precision, BEGINNING)
 
 
 def _load(cast: Cast, name: str, found: Recognised) -> None:
@@ -148,10 +148,6 @@ def _misfits(network: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[str]
         elif weights[name].shape != tensor.shape:
             yield f"{name} is {list(weights[name].shape)}, the network's is {list(tensor.shape)}"
     yield from (f"{name} is not in the network" for name in weights if name not in own)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _name(path: Path) -> str:

@@ -33,7 +33,7 @@ class Published:
     asked: set[str] = field(default_factory=set)
 
     def recognise(self, key: str, *types: str) -> Recognised:
-        """As `ganforge.Recognise` says."""
+        """Find the network of a file, as `ganforge.Recognise` says."""
         self.asked.add(key)
         for name in types:
             part = self.registry.find("networks", name)

@@ -1,1 +1,1 @@
-"""Using what a run has learnt."""
+"""Using what a run has learnt: translating, tiling, exporting."""

@@ -28,7 +28,7 @@ class Exhibit:
     text: str
     """The expression of what is made."""
     before: list[Tensor] | None
-    """None where pictures are made of noise."""
+    """What the pictures were made of; None where they are made of noise."""
     after: list[Tensor]
     captions: list[str]
 

@@ -24,7 +24,7 @@ from ganforge.training.levers.settling import inference_precision
 
 
 class NoCheckpoint(UsageError):
-    """A run has none yet."""
+    """A run has no checkpoint yet."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Trained:
     cast: Cast
     precision: Precision
     folder: Path
-    """Of the run."""
+    """The run's folder."""
     checkpoint: Path
     averaged: bool
-    """Whether networks that have a moving average (EMA) are the average."""
+    """Whether networks that have a moving average (EMA) are given by it."""
     has_average: bool
 
     @property

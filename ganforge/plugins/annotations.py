@@ -84,7 +84,7 @@ def _same(ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> bool:
 
 
 def _mentions_tensors(argument: Any) -> bool:
-    """Of what is called: its parameters stand in a list."""
+    """Whether tensors are among the parameters that a callable's annotation lists."""
     return any(map(_mentions_tensors, argument)) if isinstance(argument, list) else is_bound(understood(argument))
 
 
@@ -98,7 +98,7 @@ def is_bound(annotation: Any) -> bool:
 
 
 def _has_fields(annotation: Any) -> bool:
-    """Whether it is what networks return of several tensors."""
+    """Whether an annotation is a type with fields, as networks return for several tensors."""
     named = inspect.isclass(annotation) and issubclass(annotation, tuple) and hasattr(annotation, "_fields")
     return named or typing.is_typeddict(annotation) or is_typeddict(annotation)
 
@@ -145,7 +145,7 @@ def _checked(annotation: Any) -> Any:
 
 
 def adapter(fields: dict[str, Any]) -> pydantic.TypeAdapter[dict[str, Any]]:
-    """What checks a mapping with these keys and types."""
+    """A validator of mappings with these keys and types."""
     form = TypedDict("Options", fields)  # type: ignore[misc]
     form.__pydantic_config__ = STRICT  # type: ignore[attr-defined]
     return pydantic.TypeAdapter(form)  # type: ignore[arg-type]

@@ -46,9 +46,9 @@ class Plugin:
 
     name: str
     distribution: str
-    """What it came in; the path of a plain file; empty for one that was only asked for."""
+    """The distribution that the plugin came in; the path of a plain file; empty for one that was only asked for."""
     version: str = ""
-    """Of the distribution; empty for a plain file."""
+    """The version of the distribution; empty for a plain file."""
     reason: str = ""
     traceback: str = ""
     hooks: list[str] = field(default_factory=list)

@@ -20,11 +20,11 @@ from ganforge.errors import UsageError
 _loaded: list[Path] = []
 """The files that were loaded."""
 _read: set[Path] = set()
-"""Those, and what they import from beside them."""
+"""The loaded files, and what they import from beside them."""
 _folders: list[Path] = []
-"""Where they lie."""
+"""The folders where the loaded files lie."""
 _added: list[str] = []
-"""Those of them that were put on `sys.path`."""
+"""Those of the folders that were put on `sys.path`."""
 
 
 def forget() -> None:
@@ -100,7 +100,7 @@ def beside(path: Path) -> list[Path]:
 
 
 def hidden(path: Path) -> list[str]:
-    """What it imports by a name that a file beside it has too, and gets from elsewhere."""
+    """Names that a file imports, and gets from elsewhere though a file beside it has the same name."""
     folder = path.resolve().parent
     return [name for name in sorted(_imports(path)) if any(_files(folder, name)) and not _is_beside(folder, name)]
 

@@ -46,7 +46,7 @@ class Parameter:
     annotation: Any
     default: Any = MISSING
     function: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
-    """Whose it is."""
+    """The function whose parameter it is."""
     kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
     @property
@@ -58,7 +58,7 @@ class Parameter:
         return text if self.required else f"{text} = {describe_default(self.default)}"
 
     def refused(self, part: str, why: str, cure: str) -> SignatureError:
-        """What is wrong with it, to be raised."""
+        """An error that says what is wrong with this parameter, to be raised."""
         where = place(self.function, self.name) if self.function else ""
         return SignatureError(f"parameter '{self.name}' of '{part}'{where} {why}; {cure}")
 
@@ -71,7 +71,7 @@ class Signature:
     inputs: tuple[Parameter, ...] = ()
     injected: Mapping[str, type] = field(default_factory=dict)
     fixed: tuple[Parameter, ...] = ()
-    """What no recipe can write, and need not: it has a default."""
+    """Parameters that no recipe can write, and that have a default."""
 
     def __str__(self) -> str:
         known = (*self.inputs, *self.options)
@@ -81,7 +81,7 @@ class Signature:
 
     @cached_property
     def adapter(self) -> pydantic.TypeAdapter[dict[str, Any]]:
-        """What checks the options, a mapping of them by name."""
+        """A validator of the options, a mapping by name."""
         return adapter(
             {o.name: Required[o.annotation] if o.required else NotRequired[o.annotation] for o in self.options}
         )
@@ -156,7 +156,7 @@ def context_parameter(op: Callable[..., Any]) -> str | None:
 
 
 def _called(made: type[Any]) -> Callable[..., Any]:
-    """What a call of an instance runs."""
+    """The function that a call of an instance runs."""
     return made.forward if issubclass(made, nn.Module) else made.__call__
 
 
@@ -265,7 +265,7 @@ def _is_array(annotation: Any) -> bool:
 
 
 def _injected(annotation: Any) -> type | None:
-    """What the engine fills in, be it optional or not."""
+    """The type of what the engine fills in, whether the parameter is optional or not."""
     optional = typing.get_origin(annotation) in (Union, types.UnionType)
     kinds = typing.get_args(annotation) if optional else (annotation,)
     return next((kind for kind in kinds if kind in INJECTED), None)

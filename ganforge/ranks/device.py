@@ -109,7 +109,7 @@ class Precision:
         return module
 
     def arrange(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A batch's tensor in the layout that networks want of images."""
+        """The tensor of a batch in the layout that networks want of images."""
         images = self.channels_last and tensor.ndim == 4
         return tensor.contiguous(memory_format=torch.channels_last) if images else tensor
 

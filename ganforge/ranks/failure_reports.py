@@ -36,7 +36,7 @@ class PeerLost(EnvironmentFault):
     def __init__(self, message: str, cure: str = "", traceback: str = "") -> None:
         super().__init__(message, cure)
         self.traceback = traceback
-        """Of the error that ended the other rank, where it left word."""
+        """The traceback of the error that ended the other rank, where that left word."""
 
 
 class LastWords:
@@ -45,7 +45,7 @@ class LastWords:
     def __init__(self, rank: int = 0, size: int = 1, local_rank: int = 0, store: Store | None = None) -> None:
         self.rank, self.size, self.local_rank = rank, size, local_rank
         self.store = store
-        """None where it does not answer, or nobody else is there."""
+        """The ranks' common store; None where it does not answer, or nobody else is there."""
         self.host = socket.gethostname()
 
     def failure(self) -> dict[str, Any] | None:

@@ -25,10 +25,10 @@ NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PARENT_S = 1.0
 MEETING_S = 0.02
 JOINING = 2
-"""So many timeouts the joining may take: one to meet, one to connect."""
+"""How many timeouts the joining may take: one to meet, one to connect."""
 GRACE_S = 300.0
 LAST_S = 1.0
-"""So much later ends a rank that lost another one: then a launcher sees which was the first."""
+"""Seconds after which a rank that lost another one ends: so a launcher sees which was the first."""
 
 
 def launched() -> bool:
@@ -96,7 +96,7 @@ def _connect(rank: int, size: int, timeout: timedelta) -> Store:
 
 
 def _leave(world: World, error: BaseException) -> None:
-    """End with an error: tell the others, and let it be told once."""
+    """End with an error: tell the other ranks, and let it be told once."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it goes by itself, when it has told why
     if isinstance(error, PeerLost):
         world.last_words.await_written()

@@ -93,7 +93,7 @@ def _empty(described: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _bytes(tensor: Tensor) -> Tensor:
-    """The same memory: not every type can travel."""
+    """The bytes of a tensor, in the same memory: not every type can travel."""
     return tensor.view(-1).view(torch.uint8)
 
 

@@ -101,14 +101,14 @@ class World:
         return int(box)
 
     def gather(self, value: Any) -> list[Any]:
-        """What can be JSON, of all ranks in their order."""
+        """The values of all ranks, which can be JSON, in the ranks' order."""
         if self.size == 1:
             return [value]
         with self.noticing():
             return messages.gather_json(value)
 
     def from_first(self, value: Any) -> Any:
-        """Rank 0's JSON."""
+        """The value of rank 0, which can be JSON, at every rank."""
         if self.size == 1:
             return value
         with self.noticing():

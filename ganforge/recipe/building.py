@@ -66,7 +66,7 @@ def _less(use: PartUse) -> str:
 
 
 def _definition(use: PartUse) -> str:
-    """Where a part is of, where no line of it raised anything."""
+    """The place where a part is defined, for errors that no line of it raised."""
     return "\n".join(fault_of(refuse("", use)).lines[-1:])
 
 
@@ -222,13 +222,13 @@ class Watched(Dataset):
         return self._call("truths", Mapping)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """What the engine tells the dataset, such as `skips_bad`."""
+        """Set what the engine tells the dataset, such as `skips_bad`."""
         if not name.startswith("_"):
             setattr(self._dataset, name, value)
         object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the dataset has."""
+        """Get whatever else the dataset has."""
         return getattr(self.__dict__["_dataset"], name)
 
 

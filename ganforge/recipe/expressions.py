@@ -56,6 +56,11 @@ class Name(Expression):
 
     name: str
 
+    @classmethod
+    def of(cls, name: str) -> Name:
+        """A name that nobody wrote."""
+        return cls(name, 0, len(name), name)
+
 
 @dataclass(frozen=True)
 class Constant(Expression):

@@ -50,7 +50,7 @@ class RunSettings(Settings):
     steps: Count | None = None
     """The length in steps."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Of everything random."""
+    """The seed of everything random."""
     device: Device = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
     precision: Literal["auto", "fp64", "fp32", "tf32", "bf16", "fp16"] = "auto"
@@ -136,7 +136,7 @@ class PlayerSettings(Settings):
     """The keys of a player that are no parts."""
 
     networks: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Who learns together."""
+    """The networks that learn together."""
     ema: EmaSettings | None = None
     """Keep a moving average of the weights: panels, metrics and `translate` use it."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
@@ -161,7 +161,7 @@ class PartUse:
     part: Part
     options: dict[str, Any]
     mark: Mark
-    """Of the part's name; errors of its constructor point there."""
+    """The place of the part's name; errors of its constructor point there."""
     frozen: bool = False
     """A network that no player trains."""
 
@@ -200,12 +200,12 @@ class LossUse:
 
     @property
     def watches(self) -> bool:
-        """Whether its weight is 0: it is computed and logged, and trains nothing."""
+        """Whether the loss's weight is 0: it is computed and logged, and trains nothing."""
         return not isinstance(self.weight, PartUse) and self.weight == 0
 
     @functools.cached_property
     def leaves(self) -> frozenset[str]:
-        """The texts of what it differentiates with respect to."""
+        """The texts of what the loss differentiates with respect to."""
         named = {name: self.inputs[name] for name in self.use.part.trait("wrt") if name in self.inputs}
         return frozenset(item.text for item in written(named))
 
@@ -227,11 +227,11 @@ class PlayerUse:
     settings: PlayerSettings
     optimizer: PartUse
     schedules: tuple[PartUse, ...]
-    """Their product scales the learning rate."""
+    """The schedules whose product scales the learning rate."""
     moving: dict[tuple[str | int, ...], PartUse]
     """Numbers that are schedules, by their path: `("optimizer", "betas", 1)`, `("ema", "decay")`."""
     marks: dict[str, Mark]
-    """Where each of its networks is named."""
+    """The place where each of the player's networks is named."""
     mark: Mark
 
     @property

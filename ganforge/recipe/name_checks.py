@@ -61,7 +61,7 @@ class _Scope:
     # Names
 
     def check_collisions(self) -> None:
-        """One name must not stand for two things."""
+        """Note a fault where one name stands for two things."""
         recipe, seen = self.recipe, dict.fromkeys(self.fields, "a batch field")
         for kind, section in (
             ("a network", "networks"),
@@ -127,7 +127,7 @@ class _Scope:
                 self.unknown(written, piece, self.known(validation))
 
     def warn_of_one_value(self, written: Written, call: Call) -> None:
-        """Two draws of noise that are written alike are one draw."""
+        """Warn of two draws of noise that are written alike: they are one draw."""
         seen: set[str] = set()
         for argument in (*call.arguments, *(value for _, value in call.keywords)):
             if isinstance(argument, Call) and argument.text in seen:
@@ -181,7 +181,7 @@ class _Scope:
             self.unknown(written, call, self.callable | {name for name in functions if "." not in name})
 
     def check_part(self, written: Written, call: Call, use: PartUse) -> None:
-        """A call of a network or an op, or of a method."""
+        """Check a call of a network or an op, or of a method."""
         factory = use.part.factory
         if call.method is None:
             by_class = inspect.isclass(factory) or use.part.kind == "networks"

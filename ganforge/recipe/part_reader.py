@@ -35,7 +35,7 @@ class PartReader:
     # Parts
 
     def use(self, kind: str, node: Node, reserved: Collection[str] = ()) -> model.PartUse | None:
-        """`{type: adam, lr: 2e-4}`, or just `adam`."""
+        """Read a part: `{type: adam, lr: 2e-4}`, or just `adam`."""
         found = self.part(kind, node)
         if found is None:
             return None
@@ -109,7 +109,7 @@ class PartReader:
         return None if found or not self.one_of_each(part, node) else values
 
     def one_of_each(self, part: Part, node: Node) -> bool:
-        """Whether of options that say one thing in several ways one is given."""
+        """Whether exactly one is given of the options that say one thing in several ways; or else a fault is noted."""
         sound = True
         for group in part.one_of:
             given = [name for name in node.keys if name in group]

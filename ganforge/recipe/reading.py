@@ -1,4 +1,4 @@
-"""From marked nodes to a checked recipe: every fault is collected, none stops the reading."""
+"""Marked nodes become a checked recipe: every fault is collected, none stops the reading."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SECTIONS = (
     "requires",
 )
 BEGINNING = Progress(0, 100, 1000)
-"""Where schedules are tried, and take the number that they begin with."""
+"""The progress at which schedules are tried, and take the number that they begin with."""
 REQUIRED = ("data", "networks", "players", "phases", "run")
 
 S = TypeVar("S", bound=model.Settings)

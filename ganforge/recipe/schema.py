@@ -226,7 +226,7 @@ def _section(entry: Json, names: Json | None = None) -> Json:
 
 
 def _choice(parts: dict[Part, list[str]]) -> Json:
-    """One of the names of these parts."""
+    """A schema for one of the names of these parts."""
     known = [(name, part.summary) for part, names in parts.items() for name in names]
     return {"enum": [name for name, _ in known], "enumDescriptions": [summary for _, summary in known]}
 
@@ -241,7 +241,7 @@ def _required(part: Part) -> list[str]:
 
 
 def _one_of(part: Part) -> Json:
-    """That of options which say one thing in several ways one is given."""
+    """A schema by which exactly one is given of the options that say one thing in several ways."""
     groups = [{"oneOf": [{"required": [name]} for name in group]} for group in part.one_of]
     return {"allOf": groups} if groups else {}
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from ganforge.api.context import Progress
+from ganforge.api.context import BEGINNING
 from ganforge.core.randomness import derive_seed, seed_all
 from ganforge.ranks.device import Precision
 from ganforge.recipe.expressions import Call
@@ -44,7 +44,7 @@ def create_lazy_parameters(recipe: Recipe, cast: Cast, precision: Precision) -> 
     rehearsal = dataclasses.replace(cast, ops=cast.copied_ops(cast.rngs))
     batch = blank_batch(recipe, precision)
     with evaluating(cast.networks), torch.no_grad():
-        scene = _Creating(Program(recipe, rehearsal), batch, (), Progress(0, 1, 1))
+        scene = _Creating(Program(recipe, rehearsal), batch, (), BEGINNING)
         for phase in recipe.phases:
             for loss in phase.losses:
                 for item in written(loss.inputs):

@@ -1,4 +1,4 @@
-"""What a recipe makes of what: read off its expressions, not asked for."""
+"""The directions of a recipe, which are what it makes of what: read off its expressions, not asked for."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def directions(recipe: Recipe, shapes: Mapping[str, Any]) -> tuple[Direction, ..
 class _Reader:
     def __init__(self, recipe: Recipe, shapes: Mapping[str, Any]) -> None:
         self.recipe = recipe
-        self.fields = [name for name in recipe.dataset.shapes() if _is_image(shapes.get(name))]
-        self.pictures = [name for name in recipe.signals if _is_image(shapes.get(name))]
+        self.fields = [name for name in recipe.dataset.shapes() if is_image(shapes.get(name))]
+        self.pictures = [name for name in recipe.signals if is_image(shapes.get(name))]
         self.judgements = list(self._judgements())
 
     def directions(self) -> tuple[Direction, ...]:
@@ -69,7 +69,7 @@ class _Reader:
         return any(signal in arguments for _, arguments in self.judgements)
 
     def _maker(self, expression: Expression) -> str | None:
-        """The network whose result it is, or a part of whose result."""
+        """The network that the expression's value is a result of, or a part of a result."""
         if isinstance(expression, Attribute):
             return self._maker(expression.value)
         if expression.text in self.recipe.signals:
@@ -100,12 +100,13 @@ class _Reader:
 
 
 def _name(source: str | None, target: str, signal: str) -> str:
-    """`a2b` of `real_a` and `real_b`."""
+    """The name of a direction: `a2b` from `real_a` to `real_b`."""
     if source is None or source == target:
         return signal
     (stem, _, a), (other, _, b) = source.rpartition("_"), target.rpartition("_")
     return f"{a}2{b}" if stem == other else f"{source}2{target}"
 
 
-def _is_image(shape: object) -> bool:
+def is_image(shape: object) -> bool:
+    """Whether this is the shape of a batch of pictures: `[N, 1 or 3, H, W]`."""
     return isinstance(shape, list) and len(shape) == 4 and shape[1] in (1, 3)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from ganforge.api.context import Progress
+from ganforge.api.context import BEGINNING
 from ganforge.core.nested import map_tensors
 from ganforge.core.randomness import random_state, restore_random_state
 from ganforge.core.torch_internals.fake import (
@@ -52,15 +52,13 @@ class DryRun:
     """What one step would do."""
 
     shapes: dict[str, Any]
-    """Of every signal: a list of sizes, or a nested value of such lists."""
+    """The shape of every signal: a list of sizes, or a nested value of such lists."""
     forwards: dict[str, Counter[str]]
     """How often each network is called, by phase."""
     flops: dict[str, int]
     """Floating-point operations of forward and backward, by phase."""
     parameters: dict[str, int]
     """How many numbers each network learns."""
-    lazy: bool
-    """Whether a network creates parameters in its first forward."""
     from_before: tuple[tuple[str, str, str], ...] = ()
     """Where rule 3 matters: a phase, a signal that it sees as it was before a player stepped, and that player."""
     unchecked: tuple[str, ...] = ()
@@ -93,25 +91,24 @@ def dry_run(recipe: Recipe, to_train: bool = True) -> DryRun:
     try:
         fake = FakeTensorMode(allow_non_fake_inputs=True)
         unlearnt = Unlearnt()
-        cast, lazy = _build(recipe, fake, unlearnt)
+        cast = _build(recipe, fake, unlearnt)
         with fake, withheld():
-            return _Rehearsal(recipe, cast, lazy, unlearnt if to_train else None).run()
+            return _Rehearsal(recipe, cast, unlearnt if to_train else None).run()
     finally:
         restore_random_state(before)
 
 
-def _build(recipe: Recipe, fake: FakeTensorMode, unlearnt: Unlearnt) -> tuple[Cast, bool]:
-    """The parts, of fake tensors if they can be, and whether a network creates parameters in its first forward."""
+def _build(recipe: Recipe, fake: FakeTensorMode, unlearnt: Unlearnt) -> Cast:
+    """The parts, of fake tensors if they can be."""
     try:
         with fake, withheld():
-            return build_cast(recipe, unlearnt.place), False
+            return build_cast(recipe, unlearnt.place)
     except RecipeError:  # torch cannot fake parameters that have no shape yet
         cast = build_cast(recipe, unlearnt.place)
-    lazy = any(map(is_lazy, cast.networks.parameters()))
-    if lazy:
+    if any(map(is_lazy, cast.networks.parameters())):
         with suppress(Exception):  # the rehearsal tells a fault at its place
             create_lazy_parameters(recipe, cast, CPU)
-    return cast, lazy
+    return cast
 
 
 class _Failed(Exception):
@@ -123,8 +120,8 @@ LOOKS_AT_VALUES = (DataDependentOutputException, DynamicOutputShapeException, Un
 
 
 class _Rehearsal:
-    def __init__(self, recipe: Recipe, cast: Cast, lazy: bool, unlearnt: Unlearnt | None) -> None:
-        self.recipe, self.cast, self.lazy, self.unlearnt = recipe, cast, lazy, unlearnt
+    def __init__(self, recipe: Recipe, cast: Cast, unlearnt: Unlearnt | None) -> None:
+        self.recipe, self.cast, self.unlearnt = recipe, cast, unlearnt
         self.problems: list[Problem] = list(unlearnt.parts(recipe, cast)) if unlearnt else []
         self.program = Program(recipe, cast)
         self.failed: set[str] = set()
@@ -159,7 +156,6 @@ class _Rehearsal:
             forwards=forwards,
             flops=flops,
             parameters={name: sum(p.numel() for p in self.cast.parameters([name])) for name in recipe.networks},
-            lazy=self.lazy,
             from_before=from_before,
             unchecked=tuple(self.unchecked),
             quiet=frozenset(scene.called - scene.drawing),
@@ -248,7 +244,7 @@ class _Rehearsal:
                 signal = self.recipe.signals[name]
                 try:
                     self._signals_first(scene, signal.expression)
-                    self._value(scene, signal, Name(name, 0, len(name), name))
+                    self._value(scene, signal, Name.of(name))
                 except _Failed:
                     self.failed.add(name)
         if expression.names() & self.failed:
@@ -296,16 +292,16 @@ class _Rehearsal:
         try:
             self._signals_first(scene, signal.expression)
             with torch.no_grad():
-                value = self._value(scene, signal, Name(name, 0, len(name), name))
+                value = self._value(scene, signal, Name.of(name))
         except _Failed:
             return None
         return map_tensors(lambda tensor: list(tensor.shape), value)  # type: ignore[arg-type, return-value]
 
     def _validation(self) -> None:
-        """The panels and metrics, on the fields of a validation sample."""
+        """Compute the panels and metrics on the fields of a validation sample."""
         batch = blank_batch(self.recipe, CPU, validation=True)
         self.labels.note(batch)
-        scene = Scene(self.program, batch, (), Progress(0, 1, 1))
+        scene = Scene(self.program, batch, (), BEGINNING)
         metrics = (w for metric in self.recipe.metrics for bound in metric.inputs.values() for w in _each(bound))
         with torch.no_grad(), self.labels:
             for item in metrics:

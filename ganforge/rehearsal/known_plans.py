@@ -80,7 +80,7 @@ def _circumstances(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def _environment() -> str:
-    """A hash of what a part may read of it."""
+    """A hash of the environment variables that a part may read."""
     told = sorted(f"{name}={value}" for name, value in os.environ.items() if not _NOTHING_TO_PARTS.fullmatch(name))
     return hashlib.sha256("\n".join(told).encode(errors="surrogateescape")).hexdigest()
 
@@ -108,7 +108,7 @@ def _code(recipe: Recipe) -> list[str] | None:
 
 
 def _files_of(file: str | None) -> Iterable[Path]:
-    """Of a package all Python files; of a module its own."""
+    """All Python files of a package, or the one file of a module."""
     if not file:
         return ()
     path = Path(file)
@@ -128,7 +128,7 @@ def _not_installed() -> Iterator[Path]:
 
 
 def _written(plan: DryRun) -> dict[str, Any] | None:
-    """As JSON; None where a signal is of a kind of its own, which would not come back."""
+    """The dry run as JSON; None where a signal is of a kind of its own, which would not come back."""
     plain = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
     for name, value in plain.items():
         if isinstance(value, frozenset):

@@ -1,4 +1,4 @@
-"""Whether labels, as far as their dataset says how large they are, find a place in what is looked up by them."""
+"""Whether the labels that a dataset promises find a place in the tables that are looked up by them."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class LabelWatch(TorchDispatchMode):
         super().__init__()
         self.ranges = {name: known for name, known in dataset.ranges().items() if isinstance(known, range) and known}
         self.known = WeakTensorKeyDictionary()
-        """The lowest and the highest number of a tensor."""
+        """The lowest and the highest number that each tensor may hold."""
         self.classes = WeakTensorKeyDictionary()
         """Tensors that hold all whole numbers from 0 on: what one-hot vectors are compared with."""
 
     def note(self, batch: Mapping[str, Tensor]) -> None:
-        """The labels of a batch, which has the dataset's fields."""
+        """Note the ranges of a batch's labels; the batch has the dataset's fields."""
         for name, known in self.ranges.items():
             if name in batch and not batch[name].is_floating_point():
                 self.known[batch[name]] = (min(known), max(known))

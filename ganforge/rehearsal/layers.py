@@ -19,7 +19,7 @@ from torch import Tensor
 CLEARLY = 1.2
 """Times as fast bfloat16 must be to be taken: less is within what noise makes of two equals."""
 LIMIT_S = 1.5
-"""Seconds after which what was measured must do."""
+"""Seconds after which nothing more is measured."""
 MOST, SHARE = 8, 0.9
 """Layers that are measured: so many at most, or those that do this part of the work."""
 PIECE_FLOPS = 4e8
@@ -28,7 +28,7 @@ POSITIONS = 256
 """Pixels of a piece, at least: below it would be the weights' layer, more than the pictures'."""
 ROUNDS = 5
 HOPELESS = 3.0
-"""Times as slow that need no second look."""
+"""How many times as slow needs no second look."""
 
 aten = torch.ops.aten
 _CONVOLUTIONS = ("aten.convolution.default", "aten.convolution_backward.default")
@@ -42,16 +42,16 @@ class Layer:
     """A product of matrices or a convolution, forward or backward, as a step computes it."""
 
     op: str
-    """As torch names it: `aten.convolution.default`."""
+    """The operation as torch names it: `aten.convolution.default`."""
     arguments: tuple[Argument, ...]
     flops: int
-    """Of one of them."""
+    """FLOPs of one such call."""
     times: int
     """How often a step computes it."""
 
     @property
     def backward(self) -> bool:
-        """Whether it only runs where something learns. Of matrix products nobody can tell."""
+        """Whether the layer runs only where something learns. Of matrix products nobody can tell."""
         return self.op.endswith("_backward.default")
 
 
@@ -82,7 +82,7 @@ def arguments_of(given: Iterable[Any]) -> tuple[Argument, ...] | None:
 
 
 def heaviest(layers: Iterable[Layer], learning: bool) -> list[Layer]:
-    """Those that do most of the work of a step, or of a network that only infers."""
+    """The layers that do most of the work of a step, or of a network that only infers."""
     known = [layer for layer in layers if (learning or not layer.backward) and layer.flops]
     known.sort(key=lambda layer: layer.flops * layer.times, reverse=True)
     total, taken, found = sum(layer.flops * layer.times for layer in known), 0, []

@@ -18,7 +18,7 @@ from ganforge.step.optimizer_options import NoPlace, Number, Path, option, place
 STEPS = 3
 KEEP = "let it keep the option in the defaults that torch.optim.Optimizer is given, and read it from each group in step"
 SIZE = 3
-"""Of the axes of what it is tried on, at most."""
+"""The longest axis of the parameters that an optimizer is tried on."""
 
 
 def try_optimizer(use: PlayerUse, shapes: Sequence[Sequence[int]]) -> Iterator[Problem]:
@@ -52,7 +52,7 @@ class _Trial:
         return self.use.optimizer.part.factory([nn.Parameter(_numbers(shape, 1.0)) for shape in self.shapes], **options)
 
     def steps(self, optimizer: Optimizer, count: int, first: int = 0) -> list[Tensor]:
-        """Where its parameters are after some more steps."""
+        """The values of the optimizer's parameters after some more steps."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         for step in range(first, first + count):
             for parameter in parameters:
@@ -104,7 +104,7 @@ class _Trial:
         return "" if heeded else "the optimizer does not look at it any more once it has taken a step"
 
     def why_not_saved(self) -> str:
-        """What goes wrong with its state, once it has one; empty if nothing does."""
+        """What goes wrong with the optimizer's state, once it has one; empty if nothing does."""
         try:
             optimizer = self.built(self.options)
             self.steps(optimizer, 1)

@@ -19,9 +19,9 @@ from ganforge.errors import Mark, Problem, UsageError
 from ganforge.recipe.model import Recipe
 
 BATCHES = 4
-"""Batches that a run looks at."""
+"""How many batches a run looks at."""
 FIRST = 16
-"""Samples that `check --data` looks at."""
+"""How many samples `check --data` looks at."""
 TOLERANCE = 0.01  # of a picture's range: rounding in few bits
 _DARK = 31  # of 255: what is never brighter is black to the eye
 _BLACK, _WHITE = 0.1, 0.5  # in pictures of 0 to 1, the darkest is below and the brightest above
@@ -32,7 +32,7 @@ class Fault:
     """What is wrong with a field of a sample."""
 
     field: str
-    """Empty where it is the sample as a whole."""
+    """The field's name; empty where the sample as a whole is wrong."""
     message: str
     cure: str
     of_values: bool = False
@@ -61,7 +61,7 @@ class Promise:
         return len(shape) == 3 and shape[0] in (1, 3) and name not in self.dtypes
 
     def contradiction(self) -> tuple[str, str] | None:
-        """What it says that cannot be, with the cure."""
+        """What the dataset promises that cannot be, with the cure."""
         for name, dtype in self.dtypes.items():
             if dtype == torch.uint8:
                 return (
@@ -83,7 +83,7 @@ def promise(dataset: Dataset, name: str, validation: bool = False, mark: Mark | 
 
 
 def promise_of(recipe: Recipe, validation: bool = False) -> Promise:
-    """The same for the dataset of a recipe."""
+    """What the dataset of a recipe says of its samples."""
     return promise(recipe.dataset, recipe.data.part.full_name, validation, recipe.data.mark)
 
 
@@ -158,7 +158,7 @@ class Seen:
     binary: bool = True
 
     def add(self, value: Tensor) -> None:
-        """One more sample's."""
+        """Count in the field's value in one more sample."""
         self.samples, self.type = self.samples + 1, _short(value.dtype)
         if value.numel():
             low, high = extremes(value)
@@ -190,7 +190,7 @@ class Look:
             self.at({name: value[row] for name, value in batch.items()}, index)
 
     def at(self, sample: Mapping[str, Any], index: int) -> None:
-        """One sample, without the batch dimension.
+        """Look at one sample, without the batch dimension.
 
         Raises:
             UsageError: it is not what the dataset says.
@@ -205,12 +205,12 @@ class Look:
         self.add(sample)
 
     def add(self, sample: Mapping[str, Any]) -> None:
-        """Note what is in it."""
+        """Note what is in a sample."""
         for name, value in sample.items():
             self.seen.setdefault(name, Seen()).add(value)
 
     def suspicions(self) -> list[str]:
-        """What may be right, but rarely is."""
+        """What may be right in the samples, but rarely is."""
         found = []
         for name, seen in self.seen.items():
             where = f"the dataset '{self.said.dataset}': '{name}' of the first {seen.samples} {self.said.split} samples"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ganforge.errors import UsageError, suggest
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.name_checks import dependencies
-from ganforge.rehearsal.directions import directions
+from ganforge.rehearsal.directions import directions, is_image
 from ganforge.rehearsal.dry_run import DryRun
 
 
@@ -56,11 +56,11 @@ def possible_signals(recipe: Recipe, plan: DryRun, noise: bool = False) -> dict[
         given = needed & fields
         made = needed & set(recipe.networks) and not needed & stateful
         few = len(given) == 1 or (noise and not given)
-        if made and few and all(_is_image(plan.shapes[each]) for each in (name, *given)):
+        if made and few and all(_may_be_image(plan.shapes[each]) for each in (name, *given)):
             possible[name] = next(iter(given), None)
     return possible
 
 
-def _is_image(shape: object) -> bool:
-    """Whether it may be a picture; of a signal that was not rehearsed nobody knows."""
-    return shape is None or (isinstance(shape, list) and len(shape) == 4 and shape[1] in (1, 3))
+def _may_be_image(shape: object) -> bool:
+    """As `is_image`, or unknown: the dry run could not compute the signal."""
+    return shape is None or is_image(shape)

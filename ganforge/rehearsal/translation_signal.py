@@ -22,7 +22,7 @@ class Choice:
     recovered: str | None
     """The signal that translates back."""
     draws: bool
-    """Whether random numbers are in it: noise, or a style."""
+    """Whether the signal draws random numbers: noise, or a style."""
 
 
 def choose(recipe: Recipe, plan: DryRun, direction: str | None = None, signal: str | None = None) -> Choice:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.api.context import Progress
+from ganforge.api.context import BEGINNING
 from ganforge.core.randomness import host_generators
 from ganforge.core.torch_internals.fake import TorchDispatchMode
 from ganforge.core.torch_internals.postponing import flop_formulas
@@ -47,7 +47,7 @@ class Watch(TorchDispatchMode):
         return out
 
     def all_layers(self) -> tuple[Layer, ...]:
-        """What it has seen so far."""
+        """The layers that ran so far."""
         return tuple(Layer(*what, times=self.times[key]) for key, what in self.layers.items())
 
 
@@ -55,13 +55,13 @@ class WatchedScene(Scene):
     """A scene that notes what its calls do besides giving a value."""
 
     def __init__(self, program: Program, batch: Mapping[str, Tensor], turns: Turns, watch: Watch) -> None:
-        super().__init__(program, batch, turns, Progress(0, 1, 1))
+        super().__init__(program, batch, turns, BEGINNING)
         self.watch = watch
         self.called: set[str] = set()
         self.drawing: set[str] = set()
         self.changing: set[str] = set()
         self.computed: dict[str, int] = {}
-        """The phase that computed what is held of a signal."""
+        """The phase that computed the held value of each signal."""
         self.from_before: dict[tuple[str, str, str], None] = {}
 
     def named_signal(self, name: str, signal: Expression) -> Any:

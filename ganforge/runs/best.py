@@ -53,7 +53,7 @@ class Best:
         return frozenset(reached.step for reached in self.reached.values())
 
     def record(self) -> dict[str, Any]:
-        """As `run.json` has it."""
+        """The best figures as `run.json` has them."""
         return {name: asdict(reached) for name, reached in self.reached.items()}
 
     def restore(self, record: Mapping[str, Any], until: int) -> None:

@@ -16,7 +16,7 @@ from ganforge.runs.run_folder import RunFolder, new_run_folder, open_run_folder
 from ganforge.sharing.records import recipe_at
 
 INHERITED = ("lanes", "levers", "settled", "machine", "versions", "code", "reproduces")
-"""What a run that goes on is held against, and what it goes on with."""
+"""Entries of the record that a run which goes on is held against, and goes on with."""
 OF_DATA = ("samples", "data", "global_batch")
 """The same, unless something was changed since: the record has them as they are now."""
 

@@ -26,7 +26,7 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
 
 
 def _hash(files: Sequence[Path]) -> str:
-    """Names are those below the folder of all files."""
+    """A hash of files by their sizes and their names below the folder that all are in."""
     together = os.path.commonpath([path.absolute().parent for path in files])
     digest, stride = hashlib.sha256(), -(-len(files) // ASKED)
     for number, path in enumerate(files):
@@ -41,5 +41,5 @@ def in_words(known: dict[str, Any]) -> str:
 
 
 def fingerprint_of(dataset: Dataset, world: World) -> dict[str, Any]:
-    """That of the data as the first rank finds them: the others have the same."""
+    """The fingerprint of the data as the first rank finds them: the others have the same."""
     return world.from_first(world.first_alone(lambda: fingerprint(dataset)))

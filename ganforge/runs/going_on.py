@@ -65,7 +65,7 @@ def put_back_from(newest: Path, trainer: Trainer, record: Mapping[str, Any]) -> 
 
 
 def take_changes(changed: Sequence[Change], trainer: Trainer) -> tuple[Change, ...]:
-    """Let what has changed hold from here on."""
+    """Put what has changed into effect from here on."""
     for name, options in optimizer_options(changed).items():
         if name in trainer.players:
             trainer.players[name].take_options(options)

@@ -11,7 +11,7 @@ from ganforge.runs.run_folder import RunFolder
 from ganforge.sharing.bundle.code import ENGINE
 
 COMPUTING = ("torch", "torchvision")
-"""Whose versions decide over last bits."""
+"""Distributions whose versions decide over last bits."""
 
 
 def keep_recipe(folder: RunFolder, step: int) -> None:
@@ -22,7 +22,7 @@ def keep_recipe(folder: RunFolder, step: int) -> None:
 
 
 def entries_before(entries: Any, step: int) -> list[dict[str, Any]]:
-    """Those of a record's entries, each with its step, that held when the run came to a step."""
+    """Those entries of a record, each with its step, that held when the run came to a step."""
     known = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     return [entry for entry in known if entry.get("step", 0) < max(step, 1)]
 

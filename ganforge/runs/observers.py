@@ -19,7 +19,7 @@ from ganforge.recipe.model import Recipe
 
 DEFAULT_CALLBACKS = ("progress", "tensorboard", "panels", "doctor")
 FAILED = "_failed"
-"""How the names of diagnoses of what watches a run end."""
+"""The ending of names of diagnoses that are about what watches a run."""
 LINK = "docs/recipes.md#metrics-and-callbacks"
 
 
@@ -43,9 +43,9 @@ class Observers:
         self.run, self.teller = run, teller
         self.names = {id(callback): name for name, callback in named.items()}
         self.strict = run.recipe.run.strict
-        """Whether what they raise ends the run."""
+        """Whether an error of what watches the run ends it."""
         self.failures: dict[str, int] = {}
-        """How often each of them raised: `metric 'kid'`, `callback 'bell'`, `panels`."""
+        """How often each metric, callback or the panels raised: `metric 'kid'`, `callback 'bell'`, `panels`."""
 
     def tell(self, callbacks: list[Callback], event: str, *details: Any) -> None:
         """Tell callbacks of an event."""

@@ -18,7 +18,7 @@ FAR = 0.15
 """The share of the machine's peak below which a CPU's steps are slow: of float32 they reach a fifth and more, where
 the work is not too little to tell."""
 STEPS, SECONDS = 20, 5.0
-"""What is enough to judge by: so many steps, or three that took so long."""
+"""How much is enough to judge by: so many steps, or three that took so long."""
 
 
 class Pace:

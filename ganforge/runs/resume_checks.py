@@ -49,7 +49,7 @@ FREE = (
     "callbacks",
     "requires",
 )
-"""What leaves the mathematics of a step alone."""
+"""Settings that leave the mathematics of a step alone."""
 ACCEPTED = (
     "run.precision",
     "run.accumulate",
@@ -241,7 +241,7 @@ def _has_average(recipe: Recipe, player: str) -> bool:
 
 
 def _of_a_loss(recipe: Recipe, number: str, name: str, option: str) -> bool:
-    """Whether it is the weight of a loss that is there, or an option of it: what it is given is wired."""
+    """Whether a key is of a loss that is there, and is its weight or an option: its inputs are wired."""
     phase = recipe.phases[int(number)] if number.isdigit() and int(number) < len(recipe.phases) else None
     loss = next((loss for loss in phase.losses if loss.name == name), None) if phase else None
     if loss is None:

@@ -20,13 +20,13 @@ class RunFolder:
     path: Path
     record: dict[str, Any] = field(default_factory=dict)
     writes: bool = True
-    """Whether this process writes into it: of several ranks, the first."""
+    """Whether this process writes into the folder: of several ranks, the first."""
     accepts: bool = False
-    """Whether it goes on though something has changed that decides over its training."""
+    """Whether the run goes on though something has changed that decides over its training."""
     changes: list[dict[str, Any]] = field(default_factory=list)
-    """What has changed beside its recipe: `key`, `before` and `after` of each."""
+    """What has changed beside the recipe: `key`, `before` and `after` of each."""
     copied: bool = False
-    """Whether all in it was copied from its ancestor, and nothing was added yet."""
+    """Whether all in the folder was copied from its ancestor, and nothing was added yet."""
 
     @property
     def recipe(self) -> Path:

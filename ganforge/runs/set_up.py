@@ -42,7 +42,7 @@ class SetUp:
     """All that trains, and that shows how it goes."""
 
     recipe: Recipe
-    """With the precision that was chosen."""
+    """The recipe, with the precision that was chosen."""
     plan: DryRun
     device: torch.device
     division: Division

@@ -63,7 +63,7 @@ def _problems(what: str, mark: Mark, try_it: Callable[[], None]) -> Iterator[Pro
 
 
 class _NotTaken(Exception):
-    """What `load_state_dict` raised."""
+    """An error that `load_state_dict` raised."""
 
 
 def _saved(state: Any) -> None:

@@ -17,7 +17,7 @@ class Stopping:
         self.signal: signal.Signals | None = None
 
     def asked(self) -> bool:
-        """Whether a rank was asked; all ranks call it together."""
+        """Whether a rank was asked to stop; all ranks call it together."""
         if number := self.world.largest(self.signal or 0):
             self.signal = signal.Signals(number)
         return bool(number)

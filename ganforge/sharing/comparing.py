@@ -13,7 +13,7 @@ from ganforge.sharing.records import Record
 ABSENT = "-"
 
 Table = dict[str, list[Any]]
-"""By its name, a value of each run."""
+"""A value of each run, by the name of what is compared."""
 
 
 def recipe_differences(records: Sequence[Record]) -> Table:

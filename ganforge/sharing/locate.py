@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ganforge.plugins.registry import Registry
 
 LONGEST_NAME = 255
-"""Of a file."""
+"""The longest name that a file may have."""
 
 __all__ = ["is_bundle", "recipe_in", "run_in"]
 

@@ -25,10 +25,10 @@ UNTIL = re.compile(r"recipe_until_(\d{7,})\.yaml")
 
 @dataclass(frozen=True)
 class Record:
-    """One run."""
+    """What the `run.json` of one run says."""
 
     path: Path
-    """Of its folder."""
+    """The run's folder."""
     entries: Mapping[str, Any]
     """What its `run.json` holds; of no entry is it known that it is there, or what it is."""
 
@@ -67,12 +67,12 @@ class Record:
 
     @property
     def step(self) -> int:
-        """Steps done when it was last noted."""
+        """Steps done when the record was last written."""
         return int(self._number("step") or 0)
 
     @property
     def total_steps(self) -> int:
-        """Steps that it has when it ends; 0 where that is not known."""
+        """Steps that the run has when it ends; 0 where that is not known."""
         return int(self._number("total_steps") or 0)
 
     @property
@@ -82,12 +82,12 @@ class Record:
 
     @property
     def started(self) -> datetime.datetime | None:
-        """When it was started."""
+        """When the run was started."""
         return self._time("started")
 
     @property
     def ended(self) -> datetime.datetime | None:
-        """When it ended well."""
+        """When the run ended well."""
         return self._time("ended")
 
     @property
@@ -113,12 +113,12 @@ class Record:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of what computed, by distribution."""
+        """The versions of what computed, by distribution."""
         return {str(name): str(value) for name, value in self._mapping("versions").items()}
 
     @property
     def machine(self) -> dict[str, str]:
-        """What it ran on."""
+        """The machine that the run computed on."""
         return {str(name): str(value) for name, value in self._mapping("machine").items()}
 
     @property
@@ -137,7 +137,7 @@ class Record:
 
     @property
     def diagnoses(self) -> list[dict[str, Any]]:
-        """What was found wrong with it."""
+        """What was found wrong with the run."""
         found = self.entries.get("diagnoses")
         return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 

@@ -13,7 +13,7 @@ from ganforge.ranks.device import Precision
 from ganforge.recipe.model import Recipe
 
 Batch = Mapping[str, Tensor]
-"""Fields `[N, ...]`."""
+"""The fields of a batch, `[N, ...]` each."""
 
 
 def to_device(batch: Sample, precision: Precision) -> dict[str, Tensor]:

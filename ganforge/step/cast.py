@@ -31,14 +31,14 @@ class Cast:
     networks: nn.ModuleDict
     ops: dict[str, Callable[..., Any]]
     losses: dict[tuple[str, str], Callable[..., Any]]
-    """By phase and name."""
+    """Losses by phase and name."""
     schedules: dict[str, Callable[[Progress], float]]
     rngs: dict[str, random.Random]
     """The random generators of stateful ops, by op."""
     contexts: dict[str, str]
     """The parameter that takes the context, of each op, or method of one (`augment.watch`), that has one."""
     uses: dict[str, PartUse] = field(default_factory=dict)
-    """Where the recipe names each network, and each op that it lists."""
+    """The place in the recipe where each network, and each op that the recipe lists, is named."""
 
     def operation(self, call: Call) -> Callable[..., Any]:
         """What a call of an op runs: a named op or one of its methods, or a function op by its short or full name."""

@@ -74,7 +74,7 @@ def _judge(recipe: Recipe, expression: Expression) -> str | None:
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    """A judge may look at several sizes."""
+    """All tensors of verdicts: a judge may look at several sizes."""
     values = [value] if isinstance(value, Tensor) else value
     return [each.detach() for each in values] if isinstance(values, list | tuple) else []
 

@@ -14,11 +14,11 @@ class Lever:
     """What a recipe, a start line, a resumed run and the documents know of a lever."""
 
     key: str
-    """Of the recipe's `run`; a resumed run may change it."""
+    """The key of the recipe's `run`; a resumed run may change it."""
     field: str
-    """Of `Levers`."""
+    """The field of `Levers`."""
     words: str
-    """In the start line."""
+    """What the start line says of it."""
     named: bool = False
     """Whether the start line names the networks."""
     auto: Callable[[bool, float], bool] | None = None
@@ -39,7 +39,7 @@ TABLE = (
     Lever("overlap", "overlap", "overlapped averaging", auto=lambda gpu, _: gpu),
 )
 LEFT_TO_THE_MACHINE = tuple(lever.key for lever in TABLE if lever.auto)
-"""Those that `auto` decides."""
+"""Keys of the levers that `auto` decides."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Levers:
     sharded: frozenset[str] = frozenset()
     """Networks of whose weights, gradients and optimizer each rank keeps a part."""
     notes: tuple[str, ...] = field(default=(), compare=False)
-    """Why one that might be expected is not in use."""
+    """Why levers that might be expected are not in use."""
 
     def __str__(self) -> str:
         return "; ".join((", ".join(self._words()) or "none", *self.notes))

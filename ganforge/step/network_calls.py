@@ -26,7 +26,7 @@ class Calls:
         self.context, self.levers = context, levers
         self.compiler = Compiler(levers.layouts)
         self.forwards: Counter[str] = Counter()
-        """How often each network was called, methods as `G.encode`."""
+        """How often each network was called; methods count apart, as `G.encode`."""
         self._compiled: dict[str, Callable[..., Any]] = {}
 
     def __call__(

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 Path = Sequence[str | int]
-"""Of an option: `("lr",)`, or `("betas", 1)`."""
+"""The way to an option: `("lr",)`, or `("betas", 1)`."""
 Build = Callable[[dict[str, Any]], Optimizer]
 Number = tuple[int, str, int | None]
-"""Where a number stands: the group, the key, and the index in a tuple."""
+"""The place of a number in an optimizer: the group, the key, and the index in a tuple."""
 PRECISE = 1e-9
 
 
@@ -36,7 +36,7 @@ class Place:
     offset: float
 
     def of(self, value: float) -> float:
-        """What stands there for this value of the option."""
+        """The number that stands there for this value of the option."""
         if (self.slope, self.offset) == (1.0, 0.0):
             return value
         return self.slope * value + self.offset

@@ -1,4 +1,4 @@
-"""What does not change from step to step."""
+"""The program of a training: what does not change from step to step."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Turn:
 
     @functools.cached_property
     def learnt(self) -> tuple[LossUse, ...]:
-        """Those that have a weight; without any, the player takes no step."""
+        """The losses that have a weight; without any, the player takes no step."""
         return tuple(loss for loss in self.losses if not loss.watches)
 
     @functools.cached_property

@@ -31,7 +31,7 @@ class Scene(Values, Interpreter):
 
     @property
     def merging(self) -> Merging:
-        """Which calls run along with others."""
+        """The calls that run along with others of their network."""
         return self.program.once(Merging, lambda: Merging(self.program))
 
     # The phases of a step

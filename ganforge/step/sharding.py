@@ -68,14 +68,14 @@ class Sharding:
         self.units: dict[str, list[Any]] = {}
         """The modules of each network whose weights are brought together at once."""
         self.averages: dict[str, nn.Module] = {}
-        """Of networks by name, whole, while rank 0 draws or measures."""
+        """Whole moving averages of networks, by name, while rank 0 draws or measures."""
         self.twins: dict[str, nn.Module] = {}
-        """The networks themselves, likewise."""
+        """Whole networks, by name, while rank 0 draws or measures."""
         self.lent = False
         """Whether the first rank has whole networks."""
         self.held = False
         self.recorded: dict[str, bool] = {}
-        """Of a network held whole: whether its weights got gradients when they were brought together."""
+        """Whether the weights of a network held whole got gradients when they were brought together."""
         if recipe and device:
             methods = _methods(recipe)
             for name, network in self.networks.items():
@@ -168,7 +168,7 @@ class Sharding:
     # Checkpoints
 
     def keys(self, name: str) -> list[str]:
-        """What is in parts of a network's `state_dict`."""
+        """The keys of a network's `state_dict` that are kept in parts."""
         return [key for key, tensor in self.networks[name].state_dict().items() if is_sharded(tensor)]
 
     @torch.no_grad()

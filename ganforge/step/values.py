@@ -43,7 +43,7 @@ NOTHING = Shared()
 
 
 class Values:
-    """What a batch has and holds, phase by phase."""
+    """The values that a batch has, and that are held of its signals, phase by phase."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Values:
     ) -> None:
         self.program, self.batch, self.turns, self.progress = program, batch, turns, progress
         self.cast = cast or program.cast
-        """Who plays: the program's cast, or a lane's, or that of a validation."""
+        """The cast at work: the program's, or a lane's, or that of a validation."""
         self.context = _context(batch)
         self.held: dict[str, Held] = {}
         self.unwatched: dict[str, Held] | None = None
@@ -74,7 +74,7 @@ class Values:
 
     @property
     def turn(self) -> Turn:
-        """The phase that it is in, and the losses that are due."""
+        """The turn that the step is in: its phase, and the losses that are due."""
         return self.turns[self.position]
 
     @property
@@ -89,7 +89,7 @@ class Values:
         return common if own <= common else own
 
     def own(self, expression: Expression, leaves: frozenset[str]) -> frozenset[str]:
-        """Of these leaves those that an expression is computed from."""
+        """Those of these leaves that an expression is computed from."""
         return (leaves & self.program.path(expression)) - {expression.text} if leaves else NONE
 
     def private(self, name: str, leaves: frozenset[str]) -> bool:

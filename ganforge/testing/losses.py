@@ -316,7 +316,7 @@ class _Case:
             )
 
     def _float(self) -> _Case:
-        """As the engine calls it: in float32."""
+        """The case as the engine calls it: in float32."""
         return replace(self, dtype=torch.float32)
 
 

@@ -114,7 +114,7 @@ class _Case:
             return self.outputs(network.eval())
 
     def checks(self) -> dict[str, Callable[[], None]]:
-        """All of them, in their order."""
+        """All checks of a network, in their order."""
         return {
             "output": self.check_output,
             "seed": self.check_seed,

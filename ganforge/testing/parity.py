@@ -67,7 +67,7 @@ class Parity:
         progress = Progress(0, steps_per_epoch, length(recipe, steps_per_epoch))
         self.trainer = Trainer(recipe, cast, precision, progress, levers)
         self.networks: dict[str, nn.Module] = {name: copy.deepcopy(net) for name, net in cast.networks.items()}
-        """Copies, as they were before the training."""
+        """Copies of the networks, as they were before the training."""
         self.forwards: Counter[str] = Counter()
         """How often each network ran in `train`, in losses too; its methods, as `G.encode`, are counted apart."""
         for name, network in cast.networks.items():

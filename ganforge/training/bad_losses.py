@@ -34,19 +34,19 @@ class BadLosses:
         self.first: dict[tuple[str, ...], Tensor] = {}
         """For each set of losses that ran together, under its player: when each was first not finite, or -1."""
         self.names: dict[str, Sequence[str]] = {}
-        """The parameters of each player whose gradients were looked at."""
+        """The parameters whose gradients were looked at, by player."""
         self.fault: TrainingFailed | None = None
-        """The latest one that was looked at."""
+        """The fault that was found last."""
         self.skipped = 0
-        """Phases that were left out."""
+        """How many phases were left out."""
         self.in_a_row: dict[str, int] = {}
-        """Of each player, how many since it last took a step."""
+        """How many phases of each player were left out since it last took a step."""
         self.learnt: dict[str, int] = {}
         """The step in which each player last learnt something."""
         self._moments: list[int] = []
         """The steps of what was noted, in its order: what comes first in a step is the cause of what follows."""
         self.advice = ""
-        """The command that goes on after one, gentler."""
+        """The command that goes on after a bad loss, gentler."""
 
     def note(self, player: str, names: Sequence[str], values: Tensor, step: int) -> bool:
         """Whether the player may take its step on losses of these values, as far as this is looked at now."""
@@ -80,7 +80,7 @@ class BadLosses:
         self.first[key] = now if before is None else torch.where(before < 0, now, before)
 
     def took(self, player: str, step: int) -> None:
-        """A phase was taken."""
+        """Note that a player has taken its step."""
         self.in_a_row[player], self.learnt[player] = 0, step
 
     def leave_out(self, player: str, step: int) -> None:
@@ -96,7 +96,7 @@ class BadLosses:
         self.count_left_out(player, 1, step)
 
     def count_left_out(self, player: str, phases: int, step: int) -> None:
-        """So many more phases of a player left out in a row.
+        """Count phases of a player that were left out one after the other.
 
         Raises:
             TrainingFailed: they are so many that the run learns nothing any more.
@@ -156,7 +156,7 @@ class BadLosses:
         )
 
     def _raise(self, mine: Sequence[TrainingFailed | None]) -> None:
-        """All ranks end together, with the same words."""
+        """Raise on all ranks together, with the same words."""
         told = self.world.gather([[fault.message, fault.cure] for fault in mine if fault])
         alike = all(faults == told[0] for faults in told)  # gradients are averaged: then all ranks have the same
         for rank, faults in enumerate(told):
@@ -165,7 +165,7 @@ class BadLosses:
                 raise TrainingFailed(f"{told_by}{message}", "\n".join(filter(None, (cure, self.advice))))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on counting."""
+        """The counts that a resumed run goes on with."""
         return {"skipped": self.skipped, "in_a_row": dict(self.in_a_row), "learnt": dict(self.learnt)}
 
     def load_state_dict(self, state: Mapping[str, Any] | int) -> None:

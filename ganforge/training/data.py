@@ -1,4 +1,4 @@
-"""The data of a recipe, as everything that reads it gets at it."""
+"""How everything that reads the data of a recipe gets at it."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class _Slots:
         self.asked = any(getattr(type(network), name) is not getattr(nn.Module, name) for name in OWN)
 
     def _add(self, tensors: Iterable[Tensor], kept: Sequence[Mapping[str, Tensor | None]]) -> None:
-        """Where each of the tensors is kept first."""
+        """Note where each of the tensors is kept first."""
         by_id = {id(t): (held, name) for held in reversed(kept) for name, t in held.items() if t is not None}
         self.places += [by_id.get(id(tensor), ({"": tensor}, "")) for tensor in tensors]
 
@@ -89,7 +89,7 @@ class _Slots:
         return all(held.get(name) is not None for held, name in self.places)
 
     def tensors(self) -> list[Tensor]:
-        """Those that are there now."""
+        """The parameters and buffers that the layers hold now."""
         return [held[name] for held, name in self.places]  # type: ignore[misc]  # `hold` has looked
 
 

@@ -40,7 +40,7 @@ class Bucket:
 
     @torch.no_grad()
     def launch(self) -> None:
-        """Sum over all ranks, in the background."""
+        """Begin to sum a bucket over all ranks, in the background."""
         missing = [v for v, p in zip(self.views, self.parameters, strict=True) if p.grad is None]
         if missing:
             zero_each(missing)
@@ -82,7 +82,7 @@ class Averaging:
         self.parameters = [parameter for parameter in parameters if not is_sharded(parameter)]
         self.like = own_shard(parameters[0].detach()) if parameters else torch.empty(0)
         self.layouts: dict[Turn, Layout] = {}
-        """Of each kind of phase."""
+        """The buckets of each kind of phase."""
         self.armed: Layout | None = None
         if overlap and world.size > 1:
             for parameter in self.parameters:
@@ -93,7 +93,7 @@ class Averaging:
         self.armed = self.layouts.get(turn)
 
     def _ready(self, parameter: Tensor) -> None:
-        """The gradient of a parameter is there."""
+        """Note that the gradient of a parameter is there."""
         if self.armed is None or parameter not in self.armed.places:
             return
         self.armed.places[parameter].missing -= 1

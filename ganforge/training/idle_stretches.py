@@ -78,13 +78,13 @@ class _Factor:
     """Something that a learning rate is a product of."""
 
     path: str
-    """As an override names it."""
+    """The factor's key, as an override names it."""
     rate: Rate
     mark: Mark
     use: PartUse | None = None
     """The schedule, if it is one."""
     otherwise: str = "null"
-    """What to set instead of it."""
+    """The value to set instead of the schedule."""
 
     @property
     def kind(self) -> Any:
@@ -250,7 +250,7 @@ def _where(recipe: Recipe, progress: Progress, stretch: Stretch) -> str:
 
 
 def _epoch(progress: Progress, step: int) -> int:
-    """As people count: from 1."""
+    """The epoch as people count: from 1."""
     return progress.at(step).epoch + 1
 
 

@@ -26,11 +26,11 @@ class Lane:
 
     cast: Cast
     random: dict[str, Any] = field(default_factory=dict)
-    """Of the global generators, while another lane is at work."""
+    """The states of the global generators, while another lane is at work."""
     buffers: list[Tensor] = field(default_factory=list)
 
     SECTIONS: ClassVar = ("ops", "op_rngs", "random")
-    """What of a checkpoint is a lane's."""
+    """The sections of a checkpoint that belong to a lane."""
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -99,7 +99,7 @@ class Lanes:
             lane.buffers = [buffer.clone() for buffer in self._buffers()]
 
     def begin(self) -> None:
-        """A step begins: all lanes start from the same buffers."""
+        """Begin a step: all lanes start from the same buffers."""
         if len(self.held) > 1:
             for lane in self.held:
                 lane.buffers = [buffer.clone() for buffer in self._buffers()]
@@ -145,7 +145,7 @@ class Lanes:
         return [lane.buffers for lane in self.held] if len(self.held) > 1 else [self._buffers()]
 
     def _buffers(self) -> list[Tensor]:
-        """Of the networks that learn, and of losses."""
+        """The buffers of the networks that learn, and of losses."""
         return [buffer for module in self.modules for buffer in module.buffers()]
 
     # Checkpoints

@@ -36,7 +36,7 @@ class PassFigures:
     """What the figures are: `losses/cycle_a`, `scores/D_b/real`."""
     figures: Tensor
     losses: Tensor
-    """Those of the figures that are losses."""
+    """The figures of losses alone."""
 
 
 class Learner:

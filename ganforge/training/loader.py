@@ -35,7 +35,7 @@ Made = tuple[Sample | Exception, Sequence[str]]
 """A batch, and what was wrong with the bad files that were skipped for it."""
 
 TOLD = 5
-"""Bad files that are told one by one."""
+"""How many bad files are told one by one."""
 
 
 class Loader:

@@ -43,7 +43,7 @@ def lay_out(samples: Sequence[Row], labels: Sequence[str], one_by_one: bool = Tr
 
 
 def _side_by_side(samples: Sequence[Row], labels: Sequence[str]) -> Tensor:
-    """As many samples beside each other as make the panel most compact; they go on from row to row."""
+    """Put as many samples beside each other as make the panel most compact; they go on from row to row."""
     width = sum(max(cell.shape[2] for cell in column) for column in zip(*samples, strict=True))
     height = max(cell.shape[1] for sample in samples for cell in sample)
 

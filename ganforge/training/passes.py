@@ -59,6 +59,6 @@ class Passes:
                 yield self.learner.learn(scene, portion)
 
     def end(self, position: int) -> None:
-        """The phase's player has stepped."""
+        """Tell the scenes that the phase's player has stepped."""
         for scene in self.scenes:
             scene.end()

@@ -26,7 +26,7 @@ from ganforge.training.ema import Average
 
 
 class Player:
-    """Who learns. Built when all parameters exist."""
+    """A player of a recipe, at work; it is built when all parameters exist."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Player:
 
     @property
     def learning_rate(self) -> float:
-        """That of the first group; NaN if the optimizer has none."""
+        """The learning rate of the first group; NaN if the optimizer has none."""
         return float(self.optimizer.param_groups[0].get("lr", math.nan))
 
     def _places(self, use: PlayerUse, path: Path, fused: bool) -> list[Place]:
@@ -141,7 +141,7 @@ class Player:
         return nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
 
     def _summed_norm_of(self, loss: Tensor) -> Tensor:
-        """That of the gradients' sum over the ranks, which FSDP gives no other way."""
+        """The norm of the gradients' sum over the ranks, which FSDP gives no other way."""
         kept = [parameter.grad for parameter in self.parameters]
         for parameter in self.parameters:
             parameter.grad = None
@@ -162,7 +162,7 @@ class Player:
                 mine.grad = None if parameter.grad is None else own_shard(parameter.grad)
 
     def _norm(self) -> Tensor:
-        """Of all gradients together, the shards of other ranks too."""
+        """The norm of all gradients together, the shards of other ranks too."""
         pairs = list(zip(self.parameters, self.mine, strict=True))
         norm = nn.utils.get_total_norm([mine.grad for p, mine in pairs if p is mine and mine.grad is not None])
         if not self.is_sharded:

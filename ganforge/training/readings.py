@@ -32,7 +32,7 @@ def readings(trainer: Trainer, images_per_step: int) -> dict[str, float]:
 
 
 def _memory(device: torch.device) -> dict[str, float]:
-    """The peak so far, in GiB."""
+    """The device's peak so far, in GiB."""
     if device.type == "cuda":
         return {
             "memory/allocated_GiB": torch.cuda.max_memory_allocated(device) / 2**30,
@@ -42,7 +42,7 @@ def _memory(device: torch.device) -> dict[str, float]:
 
 
 def _resident_gib() -> float:
-    """Of the whole process."""
+    """The memory of the whole process, in GiB."""
     import resource
     import sys
 

@@ -157,7 +157,7 @@ class RecordedScene(Scene):
                     with self.seeing(leaves):
                         self.value(expression)
                 elif signal is not None and any(map(self._has_state, expression.walk())):
-                    self.value(Name(signal, 0, len(signal), signal))
+                    self.value(Name.of(signal))
         finally:
             self.host_calls = None
         return calls

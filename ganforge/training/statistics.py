@@ -52,7 +52,7 @@ class Statistics:
         return [(names, values, self.counts[names]) for names, values in read]
 
     def gathered(self, world: World) -> dict[str, Any]:
-        """The `state_dict` of all ranks' together."""
+        """The `state_dict` of all ranks together."""
         if world.size == 1:
             return self.state_dict()
         here = self._entries()

@@ -188,7 +188,7 @@ class Trainer:
             self.averaging[turn.phase.train].arm(turn)
 
     def _note_ops(self) -> None:
-        """What ops tell of themselves."""
+        """Note the figures that ops tell of themselves."""
         for name, op in self.cast.ops.items():
             with blame(f"the op '{name}' cannot give its statistics", self.cast.uses.get(name)):
                 if hasattr(op, "statistics"):

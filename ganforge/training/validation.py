@@ -17,7 +17,7 @@ from torch.utils.data import default_collate
 
 from ganforge import images
 from ganforge.api.callbacks import Direction
-from ganforge.api.context import Progress
+from ganforge.api.context import BEGINNING, Progress
 from ganforge.api.datasets import Sample, Samples
 from ganforge.api.metrics import Metric
 from ganforge.core.nested import map_tensors
@@ -40,8 +40,7 @@ from ganforge.training.repeats import Repeats
 
 BATCH = 8
 REHEARSED = 2 * BATCH
-"""Samples of which metrics are rehearsed."""
-BEGINNING = Progress(0, 1, 1)
+"""How many samples metrics are rehearsed on."""
 
 Values = dict[str, list[Tensor]]
 """Pictures by their text: float `[C, H, W]` on the CPU, one for each shown sample."""
@@ -134,7 +133,7 @@ class Validation:
         return lay_out(list(zip(*columns.values(), strict=True)), list(columns), one_by_one=not of_noise)
 
     def _draw(self, averaged: bool) -> Values:
-        signals = {n: Name(n, 0, len(n), n) for d in self.directions for n in _signals(d)}
+        signals = {n: Name.of(n) for d in self.directions for n in _signals(d)}
         wanted = {written.text: written.expression for written in self.recipe.images} | signals
         values: Values = {text: [] for text in wanted}
         with self._apart(averaged):
@@ -157,7 +156,7 @@ class Validation:
                 scene = self._scene([sample])
                 replaced = {name: pictures[number][None] for name, pictures in given.items()}
                 scene.held |= {n: Held(v, frozenset()) for n, v in to_device(replaced, self.precision).items()}
-                value = scene.value(Name(signal, 0, len(signal), signal))
+                value = scene.value(Name.of(signal))
                 values.append(self.precision.widen(value)[0].float().cpu())
         return values
 
@@ -265,7 +264,7 @@ class Validation:
 
 
 class _Judges:
-    """Metrics at work, but those that have failed."""
+    """The metrics at work, without those that have failed."""
 
     def __init__(self, uses: Sequence[MetricUse], failed: Callable[[str, Exception], None] | None) -> None:
         self.failed = failed
@@ -305,7 +304,7 @@ def _signals(direction: Direction) -> list[str]:
 
 
 def _picked(inputs: Mapping[str, Any], rows: Mapping[str, list[int]]) -> dict[str, Any]:
-    """These samples of each input."""
+    """The samples that these rows pick of each input."""
     return {name: map_tensors(itemgetter(rows[name]), value) for name, value in inputs.items()}
 
 

@@ -20,7 +20,7 @@ from ganforge.failures.exhaustion import lost_worker_told, worker_lost
 from ganforge.ranks.device import Precision
 
 WAITING = frozenset(filter(None, (multiprocessing.connection.__file__, selectors.__file__)))
-"""Where one waits for what another process sends."""
+"""Files of Python in which a process waits for what another one sends."""
 DYING_S = 2.0
 """How long a worker may take to end after its connection broke."""
 

@@ -17,6 +17,7 @@ import torch
 from ganforge.core.randomness import random_state, restore_random_state, seed_all
 from ganforge.core.serialise import put_together, take_apart
 from ganforge.errors import EnvironmentFault
+from ganforge.runs import run_folder
 from ganforge.runs.checkpoint import files as module
 from ganforge.runs.checkpoint.files import Checkpoint, checkpoints, clean, load_checkpoint, prune, save_checkpoint
 from ganforge.runs.run import Run
@@ -202,7 +203,7 @@ def test_a_run_on_a_full_disk_ends_as_the_machines_fault(
             raise OSError(errno.ENOSPC, "No space left on device")
         return save_file(*args, **kwargs)
 
-    save_file, write_text = module.save_file, module.write_text
+    save_file, write_text = module.save_file, run_folder.write_text
 
     def writing(*args: Any) -> None:
         if len(saved) > 3:
@@ -210,7 +211,7 @@ def test_a_run_on_a_full_disk_ends_as_the_machines_fault(
         write_text(*args)
 
     monkeypatch.setattr(module, "save_file", filling)
-    monkeypatch.setattr("ganforge.core.files.write_text", writing)
+    monkeypatch.setattr(run_folder, "write_text", writing)
     with pytest.raises(EnvironmentFault, match="step 8 could not be written") as fault:
         run.train()
     assert fault.value.exit_code == 3

@@ -47,7 +47,7 @@ def test_a_loss_that_is_none(
 def _no_plan() -> Any:
     from ganforge.rehearsal.dry_run import DryRun
 
-    return DryRun({}, {}, {}, {}, lazy=False)
+    return DryRun({}, {}, {}, {})
 
 
 def test_a_part_that_raises(start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:

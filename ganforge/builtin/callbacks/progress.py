@@ -135,7 +135,7 @@ def introduction(run: Run) -> Iterator[str]:
 
 
 def _idle_cores(run: Run) -> Iterator[str]:
-    """That most cores of a CPU have nothing to do: some shells and containers let libraries use one."""
+    """A remark that most cores of a CPU have nothing to do: some shells and containers let libraries use one."""
     machine = run.record["machine"]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if machine["device"] == "cpu" and machine.get("ranks", 1) == 1 and 2 * machine.get("threads", cores) < cores:
@@ -148,7 +148,7 @@ def _why(run: Run) -> str:
 
 
 def _count_of(run: Run) -> str:
-    """`8 x `, of as many ranks."""
+    """`8 x ` where eight ranks train; nothing for a single one."""
     ranks = run.record["machine"].get("ranks", 1)
     return f"{ranks} x " if ranks > 1 else ""
 

@@ -25,7 +25,7 @@ _THREADS = min(8, os.cpu_count() or 1)
 
 
 class Pictures(Protocol):
-    """So many pictures of one shape, uint8 `[C, H, W]`; a uint8 tensor `[N, C, H, W]` is one too."""
+    """A sequence of pictures of one shape, uint8 `[C, H, W]`; a uint8 tensor `[N, C, H, W]` is one too."""
 
     def __len__(self) -> int: ...
 

@@ -10,14 +10,14 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
+from ganforge import EnvironmentFault, Sample, Samples
 from ganforge.builtin.datasets.caching import Cache
-from ganforge.builtin.datasets.folders import Channels, Folders, Pictured, Pixels, squares
+from ganforge.builtin.datasets.folders import Channels, FolderDataset, Folders, Pictured, Pixels, squares
 from ganforge.builtin.datasets.framing import Framing
 from ganforge.builtin.datasets.layout.model import Layout
 
 
-class ClassFolders(Dataset):
+class ClassFolders(FolderDataset):
     """A folder of pictures for each class, for models that make, or translate to, pictures of a class.
 
     The folders `root/<class>` are numbered in their natural order; those without pictures are none. Or they lie in
@@ -37,8 +37,6 @@ class ClassFolders(Dataset):
     Raises:
         ValueError: `load_px` is smaller than `crop_px`.
     """
-
-    resizer = images.RESIZER
 
     def __init__(
         self,
@@ -67,12 +65,6 @@ class ClassFolders(Dataset):
 
     def prepare(self) -> None:
         self._check(self.folders.look())
-
-    def remarks(self) -> Sequence[str]:
-        return self.folders.layout.remarks()
-
-    def files(self) -> Sequence[Path]:
-        return self.folders.files
 
     def train(self) -> Samples:
         return self._samples("train", self.framing)

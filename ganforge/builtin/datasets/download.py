@@ -107,7 +107,7 @@ def _unreachable(wanted: Archive, part: Path, reason: str) -> EnvironmentFault:
 
 
 def _verify(wanted: Archive, file: Path) -> None:
-    """What counts is what stands on the disk, so it is read again: resumed parts and files put there by hand alike."""
+    """Check the size and hash of what stands on the disk: resumed parts and files put there by hand alike."""
     size, cure = _size(file), f"move {file} away, or delete it, and try again"
     if size != wanted.size:
         raise EnvironmentFault(f"{file} has {size} bytes instead of {wanted.size}", cure)

@@ -43,7 +43,7 @@ class Folders:
         return self._layout
 
     def look(self) -> Layout:
-        """As `layout`, but as it is now."""
+        """Read the folders anew, and give the layout that they have now."""
         self._layout = None
         return self.layout
 
@@ -53,12 +53,12 @@ class Folders:
 
     @property
     def files(self) -> list[Path]:
-        """Those of training and validation."""
+        """The pictures of training and validation."""
         return [path for folder in self.layout.read for path in folder.found.pictures]
 
     @property
     def validation(self) -> str | None:
-        """The split that validates."""
+        """The split that training is validated on; None if there is none."""
         return self.layout.validation
 
 
@@ -80,7 +80,20 @@ def read_centre_square(path: Path, channels: int, size_px: int) -> Tensor:
     return images.resize(images.centre_square(images.read_image(path, channels)), size_px, size_px)
 
 
-class ImageFolder(Dataset):
+class FolderDataset(Dataset):
+    """What datasets of folders have in common, whatever the pictures are to each other."""
+
+    resizer = images.RESIZER
+    folders: Folders
+
+    def remarks(self) -> Sequence[str]:
+        return self.folders.layout.remarks()
+
+    def files(self) -> Sequence[Path]:
+        return self.folders.files
+
+
+class ImageFolder(FolderDataset):
     """All the pictures below one folder, for models that make pictures from noise.
 
     The largest centred square of a picture is resized to `load_px`; a random crop of `crop_px` is taken from it.
@@ -98,8 +111,6 @@ class ImageFolder(Dataset):
     Raises:
         ValueError: `load_px` is smaller than `crop_px`.
     """
-
-    resizer = images.RESIZER
 
     def __init__(
         self,
@@ -121,12 +132,6 @@ class ImageFolder(Dataset):
 
     def prepare(self) -> None:
         self.folders.look()
-
-    def remarks(self) -> Sequence[str]:
-        return self.folders.layout.remarks()
-
-    def files(self) -> Sequence[Path]:
-        return self.folders.files
 
     def train(self) -> Samples:
         paths = self.folders.pictures("train")

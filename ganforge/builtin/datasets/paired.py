@@ -15,7 +15,7 @@ from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.archives import PAIRED, archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.download import fetch
-from ganforge.builtin.datasets.folders import Channels, Folders, Pixels, cure_by_download, read_square
+from ganforge.builtin.datasets.folders import Channels, FolderDataset, Folders, Pixels, cure_by_download, read_square
 from ganforge.builtin.datasets.framing import Framing
 
 
@@ -25,7 +25,7 @@ class Pairs(Dataset):
     resizer = images.RESIZER
     framing: Framing
     channels: tuple[int, int]
-    """Of `real_a` and of `real_b`."""
+    """How many channels `real_a` and `real_b` have."""
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         side = self.framing.crop_px
@@ -35,7 +35,7 @@ class Pairs(Dataset):
         return {"real_a": "real_b", "real_b": "real_a"}
 
 
-class PairedFolders(Pairs):
+class PairedFolders(FolderDataset, Pairs):
     """Pairs of pictures that correspond pixel by pixel: both get the same random crop and the same mirroring.
 
     `side_by_side`: one file a pair, in the folders train and, for validation, val or test. `two_folders`: files of
@@ -101,12 +101,6 @@ class PairedFolders(Pairs):
         except EnvironmentFault as fault:
             raise EnvironmentFault(str(fault), f"{cure_by_download(self.root, 'pix2pix_facades')}") from None
 
-    def remarks(self) -> Sequence[str]:
-        return self.folders.layout.remarks()
-
-    def files(self) -> Sequence[Path]:
-        return self.folders.files
-
     def train(self) -> Samples:
         return Training(self._pairs("train", self.framing.load_px), self.channels[0], self.framing)
 
@@ -170,7 +164,7 @@ class Training(Samples):
 
 
 class Validation(Samples):
-    """Pairs as they are."""
+    """Pairs as they are, neither cropped nor mirrored."""
 
     def __init__(self, pairs: Pictures, channels_a: int) -> None:
         self.pairs, self.channels_a = pairs, channels_a

@@ -11,7 +11,7 @@ from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.archives import UNPAIRED, archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
 from ganforge.builtin.datasets.download import fetch
-from ganforge.builtin.datasets.folders import Channels, Folders, Pixels, cure_by_download, read_square
+from ganforge.builtin.datasets.folders import Channels, FolderDataset, Folders, Pixels, cure_by_download, read_square
 from ganforge.builtin.datasets.framing import Framing
 
 
@@ -21,14 +21,14 @@ class Domains(Dataset):
     resizer = images.RESIZER
     framing: Framing
     channels: dict[str, int]
-    """By domain, A and B."""
+    """How many channels the pictures of domains A and B have."""
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         side = self.framing.crop_px
         return {"real_a": (self.channels["A"], side, side), "real_b": (self.channels["B"], side, side)}
 
 
-class UnpairedFolders(Domains):
+class UnpairedFolders(FolderDataset, Domains):
     """Pictures of two domains that do not correspond, in the folders trainA, trainB and, if there are, valA, valB or
     testA, testB.
 
@@ -79,12 +79,6 @@ class UnpairedFolders(Domains):
         except EnvironmentFault as fault:
             name = self.root.name if self.root.name in UNPAIRED else "horse2zebra"
             raise EnvironmentFault(str(fault), f"{cure_by_download(self.root, name)}") from None
-
-    def remarks(self) -> Sequence[str]:
-        return self.folders.layout.remarks()
-
-    def files(self) -> Sequence[Path]:
-        return self.folders.files
 
     def train(self) -> Samples:
         a, b = (self._pictures("train", domain, self.framing.load_px) for domain in "AB")

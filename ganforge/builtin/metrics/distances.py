@@ -206,7 +206,7 @@ _ROWS = 1000
 
 
 def _distances(x_NF: Tensor, y_MF: Tensor) -> Tensor:
-    """Exact also where points coincide, as a picture and itself do."""
+    """Distances that are exact also where points coincide, as a picture and itself do."""
     return torch.cdist(x_NF.double(), y_MF.double(), compute_mode="donot_use_mm_for_euclid_dist")
 
 

@@ -67,5 +67,5 @@ class Inception:
             return FeatureExtractorInceptionV3("inception", [str(FEATURES)], feature_extractor_weights_path=file)
 
     def __deepcopy__(self, _memo: object) -> Inception:
-        """It has no state that a copy could change: the network is loaded once."""
+        """The network itself: it has no state that a copy could change, and is loaded once."""
         return self

@@ -22,7 +22,7 @@ class Weights:
     """A file of weights."""
 
     what: str
-    """Who needs them."""
+    """What needs the weights."""
     url: str
     sha256: str
     """All of it, or as much as is published: torch's own downloads have its first 8 digits in their names."""

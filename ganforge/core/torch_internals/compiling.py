@@ -19,7 +19,7 @@ def prepare_compiler(graphs: int) -> None:
 
 
 def generate(graph: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
-    """Code for a graph."""
+    """Generate code for a graph."""
     from torch._inductor.compile_fx import compile_fx
 
     return compile_fx(graph, inputs, config_patches=options)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RANKS = "torch.distributed"
-"""What ranks say of each other is about no rehearsal."""
+"""A log that is not withheld: what ranks say of each other is about no rehearsal."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What modules keep beside what they tell."""
+"""What modules keep in attributes that torch has no public names for: their own tensors, children and versions."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def postpone_compiler() -> None:
 
 
 def compiler() -> ModuleType:
-    """`torch._dynamo` itself, with what was set of it meanwhile."""
+    """`torch._dynamo` itself, with the settings that were made while it was postponed."""
     known = sys.modules.get(NAME)
     return known.give_way() if isinstance(known, _StandIn) else importlib.import_module(NAME)
 
@@ -77,7 +77,7 @@ def flop_formulas() -> Mapping[Any, Callable[..., int]]:
 
 
 class _StandIn(ModuleType):
-    """What is asked of the compiler where nothing is compiled. For anything else it gives way to the real one."""
+    """Answers for the compiler where nothing is compiled; for anything else it gives way to the real one."""
 
     config: ModuleType
     utils: ModuleType
@@ -94,7 +94,7 @@ class _StandIn(ModuleType):
         return function
 
     def graph_break(self, msg: str = "") -> None:
-        """There is no graph."""
+        """Do nothing: there is no graph to break."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python asks of any module
@@ -102,7 +102,7 @@ class _StandIn(ModuleType):
         return getattr(self.give_way(), name)
 
     def give_way(self) -> ModuleType:
-        """Import the real one, as if nothing had been in its place."""
+        """Import the real module, as if nothing had been in its place."""
         sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
         if sys.modules.get(NAME) is self:
             for known in (NAME, CONFIG, UTILS):
@@ -124,7 +124,7 @@ class _Utils(ModuleType):
 
     @staticmethod
     def is_compile_supported(device_type: Any) -> bool:
-        """As the real one."""
+        """What the real function of this name says."""
         return compiler().utils.is_compile_supported(device_type)
 
     def __getattr__(self, name: str) -> Any:
@@ -140,7 +140,7 @@ class _Finder:
         self.stand_in = stand_in
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """As an importer."""
+        """Find a module, as Python asks an importer to."""
         if not name.startswith(f"{NAME}."):
             return None
         self.stand_in.give_way()

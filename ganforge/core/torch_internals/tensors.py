@@ -21,7 +21,7 @@ def sparse_parts(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def writes(tensor: Tensor) -> int:
-    """How often it was written in place."""
+    """How often a tensor was written in place."""
     return tensor._version
 
 

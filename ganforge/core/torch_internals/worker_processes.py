@@ -6,10 +6,10 @@ from typing import Any
 
 
 def workers_of(iterator: Any) -> list[Any]:
-    """Its processes, whether they live or not."""
+    """The processes of a loader's iterator, whether they live or not."""
     return iterator._workers
 
 
 def shut_down(iterator: Any) -> None:
-    """Let them end."""
+    """Let the processes of a loader's iterator end."""
     iterator._shutdown_workers()

@@ -27,7 +27,7 @@ class Exportable:
     drawn: list[Tensor]
     """What ops drew at random for two samples."""
     sizes: Sizes | None
-    """None where no picture is given."""
+    """The sizes that the graph takes; None where no picture is given."""
 
     @property
     def inputs(self) -> list[str]:

@@ -20,7 +20,7 @@ class Format(Protocol):
     """A kind of file."""
 
     suffix: str
-    """Of the file; none is a folder."""
+    """The suffix of the file; empty for a folder."""
     modules: tuple[str, ...]
     """What must be installed."""
 
@@ -38,7 +38,7 @@ class Format(Protocol):
         """
 
     def open(self, exportable: Exportable, path: Path) -> Runner:
-        """Read it back, as its users do."""
+        """Read the file back, as its users do."""
 
 
 def need(modules: tuple[str, ...]) -> None:

@@ -21,18 +21,18 @@ class Row:
     """One comparison."""
 
     inputs: str
-    """Their shapes: `1 x 3 x 256 x 256`."""
+    """The shapes of the inputs: `1 x 3 x 256 x 256`."""
     difference: float
-    """The largest one between the file's result and eager's."""
+    """The largest difference between the file's result and eager's."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All comparisons."""
+    """All comparisons of a file with the network that it was made of."""
 
     rows: list[Row]
     origin: str
-    """Of the pictures, in words."""
+    """Where the pictures came from, in words."""
 
     @property
     def difference(self) -> float:

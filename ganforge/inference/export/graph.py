@@ -8,16 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.api.context import Context, Progress
+from ganforge.api.context import BEGINNING, Context
 from ganforge.errors import UsageError
 from ganforge.inference.trained_run import Trained
 from ganforge.recipe.expressions import Call, Name
 from ganforge.recipe.name_checks import dependencies
 from ganforge.step.interpreter import Interpreter
 from ganforge.step.scene import Scene
-
-BEGINNING = Progress(0, 1, 1)
-"""What schedules in expressions see, as where pictures are translated."""
 
 
 class Eager(Scene):
@@ -39,7 +36,7 @@ class Eager(Scene):
     def compute(self, signal: str) -> Tensor:
         """The signal's value."""
         with torch.no_grad():
-            return self.value(Name(signal, 0, len(signal), signal))
+            return self.value(Name.of(signal))
 
 
 class Graph(nn.Module):
@@ -64,7 +61,7 @@ class Graph(nn.Module):
         self.networks = nn.ModuleDict({name: net for name, net in self.cast.networks.items() if name in needed})
         self.requires_grad_(False).eval()
         self.names = [field] if field else []
-        """Of the inputs, in their order."""
+        """The names of the inputs, in their order."""
         for call in drawing:
             self.names.append(self._name(call))
 

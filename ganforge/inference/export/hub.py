@@ -83,7 +83,7 @@ def _network(exportable: Exportable) -> PartUse:
 
 def _single(recipe: Recipe, signal: str) -> Call | None:
     """The network's call that a signal is, if no other call is in it."""
-    call = _call(recipe, Name(signal, 0, len(signal), signal))
+    call = _call(recipe, Name.of(signal))
     if call is None or any(dependencies(recipe, each) & set(recipe.networks) for each in call.children):
         return None
     return call

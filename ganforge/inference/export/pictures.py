@@ -1,4 +1,4 @@
-"""What a file is compared with eager on: real pictures where there are some."""
+"""The pictures on which an exported file is compared with the run: real ones where there are some."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Pictures:
 
 
 def find_pictures(recipe: Recipe, field: str, folder: Path | None = None) -> Pictures:
-    """Those of the folder; or else validation samples, if the data is on this machine; or else smooth random ones.
+    """Find pictures: those of the folder; or else validation samples, if the data is here; or else smooth random ones.
 
     Raises:
         UsageError: the folder has no pictures.

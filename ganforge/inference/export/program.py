@@ -53,7 +53,7 @@ class Traced:
     shapes: Shapes
     """The dimensions that may change, by input and position."""
     exportable: Exportable
-    """With the sizes that the program takes."""
+    """The signal, with the sizes that the program takes."""
 
 
 def trace(exportable: Exportable) -> Traced:

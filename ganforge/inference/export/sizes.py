@@ -21,9 +21,9 @@ class Sizes:
     """The sides that a graph takes: the multiples of `multiple` from `smallest` on."""
 
     crop: Size
-    """What the recipe trains on."""
+    """The size that the recipe trains on."""
     multiple: int | None
-    """None: the recipe's crop and nothing else."""
+    """What sides must be a multiple of; None: the graph takes the recipe's crop and nothing else."""
     smallest: int
     """The least side, in pixels."""
 

@@ -120,7 +120,7 @@ class Tiling:
         return record(self.function, (1, self.channels, height, width), self.dtype, self.device)
 
     def _rehearse(self, exact: bool) -> None:
-        """Compare with the whole, on noise."""
+        """Compare the tiled result with the whole, on noise."""
         generator = torch.Generator().manual_seed(0)
         side = PROBES[0]
         picture = torch.rand(1, self.channels, side, side, generator=generator, dtype=self.dtype) * 2 - 1
@@ -135,7 +135,7 @@ class Tiling:
 
 
 class _Passes:
-    """All the stages for one picture."""
+    """All the stages of computing one picture."""
 
     def __init__(
         self,

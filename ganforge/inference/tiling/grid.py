@@ -11,9 +11,9 @@ from torch import Tensor
 from ganforge.inference.tiling.tape import Kind
 
 Span = tuple[int, int]
-"""From the first pixel to the one behind the last."""
+"""The first pixel, and the one behind the last."""
 Place = tuple[int, int]
-"""Of a tile: its row and its column."""
+"""The row and the column of a tile."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Axis:
         return len(self.edges) - 1
 
     def inner(self, index: int) -> Span:
-        """The piece."""
+        """The pixels of a piece."""
         return self.edges[index], self.edges[index + 1]
 
     def outer(self, index: int) -> Span:
-        """The piece and what is around it, as far as the picture goes."""
+        """The pixels of a piece and of what is around it, as far as the picture goes."""
         start, stop = self.inner(index)
         return max(0, start - self.halo), min(self.length, stop + self.halo)
 
@@ -60,7 +60,7 @@ class Grid:
     columns: Axis
 
     def places(self) -> Iterator[Place]:
-        """Every tile."""
+        """The places of all tiles, row by row."""
         for row in range(len(self.rows)):
             yield from ((row, column) for column in range(len(self.columns)))
 
@@ -79,9 +79,9 @@ class Frame:
 
     grid: Grid
     scale: Fraction
-    """How many of its pixels a pixel of the picture has, a side."""
+    """How many pixels the map has for each pixel of the picture, a side."""
     kind: Kind
-    """Of the whole map."""
+    """Shape and type of the whole map."""
 
     def _scaled(self, spans: tuple[Span, Span]) -> tuple[Span, Span]:
         height, width = self.kind.shape[2:]
@@ -97,7 +97,7 @@ class Frame:
         return self._scaled(self.grid.outer(place))
 
     def own(self, outer: Tensor, place: Place) -> Tensor:
-        """Of what was computed for a tile, that which belongs to it: a view."""
+        """A view of that part of what was computed for a tile that belongs to the tile alone."""
         (top, bottom), (left, right) = self.inner(place)
         (above, _), (before, _) = self.outer(place)
         return outer[:, :, top - above : bottom - above, left - before : right - before]

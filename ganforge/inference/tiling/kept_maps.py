@@ -89,7 +89,7 @@ class Mosaic:
         """What is in memory, and where in the map it lies: of pieces on a disk, some rows."""
         self._written: dict[Place, int] = {}
         self._row = -1
-        """Of the tile that was computed last."""
+        """The row of the tile that was computed last."""
 
     def put(self, place: Place, outer: Tensor) -> None:
         """Keep what was computed for a tile, without its surroundings."""

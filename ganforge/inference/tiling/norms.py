@@ -15,7 +15,7 @@ from ganforge.inference.tiling.tape import Kind, Operation, Untileable, Value, V
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of a map's channels, over all pixels: mean and biased variance, `[C]`."""
+    """The mean and biased variance of a map's channels over all pixels, `[C]` each."""
 
     mean: Tensor
     variance: Tensor
@@ -33,7 +33,7 @@ class Norm:
     bias: Tensor | None
     epsilon: float
     dtype: torch.dtype
-    """Of its result."""
+    """The type of the norm's result."""
 
     @classmethod
     def of(cls, operation: Operation, kinds: dict[int, Kind]) -> Norm | None:
@@ -87,7 +87,7 @@ class Sums:
         self.count = total
 
     def statistics(self, groups: int | None) -> Statistics:
-        """Of all pieces; channels of a group have the same."""
+        """The statistics of all pieces together; channels of a group have the same."""
         mean, variance = self.mean, self.squares / self.count
         if groups is None:
             return Statistics(mean, variance)

@@ -1,4 +1,4 @@
-"""In which stages a computation goes over the tiles, what is kept between them, and how far each looks."""
+"""The stages in which a computation goes over the tiles, what is kept between them, and how far each looks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ganforge.inference.tiling.norms import Norm, Statistics
 from ganforge.inference.tiling.tape import PICTURE, Compute, Kind, Operation, Tape, Untileable, Values
 
 UNIT = 96
-"""Pixels: the stride of a network must divide it."""
+"""Pixels that the stride of a network must divide."""
 PROBES = (3 * UNIT, 6 * UNIT)
 """Sides of pictures on which the reach is measured; the second is for those that look further than the first shows."""
 REACH = PROBES[-1] // 6
@@ -38,11 +38,11 @@ class Stages:
     """How a tape is run tile by tile."""
 
     norms: dict[int, Norm]
-    """By position."""
+    """The norms of the tape, by position."""
     scales: dict[int, Fraction]
     """Pixels a side of each map for one of the picture; only of those that begin and end where the picture does."""
     stride: int
-    """Tiles begin at its multiples."""
+    """The number whose multiples tiles begin at."""
     stages: tuple[Stage, ...]
     halo: int
     """How many pixels around it a tile is computed from: with these, nothing in it depends on where it was cut."""

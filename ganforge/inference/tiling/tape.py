@@ -42,7 +42,7 @@ class Kind:
 
     @property
     def bytes(self) -> int:
-        """What it takes in memory."""
+        """How many bytes the value takes in memory."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -56,21 +56,21 @@ class Operation:
     results: tuple[int, ...]
     """The numbers of the tensors that it returns."""
     autocast: torch.dtype | None
-    """What autocast computes it in, where that is on."""
+    """The type that autocast computes the call in, where autocast is on."""
 
     @property
     def name(self) -> str:
-        """The function's, for messages."""
+        """The function's name, for messages."""
         return str(getattr(self.function, "__name__", self.function))
 
     @property
     def inputs(self) -> frozenset[int]:
-        """The values that it is given."""
+        """The numbers of the values that the function is given."""
         leaves = tree_leaves((self.arguments, dict(self.keywords)))
         return frozenset(leaf.number for leaf in leaves if isinstance(leaf, Value))
 
     def filled(self, values: Mapping[int, Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Its arguments with tensors in their places."""
+        """The function's arguments, with tensors in their places."""
         return tree_map_only(Value, lambda value: values[value.number], (self.arguments, dict(self.keywords)))
 
     def compute(self, values: Mapping[int, Tensor]) -> list[Tensor]:
@@ -153,7 +153,7 @@ def record(
 
 
 def _needed(operations: list[Operation], result: int) -> list[Operation]:
-    """Those that a result depends on."""
+    """The operations that a result depends on."""
     wanted, kept = {result}, []
     for operation in reversed(operations):
         if wanted.intersection(operation.results):

@@ -1,4 +1,4 @@
-"""Using what a run has learnt: pictures in, pictures out."""
+"""Translating with what a run has learnt: pictures in, pictures out."""
 
 from ganforge.inference.translate.translator import Translator
 

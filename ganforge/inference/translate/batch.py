@@ -28,10 +28,10 @@ SHEET_PX = 1024
 
 GOES_ON = "the same command goes on from here"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-"""What keeps every picture from being written, not only one."""
+"""Errors that keep every picture from being written, not only one."""
 
 Figure = Callable[[Tensor, Tensor], Tensor]
-"""Of results and of the truth, `[N, C, H, W]` in `[-1, 1]`."""
+"""Measures results against the truth, both `[N, C, H, W]` in `[-1, 1]`."""
 
 
 class _Read(NamedTuple):
@@ -202,7 +202,7 @@ class Ended(GanforgeError):
 
 
 def _kind(read: _Read) -> tuple[object, ...]:
-    """Pictures of one kind make a batch."""
+    """What pictures must have in common to make a batch."""
     return read.picture.shape, read.picture.dtype, read.truth is None
 
 

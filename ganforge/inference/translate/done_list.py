@@ -39,7 +39,7 @@ class Ledger:
             )
         self.done = {line["target"]: line for line in lines[1:] if "target" in line}
         self.shared = False
-        """Whether results lie among the pictures: then each is written down before it is begun, too."""
+        """Whether results lie among the pictures: then each is noted before it is begun, too."""
         # Written anew: the last line may be torn.
         self._write("w", [made_with, *self.done.values()])
 
@@ -110,6 +110,6 @@ def _lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 def _encoded(line: dict[str, Any]) -> str:
-    """As people read it; names that are no text, as file systems may have them, escaped."""
+    """A line as people read it; names that are no text, as file systems may have them, are escaped."""
     text = json.dumps(line, ensure_ascii=False)
     return json.dumps(line) if any("\ud800" <= character <= "\udfff" for character in text) else text

@@ -25,7 +25,7 @@ class Job:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All that it makes."""
+        """All files that the job makes."""
         return (self.target,) if self.sheet is None else (self.target, self.sheet)
 
 
@@ -76,7 +76,7 @@ def find_jobs(
 
 
 def _harmless(jobs: list[Job], sources: set[Path], skip: Callable[[str], None] | None) -> Iterator[Job]:
-    """Those whose results replace no picture that is translated."""
+    """The jobs whose results replace no picture that is translated."""
     for job in jobs:
         if replaced := next((file for file in job.files if file.resolve() in sources), None):
             its = "its own translation" if replaced.resolve() == job.source.resolve() else f"that of {job.source}"

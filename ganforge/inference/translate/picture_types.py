@@ -47,7 +47,7 @@ def opened(image: Any, channels: int) -> tuple[Tensor, Callable[[Tensor], Any]]:
 
 
 def _refuse_beyond(batch: Tensor) -> None:
-    """Floats beyond white and black would be cut off."""
+    """Raise for floats beyond white and black, which would be cut off."""
     if batch.is_floating_point() and batch.numel():
         low, high = (float(end) for end in batch.aminmax())
         if not (low >= -1 - _ROUNDING and high <= 1 + _ROUNDING):

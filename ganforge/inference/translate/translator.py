@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganforge import images
-from ganforge.api.context import Progress
+from ganforge.api.context import BEGINNING
 from ganforge.api.datasets import Dataset
 from ganforge.errors import UsageError
 from ganforge.inference.tiling import Tiling, Untileable
@@ -33,7 +33,7 @@ from ganforge.step.program import Program
 from ganforge.step.scene import Scene
 
 WHOLE_PIXELS = 2**21
-"""Larger pictures are translated in tiles."""
+"""Pixels above which a picture is translated in tiles."""
 TILES_PX = {"cpu": 256}
 """The side of a tile by device, where none is asked for: a host has other uses for its memory."""
 TILE_PX = 512
@@ -53,7 +53,7 @@ class Translator:
     choice: Choice
     tile: Tile = "auto"
     seed: int = 0
-    """Of the random numbers in the signal, where there are some: each picture gets the same."""
+    """The seed of random numbers in the signal, where there are some: each picture gets the same."""
     whole: bool = False
     """Take each file as one picture, though those of the dataset hold several."""
     tell: Callable[[str], None] = field(default=lambda _: None, repr=False)
@@ -121,7 +121,7 @@ class Translator:
 
     @property
     def channels(self) -> int:
-        """Of the picture that it takes: 1 or 3."""
+        """How many channels the pictures that it takes have: 1 or 3."""
         return self.trained.recipe.dataset.shapes()[self.choice.field][0]
 
     @property
@@ -131,7 +131,7 @@ class Translator:
 
     @property
     def precision(self) -> Precision:
-        """Where it computes, and in what."""
+        """The device that it computes on, and the type that it computes in."""
         return self.trained.precision
 
     @property
@@ -173,7 +173,7 @@ class Translator:
         return recipe.dataset.truths().get(self.choice.field)
 
     def parted(self, height_px: int, width_px: int) -> tuple[Box | None, Box | None]:
-        """Of a file of this size, what is translated, and the truth, if the dataset's files hold several pictures."""
+        """What of a file of this size is translated, and where its truth is, if files hold several pictures."""
         dataset = self.trained.recipe.dataset
         boxes = {} if self.whole else dataset.fields_in(height_px, width_px)
         if self.choice.field not in boxes:
@@ -267,8 +267,8 @@ class Translator:
         device = self.precision.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
-            scene = Scene(program, {self.choice.field: images_NCHW}, (), Progress(0, 1, 1))
-            return scene.value(Name(self.signal, 0, 1, self.signal))
+            scene = Scene(program, {self.choice.field: images_NCHW}, (), BEGINNING)
+            return scene.value(Name.of(self.signal))
 
     def _prepare(self, pictures: Tensor) -> Tensor:
         if pictures.dtype == torch.uint16:
@@ -317,6 +317,6 @@ def cut(pictures: Tensor, box: Box) -> Tensor:
 
 
 def _converter(dtype: torch.dtype) -> Convert:
-    """From floats in `[-1, 1]` to the type that a picture had."""
+    """A function from floats in `[-1, 1]` to the type that a picture had."""
     whole: dict[torch.dtype, Convert] = {torch.uint8: images.to_uint8, torch.uint16: images.to_uint16}
     return whole.get(dtype, lambda made: made.to(dtype))

@@ -9,7 +9,6 @@ Of a run whose networks are in shards each kind of tensors is in as many files a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -25,16 +24,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ganforge.core.files import flush
+from ganforge.core.files import flush, sha256_of
 from ganforge.core.serialise import Unsaveable, put_together, take_apart, tensor_keys
 from ganforge.errors import EnvironmentFault, TrainingFailed
 
 FORMAT = 1
 NAME = re.compile(r"step_(\d{7,})")
 KINDS = ("networks", "ema", "training")
-"""Files of tensors."""
+"""The kinds of tensors, each with a file of its own."""
 STATE, VERSIONS = "ganforge.state", "ganforge.versions"
-"""In the headers of files: what modules keep beside tensors, and the versions of their layers."""
+"""Keys in the headers of files: what modules keep beside tensors, and the versions of their layers."""
 
 Shards = Mapping[str, Mapping[str, Tensor]]
 """What one rank keeps of networks, their averages and optimizers: by kind and name."""
@@ -45,14 +44,14 @@ class Checkpoint:
     """What is in a checkpoint."""
 
     networks: dict[str, Any]
-    """Of all networks in one `state_dict`: tensors, and what `get_extra_state` gives."""
+    """The states of all networks in one `state_dict`: tensors, and what `get_extra_state` gives."""
     ema: dict[str, Any]
     training: dict[str, Any]
     """Optimizers, schedules, scalers, ops, random generators, position."""
     ranks: int = 1
-    """How many ranks keep shards of it: then this has all that is whole, and the first rank's parts."""
+    """How many ranks keep shards of the networks: then this has all that is whole, and the first rank's parts."""
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of the layers in `networks` and `ema`, by these names, where they have some of their own."""
+    """The versions of layers in `networks` and `ema`, by these names, where layers have one of their own."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -100,7 +99,7 @@ def _file(kind: str, rank: int, ranks: int) -> str:
 
 @contextmanager
 def _staging(folder: Path, step: int, anew: bool) -> Iterator[Path]:
-    """Where a checkpoint is written before it is whole."""
+    """The folder where a checkpoint is written before it is whole."""
     staged = folder / f".step_{step:07d}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +129,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
         _write_modules(folder / _file(kind, 0, checkpoint.ranks), held, checkpoint.versions.get(kind, {}))
     save_file(tensors, folder / _file("training", 0, checkpoint.ranks))
     (folder / "state.json").write_text(json.dumps(state))
-    sums = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     (folder / "manifest.json").write_text(json.dumps(sums, indent=1))
     for path in folder.iterdir():
         path.chmod(0o644)  # safetensors leaves 0600
@@ -193,7 +192,7 @@ def verify(path: Path) -> dict[str, str]:
     try:
         sums = _manifest(path)
         for name, expected in sums.items():
-            if _sha256(path / name) != expected:
+            if sha256_of(path / name) != expected:
                 raise EnvironmentFault(_damaged(path, f"{name} has changed since it was written"))
     except OSError as error:
         raise EnvironmentFault(_damaged(path, str(error))) from error
@@ -258,8 +257,3 @@ def clean(folder: Path) -> None:
     """Remove what a killed run left half-written."""
     for path in folder.glob(".step_*"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from ganforge.core.files import sha256_of
 from ganforge.plugins.plain_files import beside
 
 if TYPE_CHECKING:
@@ -68,12 +69,6 @@ def used_parts(recipe: Recipe) -> Iterator[Part]:
         yield from parts(getattr(recipe, section))
 
 
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _of_plain_file(path: Path) -> dict[str, str]:
     others = beside(path)
     if not others:
@@ -85,7 +80,7 @@ def _of_plain_file(path: Path) -> dict[str, str]:
 
 
 def _hash_of_package(module: ModuleType) -> str:
-    """Of the package that the plugin's module is in, whole: its parts may come from anywhere in it."""
+    """The hash of the whole package that the plugin's module is in: its parts may come from anywhere in it."""
     top = sys.modules.get(module.__name__.partition(".")[0], module)
     home = Path(str(top.__file__ or module.__file__))  # a namespace package has no file
     if home.name != "__init__.py":
@@ -99,7 +94,7 @@ def _hash_of_files(folder: Path, files: Iterable[Path]) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Without what Python and systems leave behind."""
+    """The files of a folder, without what Python and systems leave behind."""
     found = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".pyo")]
     kept = [path for path in found if not any(n.startswith(".") for n in path.relative_to(folder).parts)]
     return sorted(kept, key=lambda path: path.relative_to(folder).as_posix())

@@ -12,7 +12,7 @@ HEAD = "bundle.json"
 MAX_HEAD_BYTES = 2**22
 MAX_ENTRIES = 1000
 MAX_TEXT_BYTES = 2**28
-"""Of all entries that are deflated: the others are as large in the file as they are outside of it."""
+"""The size of all deflated entries together, at most: the others are as large in the file as outside of it."""
 
 ENTRY = re.compile(
     r"recipe\.yaml|run\.json|data\.json|evaluation\.(?:json|md)"
@@ -30,7 +30,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
 
 
 class _Data(BaseModel):
-    """Strict types; what a later format adds is passed over."""
+    """Data of strict types; what a later format adds is passed over."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 

@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganforge.core.files import sha256_of
 from ganforge.errors import EnvironmentFault
-from ganforge.sharing.bundle.code import sha256_of
 
 if TYPE_CHECKING:
     from ganforge.recipe.model import Recipe
 
 THREADS = 4
 NAMED = 3
-"""Files that a difference names."""
+"""How many files a difference names."""
 
 Row = list[Any]
 """`[name, bytes, SHA-256]` of a file; the name is relative to the option's folder."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ganforge.core.files import sha256_of
 from ganforge.errors import EnvironmentFault
 from ganforge.sharing.bundle.contents import ENTRY, FORMAT, HEAD
 from ganforge.sharing.records import STEP, Record
@@ -19,7 +20,7 @@ from ganforge.sharing.records import STEP, Record
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every entry: zip knows none before."""
 STORED = (".safetensors", ".png")
-"""What deflating makes no smaller, but slower."""
+"""Suffixes of files that deflating makes no smaller, but slower."""
 PRIVATE = ("traceback", "process")
 """Entries of `run.json` that say more of a machine than others need to know."""
 NO_TENSORS = (8).to_bytes(8, "little") + b"{}      "
@@ -109,7 +110,7 @@ def _whole(checkpoint: Path) -> dict[str, Source]:
 
 
 def _weights(checkpoint: Path) -> dict[str, Source]:
-    """A checkpoint like any other, of which training cannot go on."""
+    """The files of a checkpoint from which training cannot go on."""
     state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
     files: dict[str, Source] = {
         f"{name}.safetensors": checkpoint / f"{name}.safetensors" for name in ("networks", "ema")
@@ -121,8 +122,7 @@ def _weights(checkpoint: Path) -> dict[str, Source]:
 def _described(source: Source) -> dict[str, Any]:
     if isinstance(source, bytes):
         return {"size": len(source), "sha256": hashlib.sha256(source).hexdigest()}
-    with source.open("rb") as file:
-        return {"size": source.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"size": source.stat().st_size, "sha256": sha256_of(source)}
 
 
 def _add(archive: zipfile.ZipFile, name: str, source: Source, sha256: str | None) -> None:

@@ -19,7 +19,7 @@ class Reproduced:
     """What a run that was to reproduce another has in common with it."""
 
     checkpoint: str
-    """The one in the bundle."""
+    """The checkpoint in the bundle that was compared with."""
     same_weights: bool | None
     """Whether all weights of that checkpoint are the same, bit for bit; None where the new run has not kept it."""
     figures: dict[str, tuple[float, float]]
@@ -32,7 +32,7 @@ class Reproduced:
 
     @property
     def word(self) -> str:
-        """In short, as `run.json` keeps it."""
+        """The outcome in short, as `run.json` keeps it."""
         if self.same_weights:
             return "exactly"
         if not self.figures:
@@ -40,7 +40,7 @@ class Reproduced:
         return "figures are equal" if not self.largest else f"figures within {_percent(self.largest)}"
 
     def lines(self) -> Iterator[str]:
-        """In words, the first line first of all."""
+        """The outcome in words; the first line says the most."""
         if self.same_weights:
             figures = f", and {len(self.figures)} figures" if self.figures else ""
             yield f"reproduced exactly: every weight of {self.checkpoint}{figures}, bit for bit"
@@ -60,7 +60,7 @@ class Reproduced:
 
 
 def compare(unpacked: Unpacked, run: Path) -> Reproduced:
-    """A bundle and the folder of a run that has ended."""
+    """Compare a bundle with the folder of a run that has ended."""
     theirs, ours = Record.read(unpacked.folder), Record.read(run)
     checkpoint = unpacked.contents.checkpoint
     both = [_hashes(folder / "checkpoints" / checkpoint) for folder in (unpacked.folder, run)]

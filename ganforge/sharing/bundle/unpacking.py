@@ -35,7 +35,7 @@ ENCRYPTED = 0x1
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError, NotImplementedError, RuntimeError)
 
 _places: list[tempfile.TemporaryDirectory[str]] = []
-"""Removed when the process ends."""
+"""Folders that are removed when the process ends."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _refuse(bundle: Path, why: str, cause: BaseException | None = None) -> NoRet
 
 
 def _contents(bundle: Path, archive: zipfile.ZipFile) -> Contents:
-    """Of a bundle in this format."""
+    """What a bundle says of itself, if it is in this format."""
     if HEAD not in archive.namelist():
         raise UsageError(f"{bundle} is no bundle of a run: it has no {HEAD}; `ganforge bundle RUN` packs one")
     with archive.open(HEAD) as file:

@@ -13,7 +13,7 @@ from ganforge.sharing.records import Record
 
 GENERATOR = "ganforge gallery"
 SHARP_PX = 128
-"""Smaller pictures are enlarged without blurring."""
+"""Pictures smaller than this are enlarged without blurring."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Page:
 
     record: Record
     recipe: str
-    """Its text."""
+    """The recipe's text."""
     weights: str
-    """Which ones, in words."""
+    """Which weights made the pictures, in words."""
     sections: Sequence[Section]
     notes: Sequence[str] = field(default=())
     """What is missing, and why."""

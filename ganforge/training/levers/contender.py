@@ -40,7 +40,7 @@ class Way:
 
 
 class Contender:
-    """One way, at work.
+    """One way of computing steps, at work.
 
     Args:
         recipe: what it trains, on one rank.
@@ -76,7 +76,7 @@ class Contender:
         return {name: self.precision.arrange(values.to(self.precision.device)) for name, values in fields.items()}
 
     def seconds(self, steps: int = 1) -> float:
-        """Of a step, the mean of so many in a row."""
+        """The seconds of a step, as the mean of so many in a row."""
         self.precision.set_up(self._deterministic)  # which kernels may be used is the process's, not the trainer's
         synchronize(self.precision.device)
         start = time.perf_counter()

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from ganforge.ranks.device import Precision, synchronize
 
 SIZES = (512, 1024, 2048, 4096, 8192, 16384)
-"""Of square matrices."""
+"""The sides of the square matrices that are multiplied."""
 BATCHES = (1, 4, 16, 64, 256)
-"""Of a 3x3 convolution of 256 channels, 64 x 64 pixels."""
+"""The batches for a 3x3 convolution of 256 channels, 64 x 64 pixels."""
 LONG_ENOUGH_S = 0.05
 """Work that takes so long shows the peak: nothing larger is tried."""
 REPEATS = 5

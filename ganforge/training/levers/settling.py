@@ -50,7 +50,7 @@ class Settled:
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Settled:
-        """What `record` gave."""
+        """What was settled, read back from what `record` gave."""
         measured = record.get("bf16_layers_against_fp32")
         return cls(
             record["precision"],
@@ -152,7 +152,7 @@ def precision_for(
 
 
 def with_precision(recipe: Recipe, precision: str) -> Recipe:
-    """The recipe as if it said so."""
+    """The recipe with this precision in place of its own."""
     if recipe.run.precision == precision:
         return recipe
     node = override(recipe.node, f"run.precision={precision}")

@@ -23,9 +23,9 @@ from ganforge.step.compiling import missing_compiler
 from ganforge.training.levers.contender import Contender, Way, ratio, side_by_side
 
 SHARE = 0.01
-"""Of the run's time that trials may take."""
+"""The share of the run's time that trials may take."""
 GAIN = 1.03
-"""Times as fast a way must be to be taken."""
+"""How many times as fast a way must be to be taken."""
 STAYS = 1.05
 """Times as fast bfloat16 must be in whole steps to stay, where the layers alone were clearly faster in it."""
 ROUNDS, LEAST, ROUND_S = 7, 2, 0.1
@@ -47,7 +47,7 @@ class Tried:
     """One change of the way that was the fastest until then."""
 
     change: Mapping[str, Any]
-    """As `Way.other` takes it."""
+    """The change of the way, as `Way.other` takes it."""
     times: float
     """How many times as fast it made the step: the median of all rounds, or what the fastest of both say, if less; 0
     where it failed."""
@@ -87,21 +87,21 @@ class Trying:
     """Trials of a recipe on this machine."""
 
     recipe: Recipe
-    """Its levers say which ways are open."""
+    """The recipe; its levers say which ways are open."""
     plan: DryRun
     device: torch.device
     division: Division
     """How many batches make a step."""
     steps: int
-    """Of the whole run."""
+    """The steps of the whole run."""
     start: Way
-    """How it computes if nothing is faster."""
+    """The way that is taken if nothing is faster."""
     open_precision: bool
     """Whether the recipe leaves the precision to the machine."""
     known: Sequence[Tried] = ()
     """What was tried before."""
     tell: Tell = lambda _: None
-    """Is told what takes a while."""
+    """A function that is told what takes a while."""
     tried: list[Tried] = field(default_factory=list)
 
     def best(self) -> Way:

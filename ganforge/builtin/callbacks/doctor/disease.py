@@ -23,11 +23,11 @@ class Patience:
     """How long a disease must last."""
 
     warmup_steps: int
-    """Before so many steps nothing has settled."""
+    """Steps before which nothing has settled."""
     readings: int
-    """Readings of the statistics in a row."""
+    """How many readings of the statistics in a row must show it."""
     drawings: int
-    """Drawings of the fixed pictures in a row."""
+    """How many drawings of the fixed pictures in a row must show it."""
 
 
 class Disease(ABC):
@@ -46,7 +46,7 @@ class Disease(ABC):
 
     @classmethod
     def name(cls) -> str:
-        """`ModeCollapse` is `mode_collapse`."""
+        """The disease's name in messages: `ModeCollapse` is `mode_collapse`."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     def overrides(self, run: Run) -> list[str]:
@@ -61,25 +61,25 @@ class Disease(ABC):
         return Diagnosis(self.name(), message, cure, f"{DOCUMENT}#{self.name().replace('_', '-')}")
 
     def lasts(self, place: str, seen: bool, times: int) -> bool:
-        """Whether it was seen so many times in a row at this place."""
+        """Whether the disease was seen so many times in a row at this place."""
         self._counts[place] = self._counts[place] + 1 if seen else 0
         return self._counts[place] >= times
 
 
 class ReadDisease(Disease):
-    """One that shows in the statistics."""
+    """A disease that shows in the statistics."""
 
     @abstractmethod
     def read(self, run: Run, scalars: Mapping[str, float], judges: Judges) -> Iterable[str]:
-        """Look at a reading."""
+        """Yield what a reading of the statistics shows of the disease."""
 
 
 class DrawnDisease(Disease):
-    """One that shows in the fixed pictures; it is not asked before the warm-up is over."""
+    """A disease that shows in the fixed pictures; it is not asked before the warm-up is over."""
 
     @abstractmethod
     def look(self, run: Run, judges: Judges) -> Iterable[str]:
-        """Look at `run.drawn`."""
+        """Yield what the pictures in `run.drawn` show of the disease."""
 
 
 def drawn(run: Run, *names: str | None) -> list[Tensor] | None:

@@ -168,6 +168,6 @@ def _judged(run: Run, judges: Judges) -> Iterator[tuple[Direction, Judge]]:
 
 
 def _distance(run: Run, direction: Direction) -> float:
-    """Of what a direction makes from what it should be like; 0 where they cannot be compared."""
+    """The distance of what a direction makes from what it should be like; 0 where they cannot be compared."""
     pictures = drawn(run, direction.translated, direction.target)
     return distance(*pictures) if pictures else 0.0

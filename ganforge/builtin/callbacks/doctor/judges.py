@@ -25,9 +25,9 @@ class Judge:
         self.real: deque[float] = deque(maxlen=readings)
         """The share of real samples that it told rightly, by reading; empty where its loss has no boundary."""
         self.fake: deque[float] = deque(maxlen=readings)
-        """The share of generated ones."""
+        """The share of generated samples that it told rightly, by reading; empty likewise."""
         self.gap = 0.0
-        """By how much the mean score of real samples led when last read."""
+        """By how much the mean score of real samples was above that of fakes at the last reading."""
         self.spread: float | None = None
         """How much scores of one kind differ, a standard deviation, when last looked into."""
         self.order: float | None = None
@@ -65,7 +65,7 @@ class Judge:
         return max(-1.0, min(1.0, self.gap / self.spread)) if self.spread else 0.0
 
     def words(self) -> str:
-        """What it tells rightly, for a message."""
+        """What the judge tells rightly, for a message."""
         if self.real:
             return f"{_mean(self.fake):.1%} of the fakes and {_mean(self.real):.1%} of the real samples rightly"
         return f"{self.order or 0:.1%} of pairs of a real sample and a fake rightly"

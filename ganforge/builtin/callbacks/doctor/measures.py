@@ -12,9 +12,9 @@ GREY_LEVEL = 2 / 255
 """The smallest difference that a file of 8 bits keeps."""
 SMALL_PX = 16
 CUT_PX = 128
-"""Of larger pictures the middle is enough to know their spectrum by."""
+"""The side of the middle that is cut out of larger pictures: it is enough to know their spectrum by."""
 SMALLEST_SPECTRUM_PX = 32
-"""In smaller pictures a frequency has too few neighbours to be compared with."""
+"""The smallest side whose spectrum counts: below it, a frequency has too few neighbours to compare it with."""
 
 
 def correlation(pictures: Tensor, others: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def regularity(pictures: Tensor) -> tuple[float, float]:
 
 
 def _luma(pictures: Tensor) -> Tensor:
-    """`[N, H, W]`."""
+    """The brightness of pictures: `[N, H, W]`."""
     return (to_grey(pictures) if pictures.shape[1] == 3 else pictures.mean(1, keepdim=True))[:, 0]
 
 
@@ -68,7 +68,7 @@ def _cut(pictures: Tensor) -> Tensor:
 
 
 def _small(pictures: Tensor) -> Tensor:
-    """`[N, features]`."""
+    """The pictures, shrunk, as vectors: `[N, features]`."""
     height, width = (min(SMALL_PX, side) for side in pictures.shape[2:])
     return F.adaptive_avg_pool2d(pictures, (height, width)).flatten(1)
 

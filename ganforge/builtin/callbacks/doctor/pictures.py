@@ -188,7 +188,7 @@ class HiddenInformation(DrawnDisease):
 
 
 def _disturbed(picture: Tensor, noise: float) -> Tensor:
-    """As a file of 8 bits keeps it, and every value moved up or down by this much."""
+    """The picture rounded to 8 bits, with every value moved up or down by this much."""
     random = torch.Generator().manual_seed(0)
     return to_float(to_uint8(picture)) + noise * (2 * torch.randint(0, 2, picture.shape, generator=random) - 1)
 

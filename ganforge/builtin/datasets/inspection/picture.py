@@ -70,7 +70,7 @@ class Picture:
 
     @property
     def flat(self) -> bool:
-        """Whether it is of one colour, or nearly."""
+        """Whether the picture is of one colour, or nearly."""
         return self.highest - self.lowest < _FLAT
 
     @property
@@ -80,7 +80,7 @@ class Picture:
 
     @property
     def brightness(self) -> float:
-        """The mean luma, in [0, 1]."""
+        """The mean luma of the picture, in [0, 1]."""
         return float(LUMA @ self.mean_rgb)
 
 
@@ -117,7 +117,7 @@ def _read_header(picture: Picture, image: Image.Image, data: bytes) -> None:
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
-    """Of a channel; of a palette, those of its colours. Pillow's mode hides the 16 bits of a PNG in colour."""
+    """The bits of a channel, or of a palette's colours. Pillow's mode hides the 16 bits of a PNG in colour."""
     if image.format == "PNG" and image.mode != "P":
         return data[24]
     if image.format == "TIFF" and image.mode != "P":

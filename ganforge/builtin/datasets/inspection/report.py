@@ -73,12 +73,12 @@ class Summary:
 
     @cached_property
     def readable(self) -> list[Picture]:
-        """Those that training can read."""
+        """The pictures that training can read."""
         return [picture for picture in self.pictures if not picture.fault]
 
     @property
     def bytes(self) -> int:
-        """Of all files together."""
+        """The size of all files together."""
         return sum(picture.bytes for picture in self.pictures)
 
     def counts(self, attribute: Literal["format", "mode", "bits"]) -> dict[str, int]:

@@ -36,11 +36,11 @@ class Folder:
     split: str = ""
     domain: str = ""
     found: Listing = field(default_factory=Listing)
-    """What lies below it."""
+    """What lies below the folder."""
 
     @property
     def held_out(self) -> bool:
-        """Whether its pictures are kept from training."""
+        """Whether the folder's pictures are kept from training."""
         return self.split in HELD_OUT
 
 
@@ -64,9 +64,9 @@ class Layout:
     root: Path
     kind: Kind
     folders: tuple[Folder, ...]
-    """Those of all splits, training first."""
+    """The folders of all splits, those of training first."""
     beside: tuple[Folder, ...] = ()
-    """Those that hold pictures and are no part of it."""
+    """Folders that hold pictures and are no part of the layout."""
     around: Listing = field(default_factory=Listing)
     """What lies in none of the folders."""
     ambiguity: Fault | None = None
@@ -78,7 +78,7 @@ class Layout:
 
     @property
     def splits(self) -> list[str]:
-        """Those that there are, in their order."""
+        """The splits that there are, in their order."""
         there = {folder.split for folder in self.folders}
         return [split for split in SPLITS if split in there]
 

@@ -165,7 +165,7 @@ def _inside(top: Folder) -> tuple[dict[str, Listing], Listing]:
 
 
 def _aside(root: Path, tops: Iterable[Folder]) -> tuple[tuple[Folder, ...], Listing]:
-    """Of folders that are no part of a layout: those with pictures; and what else lies there, and in the root."""
+    """The folders with pictures that are no part of a layout; and what else lies there, and in the root."""
     beside, around = [], scan(root, deep=False)
     for top in tops:
         if top.found.pictures:

@@ -138,7 +138,7 @@ class Cache:
 
 
 def _drop(file: Path) -> bool:
-    """Whether it could be removed: Windows keeps what another process reads."""
+    """Remove a file, if it can be removed: Windows keeps what another process reads. Say whether it could."""
     try:
         file.unlink(missing_ok=True)
     except PermissionError:
@@ -162,7 +162,7 @@ def _take(file: Path, shard: Shard) -> bool:
 
 
 def _check(size: int, part: Path, shard: Shard, url: str) -> None:
-    """What counts is what stands on the disk, so it is read again."""
+    """Compare the shard with its size and hash: what counts is what stands on the disk, so it is read again."""
     if size != shard.bytes:
         found = f"{size} bytes instead of {shard.bytes}"
     else:

@@ -43,12 +43,12 @@ class Draft:
 
     @property
     def sizes(self) -> list[int]:
-        """Of its files."""
+        """The sizes of the shard's files in bytes, in their order."""
         return [size for item in self.items for size in item.sizes]
 
     @property
     def bytes(self) -> int:
-        """Of the shard."""
+        """The size of the shard in bytes."""
         return size_of_tar(self.sizes)
 
     def fingerprint(self, root: Path) -> str:
@@ -107,7 +107,7 @@ def drafts_of(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[D
 
 
 def remarks(root: Path, layout: Layout) -> list[str]:
-    """What of a folder does not go into the pack."""
+    """What in a folder does not go into the pack."""
     return read_layout(root, _KINDS[layout]).remarks(packing=True)
 
 

@@ -12,7 +12,7 @@ from ganforge import EnvironmentFault
 NAME = "index.json"
 VERSION: Final = 1
 MOST_BYTES = 64 << 20
-"""An index is not larger; a shard takes 150 bytes of it."""
+"""The largest size of an index; a shard takes 150 bytes of it."""
 
 Layout = Literal["unpaired", "side_by_side", "two_folders"]
 LAYOUTS: tuple[Layout, ...] = ("unpaired", "side_by_side", "two_folders")
@@ -64,7 +64,7 @@ class Index(BaseModel):
 
     @property
     def shards(self) -> list[Shard]:
-        """Those of all splits."""
+        """The shards of all splits."""
         return [shard for shards in self.splits.values() for shard in shards]
 
     @property
@@ -73,7 +73,7 @@ class Index(BaseModel):
         return 2 if self.layout == "two_folders" else 1
 
     def samples(self, split: str) -> int:
-        """How many a split has."""
+        """How many samples a split has."""
         return sum(shard.samples for shard in self.splits[split])
 
 

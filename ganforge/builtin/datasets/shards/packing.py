@@ -126,7 +126,7 @@ def _journal(staged: Path) -> dict[str, Any]:
 
 
 def _clear(staged: Path, kept: set[str]) -> None:
-    """Remove what an earlier call left and this one does not need."""
+    """Remove what an earlier call left and this call does not need."""
     for file in staged.iterdir():
         if file.name not in {*kept, _JOURNAL, _LOCK}:
             file.unlink()
@@ -172,7 +172,7 @@ class _Hashed:
         self.file, self.size, self.sha256 = file, 0, hashlib.sha256()
 
     def write(self, data: bytes) -> int:
-        """All of it."""
+        """Write all of `data`, and hash it."""
         self.sha256.update(data)
         self.size += len(data)
         return self.file.write(data)

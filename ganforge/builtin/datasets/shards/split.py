@@ -23,7 +23,7 @@ Make = Callable[[list[Tensor]], Tensor]
 
 
 class Split:
-    """One of a pack's splits."""
+    """The samples of one of a pack's splits."""
 
     def __init__(self, store: Store, index: Index, name: str) -> None:
         self.store, self.members = store, index.members

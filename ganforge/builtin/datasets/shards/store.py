@@ -44,7 +44,7 @@ class Store(Protocol):
         """
 
     def files(self) -> Sequence[Path]:
-        """Those on this machine that say what the pack holds."""
+        """The files on this machine that say what the pack holds."""
 
 
 def open_store(root: str, cache_dir: str, cache_gib: float) -> Store:
@@ -117,7 +117,7 @@ class Remote:
     def __init__(self, url: str, cache: Cache) -> None:
         self.url, self.cache = url, cache
         self.place = cache.folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
-        """Where its index is kept."""
+        """Where the pack's index is kept on this machine."""
 
     def prepare(self, together: int) -> Index:
         self.cache.make()

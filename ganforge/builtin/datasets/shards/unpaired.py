@@ -82,7 +82,7 @@ class UnpairedShards(Domains):
         return Validation(self.pictures(a, "A", crop_px), self.pictures(b, "B", crop_px))
 
     def pictures(self, split: Split, domain: str, size_px: int) -> Files[int]:
-        """Those of a domain, resized."""
+        """The pictures of a domain in a split, resized."""
         return split.pictures([self.channels[domain]], partial(_square, size_px=size_px))
 
 
@@ -127,6 +127,6 @@ class _Training(Samples):
         return min(len(self.a), len(self.b))
 
     def _filled(self, split: Split, rng: random.Random) -> np.ndarray:
-        """So many orders of a split, one after the other, as an epoch needs."""
+        """As many orders of a split, one after the other, as an epoch needs."""
         passes = -(-len(self) // len(split))
         return np.concatenate([split.order(rng, self.mix_shards) for _ in range(passes)])[: len(self)]
