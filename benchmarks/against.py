@@ -1,0 +1,83 @@
+"""This checkout against another one: a tiny CycleGAN step, where nothing but the engine's own overhead is left.
+
+    git worktree add ../before v0.1.0 && (cd ../before && uv sync)
+    python benchmarks/against.py ../before
+
+One process for each checkout, with that one's environment and that one's `benchmarks/step.py`; they take turns, so that
+both meet the same weather. The ratio is the other's time by this one's: above 1 this checkout is faster.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+WAYS = {
+    "levers off": ("run.merge=false", "run.compile=false", "run.fused=false"),
+    "merged, fused": ("run.merge=true", "run.compile=false", "run.fused=true"),
+}
+WORKER = """
+import sys, time, warnings
+sys.path.insert(0, "benchmarks")
+warnings.simplefilter("ignore")
+import torch
+torch.set_num_threads(1)
+import step
+setting = step.Setting(32, 1, 4, 1, 2)
+trainer = step.engine(setting, "fp32", torch.device("cpu"), *sys.argv[2:])
+generator = torch.Generator().manual_seed(0)
+batch = {name: torch.rand(1, 3, 32, 32, generator=generator) * 2 - 1 for name in ("real_a", "real_b")}
+for _ in range(20):
+    trainer.step([batch])
+for _ in sys.stdin:
+    began = time.perf_counter()
+    for _ in range(int(sys.argv[1])):
+        trainer.step([batch])
+    print("took", time.perf_counter() - began, flush=True)
+"""
+
+
+class Checkout:
+    """A process that takes steps when it is asked to."""
+
+    def __init__(self, folder: Path, steps: int, levers: tuple[str, ...]) -> None:
+        command = [str(folder / ".venv/bin/python"), "-c", WORKER, str(steps), *levers]
+        self.process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, text=True
+        )
+
+    def seconds(self) -> float:
+        """How long so many steps take."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(file=self.process.stdin, flush=True)
+        for line in self.process.stdout:
+            if line.startswith("took "):
+                return float(line.removeprefix("took "))
+        raise SystemExit("a checkout's process has ended: see its error above")
+
+
+@click.command()
+@click.argument("other", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--rounds", default=20, show_default=True)
+@click.option("--steps", default=20, show_default=True, help="Steps in a row.")
+def main(other: Path, rounds: int, steps: int) -> None:
+    """Print, for each way, the median ratio of both checkouts' times and its quartiles."""
+    here = Path(__file__).resolve().parents[1]
+    for name, levers in WAYS.items():
+        theirs, ours = Checkout(other.resolve(), steps, levers), Checkout(here, steps, levers)
+        ratios = []
+        for turn in range(rounds):
+            first, second = (theirs, ours) if turn % 2 else (ours, theirs)
+            times = {first: first.seconds(), second: second.seconds()}
+            ratios.append(times[theirs] / times[ours])
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        click.echo(f"{name:14} {middle:.3f} ({low:.3f} to {high:.3f})")
+
+
+if __name__ == "__main__":
+    main()
