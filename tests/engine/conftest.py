@@ -24,11 +24,6 @@ Batch = Mapping[str, Tensor]
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(autouse=True)
-def _rehearsed_once(rehearsed_once: None) -> None:
-    """These tests are about training; the few of the dry run itself ask for it themselves."""
-
-
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     return load_plugins([HERE / "toys.py"]).registry

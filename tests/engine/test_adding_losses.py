@@ -25,6 +25,8 @@ from ganforge.rehearsal.dry_run import DryRun
 from ganforge.testing import Parity
 from ganforge.training.recording import WARM_UP
 
+pytestmark = pytest.mark.usefixtures("rehearsed_once")
+
 TOYS = Path(__file__).parent / "toys.py"
 STEPS = 3
 LOST = "1e-300"

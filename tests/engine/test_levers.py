@@ -24,6 +24,8 @@ from ganforge.testing import Parity, run_recipe
 from ganforge.training.levers import choosing
 from ganforge.training.levers.choosing import settle
 
+pytestmark = pytest.mark.usefixtures("rehearsed_once")
+
 # Adam amplifies the rounding of gradients that a norm cancels; a mistake is larger by orders of magnitude.
 ROUNDING = 1e-6
 HEAD = "data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}\n"

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from ganforge.testing import Parity
 from ganforge.training.recording import WARM_UP
 
+pytestmark = pytest.mark.usefixtures("rehearsed_once")
+
 HEAD = "data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}\n"
 
 

@@ -26,6 +26,8 @@ from ganforge.step.program import Program, Turn
 from ganforge.step.scene import Scene
 from ganforge.testing import Parity
 
+pytestmark = pytest.mark.usefixtures("rehearsed_once")
+
 TOYS = Path(__file__).parent / "toys.py"
 PENALTY = "phases.1.losses.gp={type: toys.steepness, verdict: D_b(real_b), images: real_b}"
 

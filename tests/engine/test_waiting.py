@@ -17,6 +17,8 @@ from ganforge.testing import CheckFailed, Parity
 from ganforge.testing.checking import never_waiting
 from ganforge.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("rehearsed_once")
+
 RECIPE = """
 data: {type: fields, batch_size: 2, shapes: {x: [3, 16, 16], y: [3, 16, 16]}}
 networks: {G: {type: toys.translator, batch_norm: true}, D: {type: toys.critic}}
