@@ -68,10 +68,10 @@ def measure(run: Run, rounds: int) -> list[tuple[str, int, list[float]]]:
 
     def examined() -> None:
         step(examine=True)
-        run._emit("distributions_read", {tag: v.float().cpu() for tag, v in run.trainer.distributions.items()})
+        run._emit("distributions_read", {tag: v.float().cpu() for tag, v in run.trainer.learner.distributions.items()})
 
     jobs = {"reading of the statistics": (reading, LOG_EVERY, 1), "examined step": (examined, IMAGES_EVERY, 1)}
-    jobs["panels"] = (run._draw, IMAGES_EVERY, 0)
+    jobs["panels"] = (run._shown.draw, IMAGES_EVERY, 0)
     found: dict[str, list[float]] = {name: [] for name in jobs}
     for number in range(rounds + 1):
         plain = seconds(step, 5)

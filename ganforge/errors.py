@@ -21,6 +21,9 @@ class GanforgeError(Exception):
     """What to print instead, if anything, where another rank of the training tells the same."""
 
     def __init__(self, message: str = "", cure: str = "") -> None:
+        first, *below = message.split("\n")
+        if not cure and all(line.startswith("  ") for line in below):  # as plugins for 0.1.0 wrote it
+            message, cure = first, "\n".join(line[2:] for line in below)
         super().__init__(message, cure)
         self.message, self.cure = message, cure
 

@@ -45,7 +45,7 @@ def test_shares_accuracy_and_verdicts_are_those_of_a_plain_loop(bench: Callable[
     real_verdict, fake_verdict = D(batch["y"]).detach(), D(fake).detach()
 
     told.trainer.step([batch], examine=True)
-    scalars, shown = told.trainer.statistics.read(), told.trainer.distributions
+    scalars, shown = told.trainer.statistics.read(), told.trainer.learner.distributions
     assert scalars["shares/g/adv"] == pytest.approx(float(adversarial / (adversarial + pixels)), rel=1e-12)
     assert scalars["shares/g/adv"] + scalars["shares/g/pixels"] == pytest.approx(1, rel=1e-12)
     assert not [tag for tag in scalars if tag.startswith("shares/d/")]  # one loss alone has no share
