@@ -91,10 +91,9 @@ def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
     if checkpoint is not None:
         training = checkpoint.training
         expect(training, "training", ("trainer", "random"), known=("lanes", "best"))
-        everything = {**training["trainer"], "random": training["random"]}
-        lanes = [{name: everything.pop(name) for name in Lane.SECTIONS if name in everything}]
-        lanes += training.get("lanes", [])
-        state = everything
+        state = {**training["trainer"], "random": training["random"]}  # the first lane's lies in the trainer's
+        first = {name: state.pop(name) for name in Lane.SECTIONS if name in state}
+        lanes = [first, *training.get("lanes", [])]
         common = {"networks": checkpoint.networks, "ema": checkpoint.ema, "trainer": state}
         common["versions"] = checkpoint.versions
         if trainer.sharding:
