@@ -46,8 +46,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test finds out of the machine decides nothing in another one."""
-    monkeypatch.setenv("GANFORGE_CACHE", str(CACHE / f"{os.getpid()}-{next(_numbers)}"))
+    """What one test finds out of the machine decides nothing in another one; its dry runs are remembered."""
+    cache = CACHE / f"{os.getpid()}-{next(_numbers)}"
+    cache.mkdir(parents=True)
+    plans = CACHE / "plans"
+    plans.mkdir(exist_ok=True)
+    (cache / "plans").symlink_to(plans)  # a dry run is known by all that it depends on: one is enough for all tests
+    monkeypatch.setenv("GANFORGE_CACHE", str(cache))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,7 +31,7 @@ SECTIONS = ("networks", "ops", "schedules", "signals", "players", "phases", "met
 KIND = "plans"
 _NOTHING_TO_PARTS = re.compile(
     r"_|PWD|OLDPWD|SHLVL|COLUMNS|LINES|DISPLAY|WINDOWID|(TERM|SSH|XDG|TMUX|VTE|DBUS)(_.*)?|.*_SESSION.*"
-    r"|(TORCH|TRITON|CUBLAS|NCCL|OMP|KMP|MKL).*"
+    r"|(TORCH|TRITON|CUBLAS|NCCL|OMP|KMP|MKL|PYTEST).*|GANFORGE_CACHE"
 )
 """What differs from one terminal to the next, and what torch sets for itself."""
 
