@@ -104,7 +104,7 @@ def fed_the_recorded_fakes(trainer: Trainer, recording: Any) -> None:
         shown = iter(pool)
         return lambda fake: next(shown)
 
-    trainer.cast.ops |= {"past_a": fed(recording["pool.A"]), "past_b": fed(recording["pool.B"])}
+    trainer.cast.ops.update({"past_a": fed(recording["pool.A"]), "past_b": fed(recording["pool.B"])})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
