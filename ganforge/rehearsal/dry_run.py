@@ -38,9 +38,8 @@ from ganforge.rehearsal.plain_words import describe, describe_kind, in_plain_wor
 from ganforge.rehearsal.unlearnt import Unlearnt
 from ganforge.rehearsal.watched_scene import Watch, WatchedScene
 from ganforge.step.batch import blank_batch
-from ganforge.step.cast import Cast, build_cast
+from ganforge.step.cast import Cast, build_cast, couples_samples
 from ganforge.step.program import Program, Turn
-from ganforge.step.sample_coupling import couples_samples
 from ganforge.step.scene import Scene
 from ganforge.step.values import NotDifferentiable
 

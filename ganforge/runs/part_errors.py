@@ -1,13 +1,15 @@
-"""What a user is told when a part raises, or the machine runs out of something, in the midst of training."""
+"""What a user is told when training goes wrong, be it a part or the machine; and overrides to go on with."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, TrainingFailed
 from ganforge.failures.blame import fault_of
 from ganforge.failures.exhaustion import exhausted
 from ganforge.failures.words import words
+from ganforge.recipe.model import Recipe
 from ganforge.training.workers import WorkerLost
 
 
@@ -51,3 +53,21 @@ def bad_file_met(error: BadFile, step: int, folder: Path) -> BadFile:
         f"or go on without it: ganforge run {folder} --resume data.on_bad_file=skip\n"
         "taken out, the run could not be resumed: all batches would change",
     )
+
+
+def scaled_rates(recipe: Recipe, players: Collection[str], factor: float) -> list[str]:
+    """Overrides that scale the learning rates of players; of those that are schedules nothing is said."""
+    found = []
+    for name in players:
+        player = recipe.players[name]
+        options = player.optimizer.part.signature.options
+        default = next((option.default for option in options if option.name == "lr"), None)
+        rate = player.optimizer.options.get("lr", default)
+        if ("optimizer", "lr") not in player.moving and isinstance(rate, int | float) and rate > 0:
+            found.append(f"players.{name}.optimizer.lr={rate * factor:.3g}")
+    return found
+
+
+def after_bad_loss(recipe: Recipe) -> list[str]:
+    """Overrides to try after a loss, or a gradient, that is not finite."""
+    return scaled_rates(recipe, recipe.players, 0.5) or ["run.precision=fp32"]

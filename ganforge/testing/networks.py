@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from ganforge.core.nested import map_tensors, tensors
 from ganforge.core.serialise import copied
 from ganforge.core.torch_internals.fake import FakeTensorMode
-from ganforge.step.sample_coupling import couples_samples
+from ganforge.step.cast import couples_samples
 from ganforge.testing.checking import (
     CheckFailed,
     checked_options,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import ssl
 import time
@@ -17,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from ganforge.builtin.datasets.archives import Archive, archive
 from ganforge.builtin.datasets.unpacking import unpack
+from ganforge.core.files import sha256_of
 from ganforge.errors import EnvironmentFault
 
 TIMEOUT_S = 30.0
@@ -111,8 +111,7 @@ def _verify(wanted: Archive, file: Path) -> None:
     size, cure = _size(file), f"move {file} away, or delete it, and try again"
     if size != wanted.size:
         raise EnvironmentFault(f"{file} has {size} bytes instead of {wanted.size}", cure)
-    with file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    sha256 = sha256_of(file)
     if wanted.sha256 and sha256 != wanted.sha256:
         raise EnvironmentFault(f"{file} has the SHA-256 {sha256} instead of {wanted.sha256}", cure)
 

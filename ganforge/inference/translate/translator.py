@@ -27,7 +27,7 @@ from ganforge.plugins.registry import Registry
 from ganforge.ranks.device import Precision
 from ganforge.recipe.expressions import Name
 from ganforge.rehearsal.directions import directions
-from ganforge.rehearsal.translation_signal import Choice, choose
+from ganforge.rehearsal.signals import Choice, choose
 from ganforge.step.batch import to_device
 from ganforge.step.program import Program
 from ganforge.step.scene import Scene

@@ -13,8 +13,8 @@ from ganforge.errors import Problem, RecipeError
 from ganforge.ranks.division import Division
 from ganforge.recipe.model import Recipe, RunSettings
 from ganforge.rehearsal.dry_run import DryRun
-from ganforge.step.compiling import missing_compiler
 from ganforge.step.levers import TABLE, Levers
+from ganforge.step.network_calls import missing_compiler
 
 
 def settle(settings: RunSettings, device: torch.device, flops: float, before: Mapping[str, bool]) -> dict[str, bool]:

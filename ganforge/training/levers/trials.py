@@ -19,7 +19,7 @@ from ganforge.failures.exhaustion import free_memory
 from ganforge.ranks.division import Division
 from ganforge.recipe.model import Recipe
 from ganforge.rehearsal.dry_run import DryRun
-from ganforge.step.compiling import missing_compiler
+from ganforge.step.network_calls import missing_compiler
 from ganforge.training.levers.contender import Contender, Way, ratio, side_by_side
 
 SHARE = 0.01

@@ -12,8 +12,16 @@ from ganforge import UsageError
 from ganforge.builtin.datasets.inspection import files, gaps, kinds, repeats
 from ganforge.builtin.datasets.inspection.complaints import Complaints
 from ganforge.builtin.datasets.inspection.picture import Picture, examine
-from ganforge.builtin.datasets.inspection.progress import Track, silently
-from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, Report, Severity, Summary
+from ganforge.builtin.datasets.inspection.report import (
+    Case,
+    Examined,
+    Finding,
+    Report,
+    Severity,
+    Summary,
+    Track,
+    silently,
+)
 from ganforge.builtin.datasets.layout.model import KINDS, Kind, Layout
 from ganforge.builtin.datasets.layout.reading import find_layout, read_layout
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ganforge.builtin.datasets.inspection.picture import THUMBNAIL_PX, Picture
-from ganforge.builtin.datasets.inspection.progress import Track
+from ganforge.builtin.datasets.inspection.report import Track
 
 # The cosine above which thumbnails' gradients count as alike. In horse2zebra copies that were sharpened, recoloured or
 # blurred lie above 0.86, and strangers below 0.84: this is on the safe side.

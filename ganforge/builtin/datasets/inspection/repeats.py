@@ -7,8 +7,7 @@ from operator import attrgetter
 
 from ganforge.builtin.datasets.inspection.copies import alike_across, alike_within, distinct, grouped
 from ganforge.builtin.datasets.inspection.picture import Picture
-from ganforge.builtin.datasets.inspection.progress import Track
-from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, Summary, counted
+from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, Summary, Track, about, counted
 
 _pixels, _bytes = attrgetter("pixels"), attrgetter("sha256")
 
@@ -27,25 +26,11 @@ def findings(data: Examined, track: Track) -> Iterator[Finding]:
         trained = [picture for picture in group if not folders[id(picture)].held_out]
         held_out = [picture for picture in group if folders[id(picture)].held_out]
         leaks += [case(picture, *trained) for picture in held_out if trained]
-    if leaks:
-        yield Finding(
-            "error",
-            "leak",
-            f"{counted(len(leaks), 'held-out picture')} in training as well: no test of what was learnt",
-            "take them out of training",
-            len(leaks),
-            tuple(leaks),
-        )
-    both = [group for group in groups if len({folders[id(picture)].domain for picture in group}) > 1]
-    if both:
-        yield Finding(
-            "warning",
-            "in_two_domains",
-            f"{counted(len(both), 'picture')} in more than one domain: contradictory examples",
-            "keep each where it belongs",
-            len(both),
-            tuple(case(*group) for group in both),
-        )
+    text = "in training as well: no test of what was learnt"
+    yield from about("error", "leak", leaks, "held-out picture", text, "take them out of training")
+    both = [case(*group) for group in groups if len({folders[id(picture)].domain for picture in group}) > 1]
+    text = "in more than one domain: contradictory examples"
+    yield from about("warning", "in_two_domains", both, "picture", text, "keep each where it belongs")
     yield from _copies(data)
     yield from _alike(data, track)
 
@@ -75,24 +60,8 @@ def _alike(data: Examined, track: Track) -> Iterator[Finding]:
     seen = {picture.pixels for picture in trained}
     held_out = [p for p in unique([s for s in data.summaries if s.folder.held_out]) if p.pixels not in seen]
     across = [data.case(*pair) for pair in alike_across(held_out, trained, track)]
-    if across:
-        yield Finding(
-            "warning",
-            "leak_alike",
-            f"{counted(len(across), 'held-out picture')} looking like training pictures: perhaps a leak",
-            "look at them; take copies and frames of one film out of training",
-            len(across),
-            tuple(across),
-            sign=" ~ ",
-        )
+    text = "looking like training pictures: perhaps a leak"
+    cure = "look at them; take copies and frames of one film out of training"
+    yield from about("warning", "leak_alike", across, "held-out picture", text, cure, sign=" ~ ")
     within = [data.case(*pair) for s in data.summaries for pair in alike_within(unique([s]), track)]
-    if within:
-        yield Finding(
-            "note",
-            "alike",
-            f"{counted(len(within), 'picture')} looking like others of their folder",
-            "",
-            len(within),
-            tuple(within),
-            sign=" ~ ",
-        )
+    yield from about("note", "alike", within, "picture", "looking like others of their folder", "", sign=" ~ ")
