@@ -53,7 +53,8 @@ def ancestral(run: Path, step: int) -> RunFolder:
     keys = INHERITED if len(changes) < len(record.get("changes", [])) else (*INHERITED, *OF_DATA)
     past = {key: record[key] for key in keys if key in record} | held
     past |= {"changes": changes, "code_history": history}
-    past["best"] = _reached(record.get("best"), step)
+    reached = (record.get("best") or {}).items()
+    past["best"] = {name: entry for name, entry in reached if entry.get("step", 0) <= step}
     past["diagnoses"] = [entry for entry in record.get("diagnoses", []) if entry.get("step", 0) <= step]
     return RunFolder(run, {key: value for key, value in past.items() if value})
 
@@ -89,7 +90,3 @@ def _best_of(checkpoint: Path, past: RunFolder) -> Mapping[str, Any]:
     """The best figures when a checkpoint was saved; those of its run, if an earlier ganforge saved it."""
     state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
     return state["training"].get("best", past.record.get("best", {}))
-
-
-def _reached(best: Any, step: int) -> Mapping[str, Any]:
-    return {name: entry for name, entry in (best or {}).items() if entry.get("step", 0) <= step}

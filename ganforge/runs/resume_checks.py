@@ -224,7 +224,8 @@ def _acceptable(key: str, recipe: Recipe, before: Recipe | None) -> bool:
         case ["players", name, "schedule" | "clip_norm" | "clip_weights", *_]:
             return name in recipe.players
         case ["players", name, "ema", "decay", *_]:
-            return name in recipe.players and (before is None or _has_average(before, name))
+            average = before is None or (name in before.players and before.players[name].settings.ema is not None)
+            return name in recipe.players and average
         case ["phases", number, "every"]:
             return number.isdigit()
         case ["phases", number, "losses", name, option, *_]:
@@ -234,10 +235,6 @@ def _acceptable(key: str, recipe: Recipe, before: Recipe | None) -> bool:
         case ["data", option, *_]:
             return option != "type" and before is not None and _alike(before, recipe)
     return False
-
-
-def _has_average(recipe: Recipe, player: str) -> bool:
-    return player in recipe.players and recipe.players[player].settings.ema is not None
 
 
 def _of_a_loss(recipe: Recipe, number: str, name: str, option: str) -> bool:
@@ -287,17 +284,19 @@ def check_samples(folder: RunFolder, samples: int, division: Division) -> list[C
 
 def recipe_changes(before: Node, now: Node) -> list[Change]:
     """All that a resumed run does otherwise, its length too."""
-    old, new = flat(_plain(before.plain())), flat(_plain(now.plain()))
-    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    kept = [key for key in keys if not _under(key, FREE) or key in LENGTH]
-    return [Change(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in kept]
+    found = _differing(before.plain(), now.plain())
+    return [Change(key, *pair) for key, pair in found.items() if not _under(key, FREE) or key in LENGTH]
 
 
 def changes(before: Any, now: Any) -> dict[str, tuple[Any, Any]]:
     """Where two recipes, as plain data, differ in what decides over the training: `(before, now)` by dotted names."""
+    return {key: pair for key, pair in _differing(before, now).items() if not _under(key, FREE)}
+
+
+def _differing(before: Any, now: Any) -> dict[str, tuple[Any, Any]]:
     old, new = flat(_plain(before)), flat(_plain(now))
     differing = (key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))
-    return {key: (old.get(key, ABSENT), new.get(key, ABSENT)) for key in differing if not _under(key, FREE)}
+    return {key: (old.get(key, ABSENT), new.get(key, ABSENT)) for key in differing}
 
 
 def _plain(recipe: Any) -> Any:

@@ -100,16 +100,13 @@ class Calls:
         self.forwards[call.function] += count
         function = entry(network, call.method) if call.method else network
         if call.name in self.levers.compiled and not twice and (learning or torch.is_inference_mode_enabled()):
-            function = self._compile(call.function, function)
+            if call.function not in self._compiled:
+                self._compiled[call.function] = self.compiler(call.function, function)
+            function = self._compiled[call.function]
         if learning and torch.is_grad_enabled() and call.name in self.levers.recomputed:
             function = _recomputing(function, draws=call.function not in self.levers.quiet)
         with self.context():
             return function(*arguments, **keywords)
-
-    def _compile(self, name: str, function: Callable[..., Any] | nn.Module) -> Callable[..., Any]:
-        if name not in self._compiled:
-            self._compiled[name] = self.compiler(name, function)
-        return self._compiled[name]
 
 
 def _recomputing(function: Callable[..., Any], draws: bool) -> Callable[..., Any]:

@@ -35,11 +35,6 @@ def settle(settings: RunSettings, device: torch.device, flops: float, before: Ma
     return settled
 
 
-def _miscompiled(settings: RunSettings, device: torch.device) -> bool:
-    """On CPUs, compiled gradients of an instance norm behind a bf16 convolution are now and then NaN (torch 2.15)."""
-    return device.type == "cpu" and settings.precision in ("bf16", "fp16")
-
-
 def choose_levers(
     recipe: Recipe, plan: DryRun, device: torch.device, settled: Mapping[str, bool], division: Division | None = None
 ) -> Levers:
@@ -85,7 +80,8 @@ class _Refused:
     def compiling(self) -> bool:
         """Whether networks are compiled: those in parts are not."""
         reason = missing_compiler(self.device.type)
-        if not reason and _miscompiled(self.recipe.run, self.device):
+        # Of an instance norm behind a bf16 convolution they are now and then NaN (torch 2.15).
+        if not reason and self.device.type == "cpu" and self.recipe.run.precision in ("bf16", "fp16"):
             reason = f"on a CPU, {self.recipe.run.precision} gradients would be wrong"
         pulled = self._pulled(reason and f"nothing is compiled: {reason}")
         if pulled and self.sharded:
