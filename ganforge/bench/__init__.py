@@ -124,7 +124,6 @@ def bench(
         warm_up: steps before them; at least 1. By default 3, or until all that a GPU repeats is recorded.
         random_data: take random batches instead of the recipe's data.
         began: `time.perf_counter()` when the start-up began; now if it is left out.
-        tell: is told what happens.
 
     Raises:
         KeyboardInterrupt: before anything was measured.

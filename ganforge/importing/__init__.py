@@ -61,12 +61,8 @@ def import_run(
 
     Args:
         importer: what knows the family of the weights.
-        paths: the files.
-        registry: where parts are found.
         overrides: of the recipe, such as `data.root=my_pictures`.
-        out: where run folders go.
         name: of the run; by default that of the single file, or of its folder.
-        distributions: whose versions the run notes.
 
     Raises:
         UsageError: a file is refused or not understood, or its weights do not fit the network.

@@ -15,7 +15,6 @@ def directions(recipe: Recipe, shapes: Mapping[str, Any]) -> tuple[Direction, ..
     """A signal for each judge and source, in the order of the batch fields that are translated.
 
     Args:
-        recipe: whose signals they are.
         shapes: of its signals and batch fields, as a dry run finds them.
     """
     return _Reader(recipe, shapes).directions()

@@ -79,7 +79,6 @@ def dry_run(recipe: Recipe, to_train: bool = True) -> DryRun:
     """Run every phase once on fake tensors.
 
     Args:
-        recipe: it.
         to_train: whether it will be trained; what is trained already may have parts that could not learn.
 
     Raises:

@@ -18,10 +18,6 @@ def choose_signal(
     """A direction's translation, a named signal, or by default the recipe's first direction.
 
     Args:
-        recipe: whose signals they are.
-        plan: its dry run.
-        direction: by its name, such as `a2b`.
-        signal: by its name; not with a direction.
         noise: whether signals that are made of noise alone will do.
 
     Returns:

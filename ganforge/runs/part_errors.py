@@ -17,8 +17,6 @@ def explained(error: BaseException, step: int, record: Path, saved: int | None =
     """Which part raised, and which line of its code.
 
     Args:
-        error: what was raised.
-        step: how many steps were done.
         record: the file that has the whole traceback.
         saved: the step of the last checkpoint.
     """

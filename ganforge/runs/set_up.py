@@ -58,11 +58,7 @@ def set_up(recipe: Recipe, folder: RunFolder, plan: DryRun | None, world: World,
     """Build all that a run needs; nothing is written.
 
     Args:
-        recipe: it.
         folder: what its record says of lanes, levers and the machine holds on.
-        plan: its dry run, where it is known.
-        world: the ranks, which do this together.
-        tell: is told what is tried.
     """
     division = divide(recipe, world.size, world.rank, folder.record.get("lanes"))
     recipe = divided(recipe, division)

@@ -45,11 +45,6 @@ class Place:
 def places(build: Build, options: dict[str, Any], path: Path) -> list[Place]:
     """Where an optimizer keeps an option.
 
-    Args:
-        build: makes the optimizer from its options.
-        options: those of the recipe.
-        path: the option's.
-
     Raises:
         NoPlace: nowhere, or not in proportion.
     """

@@ -46,11 +46,7 @@ class Sharding:
     """The networks that are kept in parts; by default none.
 
     Args:
-        names: of the networks.
-        recipe: tells which of their methods are called.
         cast: where they are; their parameters become others.
-        device: where they compute.
-        world: the ranks that share them.
     """
 
     def __init__(

@@ -40,7 +40,6 @@ def idle(recipe: Recipe, progress: Progress, mend: Callable[[str], str] = lambda
     """What of the way from here to the end would teach nothing, as warnings with their place.
 
     Args:
-        recipe: whose players, with their schedules.
         progress: where the run stands, and how long it is.
         mend: makes the overrides that mend it a command.
 

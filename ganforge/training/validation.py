@@ -50,8 +50,6 @@ class Validation:
     """Panels and metrics over validation samples.
 
     Args:
-        program: the recipe and its cast.
-        precision: what it computes in.
         samples: the validation samples; training samples where a dataset has no others.
         directions: what is translated into what: each has a panel of its own.
         averages: gives the moving averages of networks, by name: they are what is judged.

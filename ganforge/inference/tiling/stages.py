@@ -52,11 +52,8 @@ def stages_of(tape: Tape, larger: Tape, kept: float, device: torch.device) -> St
     """Stages for a computation, written down for pictures of both sizes of `PROBES`.
 
     Args:
-        tape: for the first.
-        larger: for the second.
         kept: how large, in parts of the largest value, the values may be that are kept from stage to stage. What is
             not kept is computed again.
-        device: where it computes.
 
     Raises:
         Untileable: it looks too far around it.

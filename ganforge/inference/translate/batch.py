@@ -68,7 +68,6 @@ class Album:
         """Translate the pictures; those that fail are noted, and the others go on.
 
         Args:
-            jobs: which.
             done: told how many are done; while one is in tiles, with a part of it.
 
         Raises:

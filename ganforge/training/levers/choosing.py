@@ -21,9 +21,6 @@ def settle(settings: RunSettings, device: torch.device, flops: float, before: Ma
     """Each lever, true or false, before anything was tried.
 
     Args:
-        settings: what the recipe says.
-        device: where the run computes.
-        flops: of the whole training.
         before: what an interrupted run had settled: it goes on with the same, or its last bits would differ.
     """
     gpu = device.type == "cuda"

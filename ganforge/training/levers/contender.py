@@ -43,11 +43,7 @@ class Contender:
     """One way of computing steps, at work.
 
     Args:
-        recipe: what it trains, on one rank.
-        plan: its dry run.
-        device: where.
         division: how many batches make a step; of one rank's lanes only the first is taken.
-        way: how.
     """
 
     def __init__(self, recipe: Recipe, plan: DryRun, device: torch.device, division: Division, way: Way) -> None:
@@ -90,10 +86,7 @@ def side_by_side(contenders: Sequence[Contender], rounds: int, steps: int, limit
     """Seconds of a step of each contender in each round, in turn, so that what else the machine does weighs on all.
 
     Args:
-        contenders: those that take steps.
         rounds: how many, or fewer where the time is up; never less than two.
-        steps: of each contender in a round.
-        limit_s: seconds for all of it.
     """
     deadline = time.perf_counter() + limit_s
     times: list[list[float]] = [[] for _ in contenders]

@@ -37,10 +37,6 @@ def pack(root: Path, drafts: list[Draft], layout: Layout, seed: int, out: Path, 
     in a hidden folder; the next call keeps those shards of it whose files are unchanged.
 
     Args:
-        root: the folder that the drafts were made of.
-        drafts: the shards.
-        layout: of the folder.
-        seed: of the drafts.
         out: where to; the parent folders are made.
         force: replace a pack that is there.
         tell: told how many bytes were packed since the last time.
