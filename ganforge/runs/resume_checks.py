@@ -24,30 +24,12 @@ from ganforge.training.levers.settling import AUTO, with_precision
 LENGTH = ("run.epochs", "run.steps")
 FREE = (
     *LENGTH,
-    "run.images",
-    "run.images_count",
-    "run.images_every",
-    "run.log_every",
-    "run.metrics_every",
-    "run.checkpoint_every",
-    "run.keep_last",
-    "run.keep_every",
-    "run.on_bad_loss",
-    "run.strict",
-    "run.device",
+    *("run.images", "run.images_count", "run.images_every", "run.log_every", "run.metrics_every"),
+    *("run.checkpoint_every", "run.keep_last", "run.keep_every", "run.on_bad_loss", "run.strict", "run.device"),
     *(f"run.{lever.key}" for lever in TABLE),
-    "run.timeout_s",
-    "run.lanes",  # the engine compares it itself
-    "data.workers",
-    "data.on_bad_file",
-    "data.cache",
-    "data.cache_dir",
-    "data.cache_gib",
-    "data.root",
-    "data.download",
-    "metrics",
-    "callbacks",
-    "requires",
+    *("run.timeout_s", "run.lanes"),  # lanes the engine compares itself
+    *("data.workers", "data.on_bad_file", "data.cache", "data.cache_dir", "data.cache_gib", "data.root"),
+    *("data.download", "metrics", "callbacks", "requires"),
 )
 """Settings that leave the mathematics of a step alone."""
 ACCEPTED = (

@@ -1,15 +1,17 @@
-"""What the checks share: how they fail, how they read a part's options, and how they catch a wait for the device."""
+"""What the checks share: how they fail, how parts and options are read, and how a wait for the device is caught."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ganforge.core.torch_internals.fake import TorchDispatchMode
+from ganforge.plugins.loading import load_module
 from ganforge.plugins.signature import Signature, SignatureError, read_signature
 
 aten = torch.ops.aten
@@ -145,3 +147,21 @@ def run_checks(part: Any, case: object, skip: tuple[str, ...]) -> None:
             torch.manual_seed(0)
             with explaining(f"{name_of(part)} [{name}]"):
                 getattr(case, f"check_{name}")()
+
+
+def parts_of(plugin: ModuleType) -> dict[str, dict[str, Any]]:
+    """What a plugin registers, by kind and name: `{"losses": {"charbonnier": charbonnier}}`.
+
+    Args:
+        plugin: the module that its entry point names.
+
+    Raises:
+        CheckFailed: it would not load: a hook is misspelt, a signature cannot be read.
+    """
+    loaded = load_module(plugin.__name__.rpartition(".")[2], plugin)
+    if loaded.broken:
+        raise CheckFailed(f"{plugin.__name__}: {loaded.broken[0].reason}")
+    found: dict[str, dict[str, Any]] = {}
+    for part in loaded.registry.parts.values():
+        found.setdefault(part.kind, {})[part.name] = part.factory
+    return found

@@ -28,16 +28,8 @@ from ganforge.training.ema import Average
 class Player:
     """A player of a recipe, at work; it is built when all parameters exist."""
 
-    def __init__(
-        self,
-        use: PlayerUse,
-        cast: Cast,
-        precision: Precision,
-        fused: bool = False,
-        sharding: Sharding | None = None,
-    ) -> None:
-        self.name = use.name
-        self.sharding = sharding or Sharding()
+    def __init__(self, use: PlayerUse, cast: Cast, precision: Precision, fused: bool, sharding: Sharding) -> None:
+        self.name, self.sharding = use.name, sharding
         self.clip_norm, self.clip_weights = use.settings.clip_norm, use.settings.clip_weights
         self.networks: dict[str, nn.Module] = {name: cast.networks[name] for name in use.networks}
         named = []

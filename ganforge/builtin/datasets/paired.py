@@ -11,24 +11,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganforge import Dataset, Sample, Samples, images
+from ganforge import Sample, Samples, images
 from ganforge.builtin.datasets.archives import PAIRED, archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
 from ganforge.builtin.datasets.folders import Channels, FolderDataset, Folders, Pixels, read_square
 from ganforge.builtin.datasets.framing import Framed, Framing
+from ganforge.builtin.datasets.unpaired import Domains
 
 
-class Pairs(Dataset):
+class Pairs(Domains):
     """What batches of pairs hold, wherever the pictures lie."""
-
-    resizer = images.RESIZER
-    framing: Framing
-    channels: tuple[int, int]
-    """How many channels `real_a` and `real_b` have."""
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        side = self.framing.crop_px
-        return {field: (c, side, side) for field, c in zip(("real_a", "real_b"), self.channels, strict=True)}
 
     def truths(self) -> Mapping[str, str]:
         return {"real_a": "real_b", "real_b": "real_a"}

@@ -19,12 +19,12 @@ class Domains(Dataset):
 
     resizer = images.RESIZER
     framing: Framing
-    channels: dict[str, int]
+    channels: tuple[int, int]
     """How many channels the pictures of domains A and B have."""
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         side = self.framing.crop_px
-        return {"real_a": (self.channels["A"], side, side), "real_b": (self.channels["B"], side, side)}
+        return {field: (c, side, side) for field, c in zip(("real_a", "real_b"), self.channels, strict=True)}
 
 
 class UnpairedFolders(FolderDataset, Domains):
@@ -66,7 +66,7 @@ class UnpairedFolders(FolderDataset, Domains):
         self.root = root.expanduser()
         self.folders = Folders(self.root, "two_domains")
         self.framing = Framing(load_px or crop_px, crop_px, flip)
-        self.channels = {"A": channels_a, "B": channels_b}
+        self.channels = (channels_a, channels_b)
         self.cache = cache
         self.archive = archive(download, UNPAIRED) if download else None
 
@@ -83,7 +83,7 @@ class UnpairedFolders(FolderDataset, Domains):
         return Validation(whole, *(self._pictures(split, domain, whole.load_px) for domain in "AB"))
 
     def _pictures(self, split: str, domain: str, size_px: int) -> Pictures:
-        read = partial(read_square, channels=self.channels[domain], size_px=size_px)
+        read = partial(read_square, channels=self.channels["AB".index(domain)], size_px=size_px)
         return pictures(self.folders.layout.pictures(split, domain), read, self.cache, self.skips_bad)
 
 

@@ -61,14 +61,8 @@ class Contender:
 
     def _batch(self, recipe: Recipe, number: int) -> dict[str, torch.Tensor]:
         dataset = recipe.dataset
-        fields = random_fields(
-            dataset.shapes(),
-            dataset.dtypes(),
-            recipe.loader.batch_size,
-            torch.Generator().manual_seed(number),
-            self.precision.weights,
-            ranges=dataset.ranges(),
-        )
+        generator, size, kind = torch.Generator().manual_seed(number), recipe.loader.batch_size, self.precision.weights
+        fields = random_fields(dataset.shapes(), dataset.dtypes(), size, generator, kind, ranges=dataset.ranges())
         return {name: self.precision.arrange(values.to(self.precision.device)) for name, values in fields.items()}
 
     def seconds(self, steps: int = 1) -> float:

@@ -175,7 +175,7 @@ class UnpairedShards(_Shards, Domains):
     ) -> None:
         self.store = open_store(root, cache_dir, cache_gib)
         self.framing = Framing(load_px or crop_px, crop_px, flip)
-        self.channels = {"A": channels_a, "B": channels_b}
+        self.channels = (channels_a, channels_b)
         self.mix_shards = mix_shards
 
     def train(self) -> Samples:
@@ -192,7 +192,7 @@ class UnpairedShards(_Shards, Domains):
 
     def pictures(self, split: Split, domain: str, size_px: int) -> Files[int]:
         """The pictures of a domain in a split, resized."""
-        return split.pictures([self.channels[domain]], partial(_square, size_px=size_px))
+        return split.pictures([self.channels["AB".index(domain)]], partial(_square, size_px=size_px))
 
 
 def _square(pictures: list[Tensor], size_px: int) -> Tensor:
