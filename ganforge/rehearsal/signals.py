@@ -55,14 +55,11 @@ def possible_signals(recipe: Recipe, plan: DryRun, noise: bool = False) -> dict[
         given = needed & fields
         made = needed & set(recipe.networks) and not needed & stateful
         few = len(given) == 1 or (noise and not given)
-        if made and few and all(_may_be_image(plan.shapes[each]) for each in (name, *given)):
-            possible[name] = next(iter(given), None)
+        if made and few:
+            shapes = [plan.shapes[each] for each in (name, *given)]
+            if all(shape is None or is_image(shape) for shape in shapes):  # what is unknown may be one
+                possible[name] = next(iter(given), None)
     return possible
-
-
-def _may_be_image(shape: object) -> bool:
-    """As `is_image`, or unknown: the dry run could not compute the signal."""
-    return shape is None or is_image(shape)
 
 
 @dataclass(frozen=True)

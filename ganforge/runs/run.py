@@ -223,7 +223,10 @@ class Run:
                 check_states(self.trainer)
                 self._emit("run_started")
                 self._shown.rehearse_metrics()
-                self._steps()
+                with closing(self.loader.batches(self.step + self.trainer.progress.ahead)) as batches:
+                    self._take(batches)
+                if self.step < self.total_steps:  # all ranks were asked to stop
+                    self._keeper.save()
             if self.step >= self.total_steps:
                 self.trainer.check_scales()
                 self.trainer.bad_losses.check_end(self.step)
@@ -259,12 +262,6 @@ class Run:
         if self.recipe.loader.on_bad_file == "skip":
             told = chain.from_iterable(self.world.gather(list(self.loader.bad_files)))
             self._record.note(bad_files=sorted({*self.record.get("bad_files", []), *told}))
-
-    def _steps(self) -> None:
-        with closing(self.loader.batches(self.step + self.trainer.progress.ahead)) as batches:
-            self._take(batches)
-        if self.step < self.total_steps:  # all ranks were asked to stop
-            self._keeper.save()
 
     def _take(self, batches: Iterator[Batch]) -> None:
         settings = self.recipe.run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -64,6 +65,7 @@ class FolderDataset(Dataset):
     resizer = images.RESIZER
     root: Path
     folders: Folders
+    framing: Framing
 
     def prepare(self) -> None:
         self.folders.look()
@@ -80,6 +82,16 @@ class FolderDataset(Dataset):
                 f"put your pictures there, correct `root` (now {self.root.resolve()}), or fetch a published benchmark: "
                 f"`download: {benchmark}` in the recipe, or `ganforge data download {benchmark}`",
             ) from None
+
+    def train(self) -> Samples:
+        return self._samples("train", self.framing)
+
+    def validation(self) -> Samples | None:
+        split = self.folders.layout.validation
+        return self._samples(split, self.framing.whole) if split else None
+
+    @abstractmethod
+    def _samples(self, split: str, framing: Framing) -> Samples: ...
 
     def remarks(self) -> Sequence[str]:
         return self.folders.layout.remarks()
@@ -124,13 +136,6 @@ class ImageFolder(FolderDataset):
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return {"real": (self.channels, self.framing.crop_px, self.framing.crop_px)}
-
-    def train(self) -> Samples:
-        return self._samples("train", self.framing)
-
-    def validation(self) -> Samples | None:
-        split = self.folders.layout.validation
-        return self._samples(split, self.framing.whole) if split else None
 
     def _samples(self, split: str, framing: Framing) -> Samples:
         return Pictured(framing, self._squares(self.folders.layout.pictures(split), framing.load_px))

@@ -87,13 +87,6 @@ class PairedFolders(FolderDataset, Pairs):
     def prepare(self) -> None:
         self.bring(self.archive, "pix2pix_facades")
 
-    def train(self) -> Samples:
-        return self._samples("train", self.framing)
-
-    def validation(self) -> Samples | None:
-        split = self.folders.layout.validation
-        return self._samples(split, self.framing.whole) if split else None
-
     def _samples(self, split: str, framing: Framing) -> Samples:
         return PairSamples(framing, self._pairs(split, framing.load_px), self.channels[0])
 

@@ -73,14 +73,9 @@ class UnpairedFolders(FolderDataset, Domains):
     def prepare(self) -> None:
         self.bring(self.archive, self.root.name if self.root.name in UNPAIRED else "horse2zebra")
 
-    def train(self) -> Samples:
-        return _Training(self.framing, *(self._pictures("train", domain, self.framing.load_px) for domain in "AB"))
-
-    def validation(self) -> Samples | None:
-        if (split := self.folders.layout.validation) is None:
-            return None
-        whole = self.framing.whole
-        return Validation(whole, *(self._pictures(split, domain, whole.load_px) for domain in "AB"))
+    def _samples(self, split: str, framing: Framing) -> Samples:
+        kind = _Training if split == "train" else Validation
+        return kind(framing, *(self._pictures(split, domain, framing.load_px) for domain in "AB"))
 
     def _pictures(self, split: str, domain: str, size_px: int) -> Pictures:
         read = partial(read_square, channels=self.channels["AB".index(domain)], size_px=size_px)

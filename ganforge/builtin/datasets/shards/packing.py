@@ -85,7 +85,10 @@ def _fill(staged: Path, root: Path, drafts: list[Draft], layout: Layout, seed: i
     done = _journal(staged)
     todo = [draft for draft in drafts if done.get(draft.name, {}).get("of") != draft.fingerprint(root)]
     missing = {draft.name for draft in todo}
-    _clear(staged, {draft.name for draft in drafts} - missing)
+    kept = {draft.name for draft in drafts} - missing
+    for left in staged.iterdir():  # by an earlier call
+        if left.name not in {*kept, _JOURNAL, _LOCK}:
+            left.unlink()
     _need_room(staged, sum(draft.bytes for draft in todo))
     shards: dict[str, list[Shard]] = {}
     with (staged / _JOURNAL).open("a") as journal:
@@ -119,13 +122,6 @@ def _journal(staged: Path) -> dict[str, Any]:
                 if (staged / shard.name).stat().st_size == shard.bytes:
                     found[shard.name] = row
     return found
-
-
-def _clear(staged: Path, kept: set[str]) -> None:
-    """Remove what an earlier call left and this call does not need."""
-    for file in staged.iterdir():
-        if file.name not in {*kept, _JOURNAL, _LOCK}:
-            file.unlink()
 
 
 def _need_room(staged: Path, needed: int) -> None:

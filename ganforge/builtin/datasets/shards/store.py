@@ -126,7 +126,8 @@ class Remote:
         url, fetched = f"{self.url}/{indices.NAME}", io.BytesIO()
         transfer(url, fetched, indices.MOST_BYTES)
         index = read_index(fetched.getvalue(), url)
-        needed = sum(_largest(shards, together) for split, shards in index.splits.items() if split.startswith("train"))
+        trained = [shards for split, shards in index.splits.items() if split.startswith("train")]
+        needed = sum(size for shards in trained for size in sorted(shard.bytes for shard in shards)[-together:])
         if needed > self.cache.most_bytes:
             raise EnvironmentFault(
                 f"the shards that are read together take {needed / 2**30:.3g} GiB, "
@@ -173,10 +174,6 @@ class Remote:
             raise EnvironmentFault(
                 f"cannot keep shards in {self.place.parent}: {error}", "`cache_dir` names another folder"
             ) from error
-
-
-def _largest(shards: Sequence[Shard], count: int) -> int:
-    return sum(sorted((shard.bytes for shard in shards), reverse=True)[:count])
 
 
 @dataclass(frozen=True)
