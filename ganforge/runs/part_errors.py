@@ -14,12 +14,7 @@ from ganforge.training.workers import WorkerLost
 
 
 def explained(error: BaseException, step: int, record: Path, saved: int | None = None) -> GanforgeError:
-    """Which part raised, and which line of its code.
-
-    Args:
-        record: the file that has the whole traceback.
-        saved: the step of the last checkpoint.
-    """
+    """Which part raised, and which line of its code; `record` is the file that has the whole traceback."""
     if "does not currently support double backward" in words(error):
         return TrainingFailed(
             f"step {step}: a loss differentiates twice through a compiled network",

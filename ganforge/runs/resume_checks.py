@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,9 @@ def check_unchanged(
         recipe = with_precision(recipe, _precision(before))
     found = changes(before.plain(), recipe.node.plain())
     differing = [Change(key, *values) for key, values in found.items()]
-    known = _earlier(before, registry, recipe.name) if registry else None
+    known = None
+    with suppress(GanforgeError):  # it may be readable no more: a plugin may have changed meanwhile
+        known = read_recipe(before, registry, recipe.name) if registry else None
     never = [change for change in differing if not _acceptable(change.key, recipe, known)]
     if never or (not folder.accepts and (differing or others)):
         raise UsageError(_refusal(folder, before, given or folder.path, recipe, [*differing, *others], never))
@@ -188,14 +191,6 @@ def _at(node: Node, key: str) -> Node | None:
     return node
 
 
-def _earlier(node: Node, registry: Registry, name: str) -> Recipe | None:
-    """The recipe before, if it can still be read: a plugin may have changed meanwhile."""
-    try:
-        return read_recipe(node, registry, name)
-    except GanforgeError:
-        return None
-
-
 def _acceptable(key: str, recipe: Recipe, before: Recipe | None) -> bool:
     """Whether a checkpoint can be loaded though this has changed, and the change takes effect."""
     if _under(key, ACCEPTED):
@@ -230,8 +225,7 @@ def _of_a_loss(recipe: Recipe, number: str, name: str, option: str) -> bool:
 
 def _alike(before: Recipe, now: Recipe) -> bool:
     """Whether two recipes' samples have the same fields and shapes."""
-    one, other = before.dataset, now.dataset
-    kinds = [(d.shapes(), d.validation_shapes(), d.dtypes()) for d in (one, other)]
+    kinds = [(d.shapes(), d.validation_shapes(), d.dtypes()) for d in (before.dataset, now.dataset)]
     return before.data.part.full_name == now.data.part.full_name and kinds[0] == kinds[1]
 
 

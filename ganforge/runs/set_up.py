@@ -125,6 +125,6 @@ def _validation(
         samples if held_out is None else held_out,
         found,
         trainer.averages,
-        trainer.twins,
+        lambda: trainer.sharding.twins,
         lambda: trainer.progress,
     )

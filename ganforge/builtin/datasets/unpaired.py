@@ -33,8 +33,7 @@ class UnpairedFolders(FolderDataset, Domains):
 
     Training: picture i of A with a random one of B, each resized to `load_px`, cropped to `crop_px` at random and
     mirrored at random, on its own. Validation: picture i of both val folders, or else test folders, resized to
-    `crop_px`. The longer
-    folder says how many samples there are; the shorter one starts over.
+    `crop_px`. The longer folder says how many samples there are; the shorter one starts over.
     Fields: `real_a`, `real_b`, float `[channels_a or channels_b, crop_px, crop_px]` in `[-1, 1]`.
     As in Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, ICCV 2017.
 
