@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ganforge.core.machine import now
 from ganforge.errors import EnvironmentFault, UsageError
@@ -67,7 +65,9 @@ def branch(checkpoint: Path, past: RunFolder, out: Path, name: str) -> RunFolder
     """
     place, step = new_run_folder(out, name), step_of(checkpoint)
     place.copied = True
-    best = {entry["step"] for entry in _best_of(checkpoint, past).values()}
+    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    figures = state["training"].get("best", past.record.get("best", {}))  # an earlier ganforge saved none
+    best = {entry["step"] for entry in figures.values()}
     run = past.path.resolve()
     ancestor = {"run": f"{run.parent.name}/{run.name}", "step": step}
     try:
@@ -84,9 +84,3 @@ def branch(checkpoint: Path, past: RunFolder, out: Path, name: str) -> RunFolder
             f"{checkpoint} cannot be copied to {place.path}: {error}", "make room, or give another place with --out"
         ) from error
     return place
-
-
-def _best_of(checkpoint: Path, past: RunFolder) -> Mapping[str, Any]:
-    """The best figures when a checkpoint was saved; those of its run, if an earlier ganforge saved it."""
-    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    return state["training"].get("best", past.record.get("best", {}))

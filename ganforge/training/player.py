@@ -174,7 +174,9 @@ class Player:
         A norm that squares would overflow where no gradient does.
         """
         self._take_parts()
-        found = {n: _values(p.grad) for n, p in enumerate(self.mine) if p.grad is not None}
+        there = {n: p.grad for n, p in enumerate(self.mine) if p.grad is not None}
+        # All that a gradient has besides zeros.
+        found = {n: sparse_parts(grad)[1] if grad.is_sparse else grad for n, grad in there.items()}
         found = {n: values for n, values in found.items() if values.numel()}
         if not found:
             return torch.zeros(len(self.mine))
@@ -287,11 +289,6 @@ class Player:
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         return ""
-
-
-def _values(gradient: Tensor) -> Tensor:
-    """All that a gradient has besides zeros."""
-    return sparse_parts(gradient)[1] if gradient.is_sparse else gradient
 
 
 def refuse_coupled_weights(use: PlayerUse) -> None:

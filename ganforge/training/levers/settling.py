@@ -93,7 +93,8 @@ def settled(
         return Settled(precision, levers, why, ratio)
     start = Way(precision, levers)
     about = {**_question(recipe, plan, division, start), "machine": this_machine(device)}
-    known = _read(find("levers", about))
+    found = find("levers", about)
+    known = tuple(Tried(**entry) for entry in found["tried"]) if found else ()
     trying = Trying(told, plan, device, division, steps, start, leaves_open, known, tell)
     best = trying.best()
     if trying.tried:
@@ -148,10 +149,6 @@ def with_precision(recipe: Recipe, precision: str) -> Recipe:
         return recipe
     node = override(recipe.node, f"run.precision={precision}")
     return dataclasses.replace(recipe, node=node, run=recipe.run.model_copy(update={"precision": precision}))
-
-
-def _read(found: Mapping[str, Any] | None) -> tuple[Tried, ...]:
-    return tuple(Tried(**entry) for entry in found["tried"]) if found else ()
 
 
 def _question(recipe: Recipe, plan: DryRun, division: Division, start: Way) -> dict[str, Any]:
