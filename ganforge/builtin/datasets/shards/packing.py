@@ -17,11 +17,11 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from ganforge import EnvironmentFault, UsageError, images
+from ganforge.builtin.datasets.download import flush_folder
 from ganforge.builtin.datasets.shards import index as indices
 from ganforge.builtin.datasets.shards.drafts import Draft, Item
 from ganforge.builtin.datasets.shards.index import Index, Layout, Shard
 from ganforge.builtin.datasets.shards.tars import LIST_KEY, LIST_SUFFIX, encode_sizes
-from ganforge.builtin.datasets.unpacking import flush_folder
 
 _JOURNAL = "journal.jsonl"
 _LOCK = "lock"
