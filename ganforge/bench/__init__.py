@@ -124,7 +124,6 @@ def bench(
         warm_up: steps before them; at least 1. By default 3, or until all that a GPU repeats is recorded.
         random_data: take random batches instead of the recipe's data.
         began: `time.perf_counter()` when the start-up began; now if it is left out.
-        tell: is told what happens.
 
     Raises:
         KeyboardInterrupt: before anything was measured.
@@ -139,7 +138,11 @@ def bench(
         run.callbacks = [meter]
         total_steps = recipe.run.steps if random_data else run.total_steps
         run.trainer.progress = replace(run.trainer.progress, total_steps=warm_up + count)
-        _train(run)
+        try:
+            run.train()
+        except TrainingFailed as error:
+            error.record = None  # in a folder that is gone by now
+            raise
     if len(meter.watches) <= warm_up:
         raise KeyboardInterrupt
     return _Report(recipe, run, meter, total_steps, random_data).bench()
@@ -174,14 +177,6 @@ def _shortened(recipe: Recipe, steps: int, random_data: bool) -> Recipe:
     # Metrics of random data take the time of no validation set.
     loader = recipe.loader.model_copy(update={"workers": 0})
     return replace(short, dataset=RandomData(recipe.dataset, count), loader=loader, metrics=())
-
-
-def _train(run: Run) -> None:
-    try:
-        run.train()
-    except TrainingFailed as error:
-        error.record = None  # in a folder that is gone by now
-        raise
 
 
 class _Report:
@@ -232,12 +227,8 @@ class _Report:
         )
 
     def _flops(self, *phases: PhaseUse) -> int:
-        return sum(self.run.plan.flops[phase.name] for phase in phases) * self._passes()
-
-    def _passes(self) -> int:
-        """The batches of a step whose gradients are averaged."""
-        division = self.run.division
-        return division.accumulate * len(division.mine)
+        passes = self.run.division.accumulate * len(self.run.division.mine)
+        return sum(self.run.plan.flops[phase.name] for phase in phases) * passes
 
     def _timing(self, name: str, flops: int | None = None, full: Sequence[int] = ()) -> Timing | None:
         """The times under a name, or None if there are none; the work was done in the steps that are `full`."""

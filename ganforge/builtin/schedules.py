@@ -30,9 +30,6 @@ def _done(progress: Progress, per: Per, by_steps: bool = False) -> float:
     return done - progress.ahead / progress.steps_per_epoch if by_steps else done
 
 
-HOLD = ("hold", "hold_epochs", "hold_steps")
-DECAY = ("decay", "decay_epochs", "decay_steps")
-EVERY = ("every", "every_epochs", "every_steps")
 OVER = ("over", "epochs", "steps")
 
 
@@ -74,7 +71,7 @@ def constant(progress: Progress, factor: float = 1.0) -> float:
     return factor
 
 
-@traits(one_of=(HOLD, DECAY))
+@traits(one_of=(("hold", "hold_epochs", "hold_steps"), ("decay", "decay_epochs", "decay_steps")))
 def linear_decay(
     progress: Progress,
     hold_epochs: Epochs | None = None,
@@ -115,7 +112,7 @@ def linear_decay(
     return 1.0 - min(max(0.0, progress.epochs - held) / length, 1.0)
 
 
-@traits(one_of=(EVERY,))
+@traits(one_of=(("every", "every_epochs", "every_steps"),))
 def step_decay(
     progress: Progress,
     every_epochs: PositiveEpochs | None = None,

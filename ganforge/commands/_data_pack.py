@@ -66,7 +66,7 @@ def verify(pack: Path) -> None:
     """
     from ganforge.builtin.datasets.inspection.report import counted
     from ganforge.builtin.datasets.shards.store import Local
-    from ganforge.builtin.datasets.shards.verifying import verify as read
+    from ganforge.builtin.datasets.shards.store import verify as read
 
     shards = Local(pack).index().shards
     with _bar("verifying", sum(shard.bytes for shard in shards)) as tell:

@@ -45,15 +45,11 @@ def evaluate(
 
     Args:
         run: the run's folder, or a checkpoint's.
-        registry: where parts are found.
         asked: metrics beside those of the recipe.
         overrides: of the recipe, such as `data.root=elsewhere`.
-        every_checkpoint: judge all that are left.
         best: judge that which was the best of this metric or figure, alone.
-        device: as `run.device`.
         averaged: judge the moving average (EMA) where there is one.
         precision: what the networks compute in, as `open_trained` has it.
-        watch: is told of the progress.
 
     Raises:
         UsageError: no metric is asked for, or one that does not fit.

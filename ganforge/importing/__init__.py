@@ -61,12 +61,8 @@ def import_run(
 
     Args:
         importer: what knows the family of the weights.
-        paths: the files.
-        registry: where parts are found.
         overrides: of the recipe, such as `data.root=my_pictures`.
-        out: where run folders go.
         name: of the run; by default that of the single file, or of its folder.
-        distributions: whose versions the run notes.
 
     Raises:
         UsageError: a file is refused or not understood, or its weights do not fit the network.
@@ -75,7 +71,9 @@ def import_run(
     published = read_published(paths, registry)
     imported: Imported = importer.factory(published.weights, published.recognise)
     published.check_all_used(imported, importer.name)
-    recipe = open_recipe(imported.recipe, [*_settings(imported), *overrides], registry)
+    settings = {f"networks.{name}": found.use for name, found in imported.networks.items()} | dict(imported.settings)
+    entries = [f"{key}={json.dumps(value)}" for key, value in settings.items()]  # JSON is YAML
+    recipe = open_recipe(imported.recipe, [*entries, *overrides], registry)
     trainer = _trainer(recipe, imported)
     folder = new_run_folder(out, name or _name(paths[0]) or importer.name)
     _save(
@@ -104,13 +102,6 @@ def _save(recipe: Recipe, trainer: Trainer, folder: RunFolder, **noted: Any) -> 
     folder.note(
         recipe=folder.path.parent.name, status="imported", started=now(), step=0, checkpoint=checkpoint.name, **noted
     )
-
-
-def _settings(imported: Imported) -> Iterator[str]:
-    """The settings as overrides of the command line: JSON is YAML."""
-    networks = {f"networks.{name}": found.use for name, found in imported.networks.items()}
-    for key, value in {**networks, **imported.settings}.items():
-        yield f"{key}={json.dumps(value)}"
 
 
 def _trainer(recipe: Recipe, imported: Imported) -> Trainer:

@@ -65,8 +65,6 @@ def from_pictures(
     translated.
 
     Args:
-        trained: the run.
-        paths: of the pictures.
         open_translator: gives what translates in a direction.
         tell: told of each picture that cannot be shown, and why.
 

@@ -72,9 +72,7 @@ def open_trained(
 
     Args:
         run: the run's folder, or a checkpoint's.
-        registry: where parts are found.
         overrides: of its recipe, such as `data.root=elsewhere`; the networks must stay as they are.
-        device: as `run.device`.
         averaged: use the moving average (EMA) where there is one.
         precision: what the networks compute in, as `run.precision`; `auto` is what they were trained in, where this
             device is fast in it, else fp32.

@@ -15,7 +15,6 @@ def directions(recipe: Recipe, shapes: Mapping[str, Any]) -> tuple[Direction, ..
     """A signal for each judge and source, in the order of the batch fields that are translated.
 
     Args:
-        recipe: whose signals they are.
         shapes: of its signals and batch fields, as a dry run finds them.
     """
     return _Reader(recipe, shapes).directions()
@@ -31,7 +30,8 @@ class _Reader:
     def directions(self) -> tuple[Direction, ...]:
         found: dict[tuple[str | None, str], Direction] = {}
         # Those that a judge is shown under their name go before others that the same networks make.
-        for signal in sorted(self.pictures, key=lambda name: not self._is_shown(name)):
+        shown = set[str]().union(*(arguments for _, arguments in self.judgements))
+        for signal in sorted(self.pictures, key=lambda name: name not in shown):
             if direction := self._direction(signal):
                 found.setdefault((direction.source, direction.judge), direction)
         order = [None, *self.fields]
@@ -64,9 +64,6 @@ class _Reader:
                 yield piece.name, set[str]().union(*(dependencies(self.recipe, each) for each in arguments))
             elif piece.text in self.recipe.signals:
                 yield from self._calls(self.recipe.signals[piece.text].expression)
-
-    def _is_shown(self, signal: str) -> bool:
-        return any(signal in arguments for _, arguments in self.judgements)
 
     def _maker(self, expression: Expression) -> str | None:
         """The network that the expression's value is a result of, or a part of a result."""

@@ -29,7 +29,7 @@ from ganforge.failures.blame import blame
 from ganforge.ranks.device import Precision
 from ganforge.recipe.building import build
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name
-from ganforge.recipe.model import Bound, LossUse, Recipe, Written
+from ganforge.recipe.model import Bound, LossUse, Recipe, Written, written
 from ganforge.rehearsal.assembly import create_lazy_parameters
 from ganforge.rehearsal.label_ranges import LabelWatch
 from ganforge.rehearsal.layers import Layer
@@ -38,9 +38,8 @@ from ganforge.rehearsal.plain_words import describe, describe_kind, in_plain_wor
 from ganforge.rehearsal.unlearnt import Unlearnt
 from ganforge.rehearsal.watched_scene import Watch, WatchedScene
 from ganforge.step.batch import blank_batch
-from ganforge.step.cast import Cast, build_cast
+from ganforge.step.cast import Cast, build_cast, couples_samples
 from ganforge.step.program import Program, Turn
-from ganforge.step.sample_coupling import couples_samples
 from ganforge.step.scene import Scene
 from ganforge.step.values import NotDifferentiable
 
@@ -80,7 +79,6 @@ def dry_run(recipe: Recipe, to_train: bool = True) -> DryRun:
     """Run every phase once on fake tensors.
 
     Args:
-        recipe: it.
         to_train: whether it will be trained; what is trained already may have parts that could not learn.
 
     Raises:
@@ -250,21 +248,21 @@ class _Rehearsal:
         if expression.names() & self.failed:
             raise _Failed
 
-    def _value(self, scene: Scene, written: Written, wanted: Expression | None = None) -> Any:
+    def _value(self, scene: Scene, item: Written, wanted: Expression | None = None) -> Any:
         try:
-            return scene.value(wanted or written.expression)
+            return scene.value(wanted or item.expression)
         except LOOKS_AT_VALUES as error:
-            self.unchecked[written.text] = None
+            self.unchecked[item.text] = None
             raise _Failed from error
         except Exception as error:
             if scene.leaves or not isinstance(error, NotDifferentiable):  # which the loss that wants it tells
-                self._explain(scene, written, error)
+                self._explain(scene, item, error)
             raise _Failed from error
 
-    def _explain(self, scene: Scene, written: Written, error: Exception) -> None:
+    def _explain(self, scene: Scene, item: Written, error: Exception) -> None:
         """Put the caret under the innermost call that fails."""
-        place = written.expression
-        for piece in reversed(list(written.expression.walk())):
+        place = item.expression
+        for piece in reversed(list(item.expression.walk())):
             try:
                 scene.value(piece)
             except Exception as inner:
@@ -278,7 +276,7 @@ class _Rehearsal:
         if isinstance(place, Attribute) and isinstance(error, AttributeError):
             value = values[place.value.text]
             message, cure = f"'{short(place.value.text)}' has no '{place.attribute}'", f"it is {describe_kind(value)}"
-        self._note_once(place, Problem(message, written.place(place), with_place(cure, error)))
+        self._note_once(place, Problem(message, item.place(place), with_place(cure, error)))
 
     def _note_once(self, place: Expression, problem: Problem) -> None:
         """One fault of a network is one problem, however often the network is called with the same shapes."""
@@ -302,7 +300,7 @@ class _Rehearsal:
         batch = blank_batch(self.recipe, CPU, validation=True)
         self.labels.note(batch)
         scene = Scene(self.program, batch, (), BEGINNING)
-        metrics = (w for metric in self.recipe.metrics for bound in metric.inputs.values() for w in _each(bound))
+        metrics = (item for metric in self.recipe.metrics for item in written(metric.inputs))
         with torch.no_grad(), self.labels:
             for item in metrics:
                 with suppress(_Failed):
@@ -311,15 +309,11 @@ class _Rehearsal:
                 with suppress(_Failed):
                     self._image(item, self._bound(scene, item))
 
-    def _image(self, written: Written, value: Any) -> None:
+    def _image(self, item: Written, value: Any) -> None:
         if not (isinstance(value, Tensor) and value.ndim == 4 and value.shape[1] in (1, 3)):
-            message = f"'{short(written.text)}' is no image, but {describe_kind(value)}"
+            message = f"'{short(item.text)}' is no image, but {describe_kind(value)}"
             cure = "run.images takes what is [N, 3, height, width], or [N, 1, height, width] for grey"
-            self.problems.append(Problem(message, written.place(written.expression), cure))
-
-
-def _each(bound: Bound) -> Iterator[Written]:
-    yield from bound if isinstance(bound, tuple) else (bound,)
+            self.problems.append(Problem(message, item.place(item.expression), cure))
 
 
 def _quiet(scene: Scene, expression: Expression) -> Any:

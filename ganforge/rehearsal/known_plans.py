@@ -39,10 +39,6 @@ _NOTHING_TO_PARTS = re.compile(
 def planned(recipe: Recipe, to_train: bool = True) -> DryRun:
     """What `dry_run` gives, from the cache if the recipe, the data's shapes and all code are what they were.
 
-    Args:
-        recipe: it.
-        to_train: as of `dry_run`.
-
     Raises:
         RecipeError: as `dry_run`.
     """

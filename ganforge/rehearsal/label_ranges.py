@@ -171,29 +171,15 @@ def _margin(watch: LabelWatch, scores: Tensor, target: Tensor, *_: Any, **__: An
     watch.fits(target, scores.shape[-1], "the scores that they choose among are")
 
 
+_BY_INDEX = (
+    *(aten.gather, aten.index_select, aten.scatter, aten.scatter_, aten.scatter_add, aten.scatter_add_),
+    *(aten.scatter_reduce, aten.index_fill, aten.index_fill_, aten.index_add, aten.index_add_, aten.index_copy),
+)
 _CHECKS: dict[Any, Callable[..., None]] = {
-    aten.embedding: _embedding,
-    aten._embedding_bag: _embedding,
-    aten._embedding_bag_forward_only: _embedding,
-    aten.nll_loss_forward: _nll,
-    aten.nll_loss2d_forward: _nll,
-    aten.nll_loss: _nll,
+    **dict.fromkeys((aten.embedding, aten._embedding_bag, aten._embedding_bag_forward_only), _embedding),
+    **dict.fromkeys((aten.nll_loss_forward, aten.nll_loss2d_forward, aten.nll_loss), _nll),
+    **dict.fromkeys(_BY_INDEX, _along),
+    **dict.fromkeys((aten.index, aten.index_put, aten.index_put_, aten._unsafe_index), _index),
     aten.multi_margin_loss: _margin,
-    aten.gather: _along,
-    aten.index_select: _along,
-    aten.scatter: _along,
-    aten.scatter_: _along,
-    aten.scatter_add: _along,
-    aten.scatter_add_: _along,
-    aten.scatter_reduce: _along,
-    aten.index_fill: _along,
-    aten.index_fill_: _along,
-    aten.index_add: _along,
-    aten.index_add_: _along,
-    aten.index_copy: _along,
-    aten.index: _index,
-    aten.index_put: _index,
-    aten.index_put_: _index,
-    aten._unsafe_index: _index,
     aten.eq: _equal,
 }

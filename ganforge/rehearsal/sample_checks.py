@@ -159,7 +159,7 @@ class Seen:
 
     def add(self, value: Tensor) -> None:
         """Count in the field's value in one more sample."""
-        self.samples, self.type = self.samples + 1, _short(value.dtype)
+        self.samples, self.type = self.samples + 1, str(value.dtype).removeprefix("torch.")
         if value.numel():
             low, high = extremes(value)
             self.low, self.high = min(self.low, low), max(self.high, high)
@@ -254,10 +254,6 @@ def look_at_some(samples: Samples, said: Promise, indices: Sequence[int], rngs: 
 
 def _names(fields: Mapping[str, Any]) -> str:
     return ", ".join(sorted(map(str, fields))) or "none"
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def look_at_first(samples: Samples, said: Promise, seed: int) -> Look:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ganforge.errors import UsageError, suggest
+from ganforge.recipe.expressions import Call
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.name_checks import dependencies
 from ganforge.rehearsal.directions import directions, is_image
@@ -15,10 +18,6 @@ def choose_signal(
     """A direction's translation, a named signal, or by default the recipe's first direction.
 
     Args:
-        recipe: whose signals they are.
-        plan: its dry run.
-        direction: by its name, such as `a2b`.
-        signal: by its name; not with a direction.
         noise: whether signals that are made of noise alone will do.
 
     Returns:
@@ -56,11 +55,39 @@ def possible_signals(recipe: Recipe, plan: DryRun, noise: bool = False) -> dict[
         given = needed & fields
         made = needed & set(recipe.networks) and not needed & stateful
         few = len(given) == 1 or (noise and not given)
-        if made and few and all(_may_be_image(plan.shapes[each]) for each in (name, *given)):
-            possible[name] = next(iter(given), None)
+        if made and few:
+            shapes = [plan.shapes[each] for each in (name, *given)]
+            if all(shape is None or is_image(shape) for shape in shapes):  # what is unknown may be one
+                possible[name] = next(iter(given), None)
     return possible
 
 
-def _may_be_image(shape: object) -> bool:
-    """As `is_image`, or unknown: the dry run could not compute the signal."""
-    return shape is None or is_image(shape)
+@dataclass(frozen=True)
+class Choice:
+    """A signal that one picture gives."""
+
+    signal: str
+    field: str
+    """The batch field that the picture takes the place of."""
+    recovered: str | None
+    """The signal that translates back."""
+    draws: bool
+    """Whether the signal draws random numbers: noise, or a style."""
+
+
+def choose(recipe: Recipe, plan: DryRun, direction: str | None = None, signal: str | None = None) -> Choice:
+    """A direction's translation, a named signal, or by default the recipe's first direction.
+
+    Raises:
+        UsageError: there is no such thing.
+    """
+    name, field = choose_signal(recipe, plan, direction, signal)
+    back = next((each.recovered for each in directions(recipe, plan.shapes) if each.translated == name), None)
+    back = back if back in possible_signals(recipe, plan) else None
+    return Choice(name, field or "", back, _draws(recipe, plan, name))
+
+
+def _draws(recipe: Recipe, plan: DryRun, signal: str) -> bool:
+    path = {signal, *dependencies(recipe, recipe.signals[signal].expression)} & recipe.signals.keys()
+    pieces = (piece for name in path for piece in recipe.signals[name].expression.walk())
+    return any(isinstance(piece, Call) and piece.function not in plan.quiet for piece in pieces)

@@ -42,7 +42,7 @@ class Unlearnt:
 
     def in_graph(self, total: Tensor, phase: PhaseUse, cast: Cast) -> Iterator[Problem]:
         """Parameters on which the losses of a phase depend, and that no part shows."""
-        known = {id(p) for module in (*cast.modules, *cast.ops.values()) for p in _parameters(module)}
+        known = {id(p) for module in (*cast.modules, *cast.ops.values()) for p in _of(module)}
         strange = [leaf for leaf in leaves(total) if isinstance(leaf, nn.Parameter) and id(leaf) not in known]
         if not strange:
             return
@@ -67,10 +67,6 @@ def leaves(value: Tensor) -> list[Any]:
             found.append(leaf)
         waiting += [following for following, _ in node.next_functions]
     return found
-
-
-def _parameters(part: Any) -> Iterator[nn.Parameter]:
-    return part.parameters() if isinstance(part, nn.Module) else iter(())
 
 
 def _holder(leaf: nn.Parameter, cast: Cast) -> str | None:

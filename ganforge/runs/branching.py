@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ganforge.core.machine import now
 from ganforge.errors import EnvironmentFault, UsageError
@@ -53,7 +51,8 @@ def ancestral(run: Path, step: int) -> RunFolder:
     keys = INHERITED if len(changes) < len(record.get("changes", [])) else (*INHERITED, *OF_DATA)
     past = {key: record[key] for key in keys if key in record} | held
     past |= {"changes": changes, "code_history": history}
-    past["best"] = _reached(record.get("best"), step)
+    reached = (record.get("best") or {}).items()
+    past["best"] = {name: entry for name, entry in reached if entry.get("step", 0) <= step}
     past["diagnoses"] = [entry for entry in record.get("diagnoses", []) if entry.get("step", 0) <= step]
     return RunFolder(run, {key: value for key, value in past.items() if value})
 
@@ -66,7 +65,9 @@ def branch(checkpoint: Path, past: RunFolder, out: Path, name: str) -> RunFolder
     """
     place, step = new_run_folder(out, name), step_of(checkpoint)
     place.copied = True
-    best = {entry["step"] for entry in _best_of(checkpoint, past).values()}
+    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    figures = state["training"].get("best", past.record.get("best", {}))  # an earlier ganforge saved none
+    best = {entry["step"] for entry in figures.values()}
     run = past.path.resolve()
     ancestor = {"run": f"{run.parent.name}/{run.name}", "step": step}
     try:
@@ -83,13 +84,3 @@ def branch(checkpoint: Path, past: RunFolder, out: Path, name: str) -> RunFolder
             f"{checkpoint} cannot be copied to {place.path}: {error}", "make room, or give another place with --out"
         ) from error
     return place
-
-
-def _best_of(checkpoint: Path, past: RunFolder) -> Mapping[str, Any]:
-    """The best figures when a checkpoint was saved; those of its run, if an earlier ganforge saved it."""
-    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    return state["training"].get("best", past.record.get("best", {}))
-
-
-def _reached(best: Any, step: int) -> Mapping[str, Any]:
-    return {name: entry for name, entry in (best or {}).items() if entry.get("step", 0) <= step}

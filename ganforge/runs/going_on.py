@@ -92,14 +92,7 @@ def as_many_threads_as(record: Mapping[str, Any], world: World) -> None:
 
 
 def note_changes(folder: RunFolder, changes: Sequence[Change], step: int, ahead: int) -> None:
-    """Keep the recipe that held until now, and say from which step on something holds.
-
-    Args:
-        folder: the run's.
-        changes: what has changed.
-        step: that at which the run goes on.
-        ahead: as of `Progress`.
-    """
+    """Keep the recipe that held until now, and say from which step on something holds."""
     if changes and folder.writes:
         keep_recipe(folder, step)
     noted = [dataclasses.asdict(change) for change in changes]

@@ -49,13 +49,10 @@ def optimizer_options(changed: Iterable[Change]) -> dict[str, set[str]]:
 
 
 def code_changes(record: Mapping[str, Any], code: Mapping[str, Mapping[str, str]]) -> list[Change]:
-    """The plugins whose parts the recipe names, and whose code is not what the run last went on with.
+    """The plugins whose parts the recipe names, and whose code is not what the run last went on with: its record
+    has the earlier one, `code_of` gives that which is here.
 
     ganforge's own code is not among them: whether it can go on with an earlier one's checkpoint, it knows itself.
-
-    Args:
-        record: the run's; its `code` is the earlier one.
-        code: the code that is here, as `code_of` gives it.
     """
     before = record.get("code", {})
     both = [name for name in code if name in before and name != ENGINE]

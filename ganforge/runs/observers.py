@@ -34,8 +34,6 @@ class Observers:
     """The callbacks of a run, and what went wrong in whatever watches it.
 
     Args:
-        run: it.
-        named: the callbacks by name.
         teller: which of them shows diagnoses on the terminal, if one does.
     """
 

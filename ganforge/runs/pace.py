@@ -22,13 +22,7 @@ STEPS, SECONDS = 20, 5.0
 
 
 class Pace:
-    """The first steps of a run.
-
-    Args:
-        plan: its dry run.
-        precision: what it computes in.
-        batches: of a step.
-    """
+    """The first steps of a run, of so many batches each."""
 
     def __init__(self, plan: DryRun, precision: Precision, batches: int) -> None:
         self.plan, self.precision, self.batches = plan, precision, batches
@@ -45,13 +39,7 @@ class Pace:
         return not self.open
 
     def look(self, seconds: float, stopwatch: Stopwatch, resume: Callable[..., str]) -> Diagnosis | None:
-        """What is wrong, if a step that took so many seconds is the last that was needed to tell.
-
-        Args:
-            seconds: of the step.
-            stopwatch: it does not count what this takes.
-            resume: gives the command that goes on with the run, with more of it.
-        """
+        """What is wrong, if a step that took so many seconds is the last that was needed to tell."""
         if not self.took(seconds):
             return None
         with stopwatch.paused():

@@ -1,25 +1,20 @@
-"""What a user is told when a part raises, or the machine runs out of something, in the midst of training."""
+"""What a user is told when training goes wrong, be it a part or the machine; and overrides to go on with."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, TrainingFailed
 from ganforge.failures.blame import fault_of
 from ganforge.failures.exhaustion import exhausted
 from ganforge.failures.words import words
+from ganforge.recipe.model import Recipe
 from ganforge.training.workers import WorkerLost
 
 
 def explained(error: BaseException, step: int, record: Path, saved: int | None = None) -> GanforgeError:
-    """Which part raised, and which line of its code.
-
-    Args:
-        error: what was raised.
-        step: how many steps were done.
-        record: the file that has the whole traceback.
-        saved: the step of the last checkpoint.
-    """
+    """Which part raised, and which line of its code; `record` is the file that has the whole traceback."""
     if "does not currently support double backward" in words(error):
         return TrainingFailed(
             f"step {step}: a loss differentiates twice through a compiled network",
@@ -51,3 +46,21 @@ def bad_file_met(error: BadFile, step: int, folder: Path) -> BadFile:
         f"or go on without it: ganforge run {folder} --resume data.on_bad_file=skip\n"
         "taken out, the run could not be resumed: all batches would change",
     )
+
+
+def scaled_rates(recipe: Recipe, players: Collection[str], factor: float) -> list[str]:
+    """Overrides that scale the learning rates of players; of those that are schedules nothing is said."""
+    found = []
+    for name in players:
+        player = recipe.players[name]
+        options = player.optimizer.part.signature.options
+        default = next((option.default for option in options if option.name == "lr"), None)
+        rate = player.optimizer.options.get("lr", default)
+        if ("optimizer", "lr") not in player.moving and isinstance(rate, int | float) and rate > 0:
+            found.append(f"players.{name}.optimizer.lr={rate * factor:.3g}")
+    return found
+
+
+def after_bad_loss(recipe: Recipe) -> list[str]:
+    """Overrides to try after a loss, or a gradient, that is not finite."""
+    return scaled_rates(recipe, recipe.players, 0.5) or ["run.precision=fp32"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,30 +25,12 @@ from ganforge.training.levers.settling import AUTO, with_precision
 LENGTH = ("run.epochs", "run.steps")
 FREE = (
     *LENGTH,
-    "run.images",
-    "run.images_count",
-    "run.images_every",
-    "run.log_every",
-    "run.metrics_every",
-    "run.checkpoint_every",
-    "run.keep_last",
-    "run.keep_every",
-    "run.on_bad_loss",
-    "run.strict",
-    "run.device",
+    *("run.images", "run.images_count", "run.images_every", "run.log_every", "run.metrics_every"),
+    *("run.checkpoint_every", "run.keep_last", "run.keep_every", "run.on_bad_loss", "run.strict", "run.device"),
     *(f"run.{lever.key}" for lever in TABLE),
-    "run.timeout_s",
-    "run.lanes",  # the engine compares it itself
-    "data.workers",
-    "data.on_bad_file",
-    "data.cache",
-    "data.cache_dir",
-    "data.cache_gib",
-    "data.root",
-    "data.download",
-    "metrics",
-    "callbacks",
-    "requires",
+    *("run.timeout_s", "run.lanes"),  # lanes the engine compares itself
+    *("data.workers", "data.on_bad_file", "data.cache", "data.cache_dir", "data.cache_gib", "data.root"),
+    *("data.download", "metrics", "callbacks", "requires"),
 )
 """Settings that leave the mathematics of a step alone."""
 ACCEPTED = (
@@ -140,7 +123,9 @@ def check_unchanged(
         recipe = with_precision(recipe, _precision(before))
     found = changes(before.plain(), recipe.node.plain())
     differing = [Change(key, *values) for key, values in found.items()]
-    known = _earlier(before, registry, recipe.name) if registry else None
+    known = None
+    with suppress(GanforgeError):  # it may be readable no more: a plugin may have changed meanwhile
+        known = read_recipe(before, registry, recipe.name) if registry else None
     never = [change for change in differing if not _acceptable(change.key, recipe, known)]
     if never or (not folder.accepts and (differing or others)):
         raise UsageError(_refusal(folder, before, given or folder.path, recipe, [*differing, *others], never))
@@ -206,14 +191,6 @@ def _at(node: Node, key: str) -> Node | None:
     return node
 
 
-def _earlier(node: Node, registry: Registry, name: str) -> Recipe | None:
-    """The recipe before, if it can still be read: a plugin may have changed meanwhile."""
-    try:
-        return read_recipe(node, registry, name)
-    except GanforgeError:
-        return None
-
-
 def _acceptable(key: str, recipe: Recipe, before: Recipe | None) -> bool:
     """Whether a checkpoint can be loaded though this has changed, and the change takes effect."""
     if _under(key, ACCEPTED):
@@ -224,7 +201,8 @@ def _acceptable(key: str, recipe: Recipe, before: Recipe | None) -> bool:
         case ["players", name, "schedule" | "clip_norm" | "clip_weights", *_]:
             return name in recipe.players
         case ["players", name, "ema", "decay", *_]:
-            return name in recipe.players and (before is None or _has_average(before, name))
+            average = before is None or (name in before.players and before.players[name].settings.ema is not None)
+            return name in recipe.players and average
         case ["phases", number, "every"]:
             return number.isdigit()
         case ["phases", number, "losses", name, option, *_]:
@@ -234,10 +212,6 @@ def _acceptable(key: str, recipe: Recipe, before: Recipe | None) -> bool:
         case ["data", option, *_]:
             return option != "type" and before is not None and _alike(before, recipe)
     return False
-
-
-def _has_average(recipe: Recipe, player: str) -> bool:
-    return player in recipe.players and recipe.players[player].settings.ema is not None
 
 
 def _of_a_loss(recipe: Recipe, number: str, name: str, option: str) -> bool:
@@ -251,8 +225,7 @@ def _of_a_loss(recipe: Recipe, number: str, name: str, option: str) -> bool:
 
 def _alike(before: Recipe, now: Recipe) -> bool:
     """Whether two recipes' samples have the same fields and shapes."""
-    one, other = before.dataset, now.dataset
-    kinds = [(d.shapes(), d.validation_shapes(), d.dtypes()) for d in (one, other)]
+    kinds = [(d.shapes(), d.validation_shapes(), d.dtypes()) for d in (before.dataset, now.dataset)]
     return before.data.part.full_name == now.data.part.full_name and kinds[0] == kinds[1]
 
 
@@ -287,17 +260,19 @@ def check_samples(folder: RunFolder, samples: int, division: Division) -> list[C
 
 def recipe_changes(before: Node, now: Node) -> list[Change]:
     """All that a resumed run does otherwise, its length too."""
-    old, new = flat(_plain(before.plain())), flat(_plain(now.plain()))
-    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    kept = [key for key in keys if not _under(key, FREE) or key in LENGTH]
-    return [Change(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in kept]
+    found = _differing(before.plain(), now.plain())
+    return [Change(key, *pair) for key, pair in found.items() if not _under(key, FREE) or key in LENGTH]
 
 
 def changes(before: Any, now: Any) -> dict[str, tuple[Any, Any]]:
     """Where two recipes, as plain data, differ in what decides over the training: `(before, now)` by dotted names."""
+    return {key: pair for key, pair in _differing(before, now).items() if not _under(key, FREE)}
+
+
+def _differing(before: Any, now: Any) -> dict[str, tuple[Any, Any]]:
     old, new = flat(_plain(before)), flat(_plain(now))
     differing = (key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))
-    return {key: (old.get(key, ABSENT), new.get(key, ABSENT)) for key in differing if not _under(key, FREE)}
+    return {key: (old.get(key, ABSENT), new.get(key, ABSENT)) for key in differing}
 
 
 def _plain(recipe: Any) -> Any:

@@ -21,7 +21,6 @@ from ganforge.ranks import ALONE, PeerLost, World
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.yaml_writing import dump
 from ganforge.rehearsal.dry_run import DryRun
-from ganforge.runs.advice import after_bad_loss, scaled_rates
 from ganforge.runs.best import Best
 from ganforge.runs.checkpoint.files import step_of
 from ganforge.runs.checkpoint.keeper import Keeper
@@ -38,7 +37,7 @@ from ganforge.runs.going_on import (
 from ganforge.runs.histories import history
 from ganforge.runs.observers import Observers, build_callbacks, teller_among
 from ganforge.runs.pace import Pace
-from ganforge.runs.part_errors import bad_file_met, explained
+from ganforge.runs.part_errors import after_bad_loss, bad_file_met, explained, scaled_rates
 from ganforge.runs.resume_checks import Change, resume_command
 from ganforge.runs.run_folder import RunFolder
 from ganforge.runs.set_up import set_up
@@ -224,7 +223,10 @@ class Run:
                 check_states(self.trainer)
                 self._emit("run_started")
                 self._shown.rehearse_metrics()
-                self._steps()
+                with closing(self.loader.batches(self.step + self.trainer.progress.ahead)) as batches:
+                    self._take(batches)
+                if self.step < self.total_steps:  # all ranks were asked to stop
+                    self._keeper.save()
             if self.step >= self.total_steps:
                 self.trainer.check_scales()
                 self.trainer.bad_losses.check_end(self.step)
@@ -260,12 +262,6 @@ class Run:
         if self.recipe.loader.on_bad_file == "skip":
             told = chain.from_iterable(self.world.gather(list(self.loader.bad_files)))
             self._record.note(bad_files=sorted({*self.record.get("bad_files", []), *told}))
-
-    def _steps(self) -> None:
-        with closing(self.loader.batches(self.step + self.trainer.progress.ahead)) as batches:
-            self._take(batches)
-        if self.step < self.total_steps:  # all ranks were asked to stop
-            self._keeper.save()
 
     def _take(self, batches: Iterator[Batch]) -> None:
         settings = self.recipe.run

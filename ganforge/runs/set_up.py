@@ -58,11 +58,7 @@ def set_up(recipe: Recipe, folder: RunFolder, plan: DryRun | None, world: World,
     """Build all that a run needs; nothing is written.
 
     Args:
-        recipe: it.
         folder: what its record says of lanes, levers and the machine holds on.
-        plan: its dry run, where it is known.
-        world: the ranks, which do this together.
-        tell: is told what is tried.
     """
     division = divide(recipe, world.size, world.rank, folder.record.get("lanes"))
     recipe = divided(recipe, division)
@@ -76,7 +72,12 @@ def set_up(recipe: Recipe, folder: RunFolder, plan: DryRun | None, world: World,
         agree_on_data(world, recipe.dataset, len(samples))
         steps_per_epoch = count_steps(samples, division)
     beginning = Progress(0, steps_per_epoch, length(recipe, steps_per_epoch))
-    choice = _choose(recipe, plan, device, division, beginning, levers_before(folder, device), world, tell)
+    before = levers_before(folder, device)
+
+    def choose() -> dict[str, Any]:
+        return settled(recipe, plan, device, division, beginning.total_steps, before, tell).record()
+
+    choice = Settled.read(world.from_first(world.first_alone(choose)))  # the first rank tries, and all do as it found
     recipe = with_precision(recipe, choice.precision)
     levers = choose_levers(recipe, plan, device, choice.levers, division)
     precision = Precision(recipe.run.precision, device, levers.channels_last)
@@ -96,24 +97,6 @@ def levers_before(folder: RunFolder, device: torch.device) -> Mapping[str, bool]
     then, now = folder.record.get("machine", {}), machine(device)
     here = all(then.get(key, now[key]) == now[key] for key in ("device", "processor")) and "device" in then
     return folder.record.get("levers", {}) if here else {}
-
-
-def _choose(
-    recipe: Recipe,
-    plan: DryRun,
-    device: torch.device,
-    division: Division,
-    beginning: Progress,
-    before: Mapping[str, bool],
-    world: World,
-    tell: Tell,
-) -> Settled:
-    """What is left to the machine: the first rank tries, and all do as it found."""
-
-    def choose() -> dict[str, Any]:
-        return settled(recipe, plan, device, division, beginning.total_steps, before, tell).record()
-
-    return Settled.read(world.from_first(world.first_alone(choose)))
 
 
 def _trainer(
@@ -142,6 +125,6 @@ def _validation(
         samples if held_out is None else held_out,
         found,
         trainer.averages,
-        trainer.twins,
+        lambda: trainer.sharding.twins,
         lambda: trainer.progress,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -15,31 +16,19 @@ from ganforge.training.trainer import Trainer
 from ganforge.training.validation import Validation
 
 
+@dataclass
 class Shown:
-    """Draws panels and computes metrics, on the first rank, without touching the training.
+    """Draws panels and computes metrics, on the first rank, without touching the training."""
 
-    Args:
-        trainer: the training.
-        validation: what is drawn and measured.
-        observers: what of it fails ends nothing.
-        best: is told of figures.
-        keeper: saves the best.
-        emit: tells callbacks of an event.
-    """
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        validation: Validation,
-        observers: Observers,
-        best: Best,
-        keeper: Keeper,
-        emit: Callable[..., None],
-    ) -> None:
-        self.trainer, self.validation, self.observers = trainer, validation, observers
-        self.best, self.keeper, self.emit = best, keeper, emit
-        self.figures: Mapping[str, float] = {}
-        """The latest metrics, by name."""
+    trainer: Trainer
+    validation: Validation
+    observers: Observers
+    best: Best
+    keeper: Keeper
+    emit: Callable[..., None]
+    """Tells callbacks of an event."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """The latest metrics, by name."""
 
     @property
     def _step(self) -> int:

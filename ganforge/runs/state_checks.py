@@ -29,7 +29,7 @@ def check_states(trainer: Trainer) -> None:
         raise RecipeError(problems)
 
 
-def _tries(trainer: Trainer) -> Iterator[tuple[str, Mark, Callable[[], None]]]:
+def _tries(trainer: Trainer) -> Iterator[tuple[str, Mark, Callable[[], object]]]:
     recipe, cast = trainer.recipe, trainer.cast
     for name, use in recipe.networks.items():
         sharded = name in trainer.sharding.networks
@@ -45,10 +45,10 @@ def _tries(trainer: Trainer) -> Iterator[tuple[str, Mark, Callable[[], None]]]:
     for name, player in trainer.players.items():
         optimizer = player.optimizer
         mark = recipe.players[name].optimizer.mark
-        yield f"the optimizer of '{name}'", mark, lambda held=optimizer: _saved(held.state_dict())  # type: ignore[misc]
+        yield f"the optimizer of '{name}'", mark, lambda held=optimizer: take_apart(held.state_dict(), "", {})  # type: ignore[misc]
 
 
-def _problems(what: str, mark: Mark, try_it: Callable[[], None]) -> Iterator[Problem]:
+def _problems(what: str, mark: Mark, try_it: Callable[[], object]) -> Iterator[Problem]:
     try:
         try_it()
     except Unsaveable as error:
@@ -64,10 +64,6 @@ def _problems(what: str, mark: Mark, try_it: Callable[[], None]) -> Iterator[Pro
 
 class _NotTaken(Exception):
     """An error that `load_state_dict` raised."""
-
-
-def _saved(state: Any) -> None:
-    take_apart(state, "", {})
 
 
 def _module(module: nn.Module, whole: bool) -> None:

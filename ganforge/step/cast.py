@@ -17,6 +17,7 @@ from torch import nn
 from ganforge.api.context import Progress
 from ganforge.api.metrics import Metric
 from ganforge.core.randomness import derive_seed, seed_all
+from ganforge.core.torch_internals.modules import is_batch_norm
 from ganforge.failures.blame import blame, refuse
 from ganforge.plugins.signature import context_parameter
 from ganforge.recipe.building import bind_schedule, build
@@ -80,6 +81,15 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
+
+
+def couples_samples(network: nn.Module) -> bool:
+    """Whether a training forward of two samples together may differ from two forwards.
+
+    Known of batch norms (not of instance norms, which torch derives from the same class); any other layer declares it
+    with `@traits(couples_samples=True)`.
+    """
+    return any(getattr(layer, "couples_samples", False) or is_batch_norm(layer) for layer in network.modules())
 
 
 Place = Callable[[nn.Module], nn.Module]

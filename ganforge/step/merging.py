@@ -59,18 +59,15 @@ class Merging:
             if not isinstance(expression, Call) or expression.text == call.text or leaves:
                 continue
             fits = expression.function == call.function and self._alike(scene, call, expression)
-            if fits and self._same_audience(scene, signal, expression) and readiness(expression, signal):
+            # An inline expression lives in its phase, not in the room of a signal.
+            same_audience = scene.inline if signal is None else scene.audience_of(expression) == scene.audience
+            if fits and same_audience and readiness(expression, signal):
                 yield Companion(expression, signal)
 
     def _alike(self, scene: Values, one: Call, other: Call) -> bool:
         """Whether both want a graph, or neither: what wants none would be differentiated for nothing."""
         graphs = {bool(scene.audience & self.program.path(each)) for each in (one, other)}
         return len(graphs) == 1 and not other.keywords and len(one.arguments) == len(other.arguments)
-
-    def _same_audience(self, scene: Values, signal: str | None, expression: Call) -> bool:
-        if signal is None:  # an inline expression lives in its phase, not in the room of a signal
-            return scene.inline
-        return scene.audience_of(expression) == scene.audience
 
 
 Pending = tuple[str | None, Expression, frozenset[str]]

@@ -8,7 +8,7 @@ and what changes with them is where the option is kept. A schedule then gives ea
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +44,6 @@ class Place:
 
 def places(build: Build, options: dict[str, Any], path: Path) -> list[Place]:
     """Where an optimizer keeps an option.
-
-    Args:
-        build: makes the optimizer from its options.
-        options: those of the recipe.
-        path: the option's.
 
     Raises:
         NoPlace: nowhere, or not in proportion.
@@ -100,13 +95,9 @@ def numbers(optimizer: Optimizer) -> dict[Number, float]:
         for number, group in enumerate(optimizer.param_groups)
         for key, held in group.items()
         if key != "params"
-        for index, value in _each(held)
+        for index, value in (enumerate(held) if isinstance(held, list | tuple) else [(None, held)])
         if _is_number(value)
     }
-
-
-def _each(held: Any) -> Iterator[tuple[int | None, Any]]:
-    yield from enumerate(held) if isinstance(held, list | tuple) else [(None, held)]
 
 
 def _is_number(value: Any) -> bool:

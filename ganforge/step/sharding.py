@@ -43,26 +43,17 @@ def own_shard(tensor: Tensor) -> Tensor:
 
 
 class Sharding:
-    """The networks that are kept in parts; by default none.
+    """The networks that are kept in parts.
 
     Args:
-        names: of the networks.
-        recipe: tells which of their methods are called.
         cast: where they are; their parameters become others.
-        device: where they compute.
-        world: the ranks that share them.
     """
 
     def __init__(
-        self,
-        names: Iterable[str] = (),
-        recipe: Recipe | None = None,
-        cast: Cast | None = None,
-        device: torch.device | None = None,
-        world: World = ALONE,
+        self, names: Iterable[str], recipe: Recipe, cast: Cast, device: torch.device, world: World = ALONE
     ) -> None:
         self.world = world
-        self.networks: dict[str, nn.Module] = {name: cast.networks[name] for name in sorted(names)} if cast else {}
+        self.networks: dict[str, nn.Module] = {name: cast.networks[name] for name in sorted(names)}
         self.skeletons = {name: _skeleton(network) for name, network in self.networks.items()}
         """The networks without weights: what is filled by an average, or by whole weights."""
         self.units: dict[str, list[Any]] = {}
@@ -76,11 +67,10 @@ class Sharding:
         self.held = False
         self.recorded: dict[str, bool] = {}
         """Whether the weights of a network held whole got gradients when they were brought together."""
-        if recipe and device:
-            methods = _methods(recipe)
-            for name, network in self.networks.items():
-                self.units[name] = _shard(network, device, world.size)
-                self._prepare(name, network, methods.get(name, set()))
+        methods = _methods(recipe)
+        for name, network in self.networks.items():
+            self.units[name] = _shard(network, device, world.size)
+            self._prepare(name, network, methods.get(name, set()))
 
     def __bool__(self) -> bool:
         return bool(self.networks)

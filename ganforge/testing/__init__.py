@@ -11,13 +11,12 @@ Each check raises `CheckFailed`, an AssertionError that says what is wrong and w
 `run_recipe` are also fixtures of the same names: nothing needs to be imported.
 """
 
-from ganforge.testing.checking import CheckFailed
+from ganforge.testing.checking import CheckFailed, parts_of
 from ganforge.testing.datasets import check_dataset
 from ganforge.testing.losses import check_loss
 from ganforge.testing.networks import check_network
 from ganforge.testing.ops import check_op
 from ganforge.testing.parity import Parity
-from ganforge.testing.plugins import parts_of
 from ganforge.testing.recipes import RecipeRun, run_recipe
 
 __all__ = [

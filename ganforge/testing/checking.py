@@ -1,22 +1,21 @@
-"""What the checks share: how they fail, how they read a part's options, and how they catch a wait for the device."""
+"""What the checks share: how they fail, how parts and options are read, and how a wait for the device is caught."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganforge.core.nested import map_tensors
 from ganforge.core.torch_internals.fake import TorchDispatchMode
+from ganforge.plugins.loading import load_module
 from ganforge.plugins.signature import Signature, SignatureError, read_signature
 
 aten = torch.ops.aten
 WAITS = {aten._local_scalar_dense, aten.equal, aten.is_nonzero, aten.nonzero, aten.masked_select}
-
-
 INDEXING = {aten.index, aten.index_put, aten.index_put_}
 
 
@@ -80,18 +79,6 @@ class _NeverWaiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def tensors_of(value: Any) -> list[Tensor]:
-    """Every tensor of a nested value."""
-    found: list[Tensor] = []
-
-    def collect(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    map_tensors(collect, value)
-    return found
-
-
 def equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
     """Whether two series of tensors are the same, bit for bit."""
     return len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
@@ -145,16 +132,36 @@ def explaining(what: str) -> Iterator[None]:
         raise CheckFailed(f"{what}: {type(error).__name__}: {first}") from error
 
 
-def run_checks(part: Any, checks: Mapping[str, Callable[[], None]], skip: tuple[str, ...]) -> None:
-    """Run checks by name, each explained; skipping one that is not there would test nothing.
+def run_checks(part: Any, case: object, skip: tuple[str, ...]) -> None:
+    """Run a case's methods `check_<name>` in their order, each explained; skipping one that is not there would test
+    nothing.
 
     Raises:
         CheckFailed: one of them failed.
     """
+    checks = [name.removeprefix("check_") for name in vars(type(case)) if name.startswith("check_")]
     if unknown := set(skip) - set(checks):
         raise ValueError(f"there is no check '{min(unknown)}'; there are: {', '.join(checks)}")
-    for name, check in checks.items():
+    for name in checks:
         if name not in skip:
             torch.manual_seed(0)
             with explaining(f"{name_of(part)} [{name}]"):
-                check()
+                getattr(case, f"check_{name}")()
+
+
+def parts_of(plugin: ModuleType) -> dict[str, dict[str, Any]]:
+    """What a plugin registers, by kind and name: `{"losses": {"charbonnier": charbonnier}}`.
+
+    Args:
+        plugin: the module that its entry point names.
+
+    Raises:
+        CheckFailed: it would not load: a hook is misspelt, a signature cannot be read.
+    """
+    loaded = load_module(plugin.__name__.rpartition(".")[2], plugin)
+    if loaded.broken:
+        raise CheckFailed(f"{plugin.__name__}: {loaded.broken[0].reason}")
+    found: dict[str, dict[str, Any]] = {}
+    for part in loaded.registry.parts.values():
+        found.setdefault(part.kind, {})[part.name] = part.factory
+    return found

@@ -39,15 +39,7 @@ def check_dataset(dataset: Callable[..., Dataset], *, skip: tuple[str, ...] = ()
         ValueError: `skip` names no check.
     """
     made = dataset(**checked_options(dataset, signature_of("datasets", dataset), options))
-    case = _Case(made, name_of(dataset))
-    checks: dict[str, Callable[[], None]] = {
-        "shapes": case.check_shapes,
-        "range": case.check_range,
-        "repeat": case.check_repeat,
-        "batch": case.check_batch,
-        "black": case.check_black,
-    }
-    run_checks(dataset, checks, skip)
+    run_checks(dataset, _Case(made, name_of(dataset)), skip)
 
 
 class _Case:
@@ -68,14 +60,6 @@ class _Case:
     def check_range(self) -> None:
         for said, samples in self.splits.items():
             self._hold(said, samples, range(min(LOOKED_AT, len(samples))), values=True)
-
-    def check_black(self) -> None:
-        for said, samples in self.splits.items():
-            look = Look(said)
-            for index in range(min(LOOKED_AT, len(samples))):
-                look.add(samples.sample(index, random.Random(0)))
-            if suspicions := look.suspicions():
-                raise CheckFailed(suspicions[0])
 
     def _hold(self, said: Promise, samples: Samples, indices: Sequence[int], values: bool) -> None:
         """Samples against what the dataset says, of their values or of all else."""
@@ -101,6 +85,14 @@ class _Case:
             theirs = Samples.batch(samples, indices, [random.Random(seed) for seed in range(3)])
             if not _equal(ours, theirs):
                 raise CheckFailed(f"batch() of the {said.split} samples gives other values than sample(), one by one")
+
+    def check_black(self) -> None:
+        for said, samples in self.splits.items():
+            look = Look(said)
+            for index in range(min(LOOKED_AT, len(samples))):
+                look.add(samples.sample(index, random.Random(0)))
+            if suspicions := look.suspicions():
+                raise CheckFailed(suspicions[0])
 
 
 def _equal(ours: Sample, theirs: Sample) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.core.nested import map_tensors
-from ganforge.core.serialise import put_together, take_apart
+from ganforge.core.nested import map_tensors, tensors
+from ganforge.core.serialise import copied
 from ganforge.plugins.signature import is_sequence
 from ganforge.recipe.name_checks import takes_module
 from ganforge.testing.checking import (
@@ -25,7 +25,6 @@ from ganforge.testing.checking import (
     refuse_weights,
     run_checks,
     signature_of,
-    tensors_of,
 )
 
 BATCH = 4
@@ -62,22 +61,7 @@ def check_loss(loss: Callable[..., Any], *, skip: tuple[str, ...] = (), **given:
         CheckFailed: with the check, what is wrong, and what to do.
         ValueError: `skip` names no check.
     """
-    case = _case(loss, given)
-    checks: dict[str, Callable[[], None]] = {
-        "scalar": case.check_scalar,
-        "differentiable": case.check_gradients,
-        "gradcheck": case.check_gradcheck,
-        "zero": case.check_zero,
-        "large": case.check_large,
-        "bf16": case.check_bf16,
-        "samples": case.check_samples,
-        "waiting": case.check_waiting,
-        "device": case.check_device,
-        "weights": case.check_weights,
-        "state": case.check_state,
-        "compiled": case.check_compiled,
-    }
-    run_checks(loss, checks, skip)
+    run_checks(loss, _case(loss, given), skip)
 
 
 def _case(loss: Callable[..., Any], given: Mapping[str, Any]) -> _Case:
@@ -121,8 +105,8 @@ class _Case:
 
     def leaves(self, change: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> list[Tensor]:
         """The tensors of the inputs that are given, those of floats changed and as leaves."""
-        tensors = tensors_of(dict(self.inputs))
-        moved = [t.detach().to(self.device, self.dtype if t.is_floating_point() else None) for t in tensors]
+        given = tensors(dict(self.inputs))
+        moved = [t.detach().to(self.device, self.dtype if t.is_floating_point() else None) for t in given]
         return [change(t).requires_grad_() if t.is_floating_point() else t for t in moved]
 
     def value(self, leaves: Sequence[Tensor], made: Callable[..., Any] | None = None, seed: int = 1) -> Any:
@@ -166,7 +150,7 @@ class _Case:
         if not math.isfinite(value.item()):
             raise CheckFailed(f"it returns {value.item()} for ordinary inputs")
 
-    def check_gradients(self) -> None:
+    def check_differentiable(self) -> None:
         if not self.value(self.leaves()).requires_grad:
             raise CheckFailed("its value has no graph: look for .detach(), .item() and torch.no_grad()")
         _, gradients = self.gradients(self.leaves())
@@ -263,6 +247,12 @@ class _Case:
             return True, f"a batch gives {whole.item():.6g}, in another order {turned.item():.6g}"
         return False, ""
 
+    def check_waiting(self) -> None:
+        case = self._float()
+        leaves, made = case.leaves(), case.made()
+        with never_waiting():
+            case.value(leaves, made).backward()
+
     def check_device(self) -> None:
         if any(_is_function(value) for value in self.inputs.values()):
             return  # what the function holds lies on the CPU
@@ -270,11 +260,25 @@ class _Case:
         with elsewhere():
             case.value(case.leaves())
 
-    def check_waiting(self) -> None:
-        case = self._float()
-        leaves, made = case.leaves(), case.made()
-        with never_waiting():
-            case.value(leaves, made).backward()
+    def check_weights(self) -> None:
+        if inspect.isclass(self.loss):
+            make: Any = self.loss
+            refuse_weights(make(**self.options))
+
+    def check_state(self) -> None:
+        made = self.made()
+        if not isinstance(made, nn.Module):
+            return
+        self.value(self.leaves(), made)
+        again = self.made()
+        assert isinstance(again, nn.Module)
+        again.load_state_dict(copied(made.state_dict()))
+        ours, theirs = self.value(self.leaves(), made), self.value(self.leaves(), again)
+        if not torch.equal(ours, theirs):
+            raise CheckFailed(
+                f"after a checkpoint it gives {theirs.item():.6g}, not {ours.item():.6g}: "
+                "keep what it remembers in buffers (register_buffer)"
+            )
 
     def check_compiled(self) -> None:
         if self.differentiates:
@@ -292,28 +296,6 @@ class _Case:
                 ours is not None and theirs is not None and not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-5)
             ):
                 raise CheckFailed("torch.compile gives another value or gradient")
-
-    def check_weights(self) -> None:
-        if inspect.isclass(self.loss):
-            make: Any = self.loss
-            refuse_weights(make(**self.options))
-
-    def check_state(self) -> None:
-        made = self.made()
-        if not isinstance(made, nn.Module):
-            return
-        self.value(self.leaves(), made)
-        tensors: dict[str, Tensor] = {}
-        saved = take_apart(made.state_dict(), "", tensors)
-        again = self.made()
-        assert isinstance(again, nn.Module)
-        again.load_state_dict(put_together(saved, tensors))
-        ours, theirs = self.value(self.leaves(), made), self.value(self.leaves(), again)
-        if not torch.equal(ours, theirs):
-            raise CheckFailed(
-                f"after a checkpoint it gives {theirs.item():.6g}, not {ours.item():.6g}: "
-                "keep what it remembers in buffers (register_buffer)"
-            )
 
     def _float(self) -> _Case:
         """The case as the engine calls it: in float32."""

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ganforge.core.nested import map_tensors
-from ganforge.core.serialise import put_together, take_apart
+from ganforge.core.nested import map_tensors, tensors
+from ganforge.core.serialise import copied
 from ganforge.core.torch_internals.fake import FakeTensorMode
-from ganforge.step.sample_coupling import couples_samples
+from ganforge.step.cast import couples_samples
 from ganforge.testing.checking import (
     CheckFailed,
     checked_options,
@@ -23,7 +23,6 @@ from ganforge.testing.checking import (
     never_waiting,
     run_checks,
     signature_of,
-    tensors_of,
 )
 
 Shape = tuple[int, ...]
@@ -70,7 +69,7 @@ def check_network(
     torch.manual_seed(0)
     given = tuple(_random(value) for value in inputs)
     case = _Case(network, checked_options(network, signature, options), given, method)
-    run_checks(network, case.checks(), skip)
+    run_checks(network, case, skip)
 
 
 def _random(value: Any) -> Any:
@@ -90,6 +89,11 @@ class _Case:
     inputs: tuple[Any, ...]
     method: str | None
 
+    @property
+    def size(self) -> int:
+        """The samples of a batch."""
+        return len(next(tensors(self.inputs)))
+
     def built(self) -> nn.Module:
         """The same network each time, its lazily created parameters included."""
         torch.manual_seed(0)
@@ -99,43 +103,29 @@ class _Case:
                 self.call(network.eval(), self.inputs)
         return network.train()
 
+    def _called(self, network: nn.Module) -> Callable[..., Any]:
+        return getattr(network, self.method) if self.method else network
+
     def call(self, network: nn.Module, inputs: Sequence[Any]) -> Any:
         """The output, its randomness the same each time."""
         torch.manual_seed(1)
-        return (getattr(network, self.method) if self.method else network)(*inputs)
+        return self._called(network)(*inputs)
 
     def outputs(self, network: nn.Module, inputs: Sequence[Any] | None = None) -> list[Tensor]:
         """The tensors of the output."""
-        return tensors_of(self.call(network, self.inputs if inputs is None else inputs))
+        return list(tensors(self.call(network, self.inputs if inputs is None else inputs)))
 
     def evaluated(self, network: nn.Module) -> list[Tensor]:
         """The tensors of the output in evaluation mode, where running statistics stand still."""
         with torch.no_grad():
             return self.outputs(network.eval())
 
-    def checks(self) -> dict[str, Callable[[], None]]:
-        """All checks of a network, in their order."""
-        return {
-            "output": self.check_output,
-            "seed": self.check_seed,
-            "fake": self.check_fake,
-            "gradients": self.check_gradients,
-            "samples": self.check_samples,
-            "state": self.check_state,
-            "copy": self.check_copy,
-            "channels_last": self.check_channels_last,
-            "float64": self.check_float64,
-            "bf16": self.check_bf16,
-            "waiting": self.check_waiting,
-            "device": self.check_device,
-        }
-
     def check_output(self) -> None:
-        size = len(tensors_of(self.inputs)[0])
+        size = self.size
         network = self.built()
-        before = [tensor.clone() for tensor in tensors_of(self.inputs)]
+        before = [tensor.clone() for tensor in tensors(self.inputs)]
         outputs = self.outputs(network)
-        if not equal(before, tensors_of(self.inputs)):
+        if not equal(before, list(tensors(self.inputs))):
             raise CheckFailed("it changes its inputs, which others read too: no x += 1, no in-place ReLU on them")
         if not all(layer.training for layer in network.modules()):
             raise CheckFailed("it calls eval() on itself or a part: the engine decides the mode")
@@ -164,15 +154,10 @@ class _Case:
         if shapes != expected:
             raise CheckFailed(f"on fake tensors it returns {shapes}, not {expected}: does it look at values?")
 
-    def check_device(self) -> None:
-        network = self.built().to("meta")
-        with elsewhere():
-            self.outputs(network, map_tensors(lambda t: t.to("meta"), list(self.inputs)))
-
     def check_gradients(self) -> None:
         network = self.built()
         inputs = self._leaves()
-        leaves = [tensor for tensor in tensors_of(inputs) if tensor.requires_grad]
+        leaves = [tensor for tensor in tensors(inputs) if tensor.requires_grad]
         outputs = self.outputs(network, inputs)
         if not any(output.requires_grad for output in outputs):
             raise CheckFailed("its output has no graph: look for .detach() and torch.no_grad()")
@@ -212,7 +197,7 @@ class _Case:
     def _depends_on_others(self, network: nn.Module) -> bool:
         """Whether the first sample's output has a gradient at another sample, in training."""
         inputs = self._leaves()
-        leaves = [tensor for tensor in tensors_of(inputs) if tensor.requires_grad]
+        leaves = [tensor for tensor in tensors(inputs) if tensor.requires_grad]
         first = _total([output[:1] for output in self.outputs(network, inputs)])
         gradients = torch.autograd.grad(first, leaves, allow_unused=True) if leaves and first.requires_grad else ()
         return any(gradient is not None and bool(gradient[1:].any()) for gradient in gradients)
@@ -222,10 +207,10 @@ class _Case:
         together = self.evaluated(network)
         torch.manual_seed(3)
         with torch.no_grad():
-            drawn = tensors_of((getattr(network, self.method) if self.method else network)(*self.inputs))
+            drawn = list(tensors(self._called(network)(*self.inputs)))
             if not equal(together, drawn):
                 return False  # it draws noise: two draws cannot be compared
-            last = len(tensors_of(self.inputs)[0]) - 1
+            last = self.size - 1
             alone = self.outputs(network, map_tensors(lambda t: t[last:], list(self.inputs)))
         pairs = zip(together, alone, strict=True)
         return not all(torch.allclose(a[last:].double(), b.double(), rtol=1e-3, atol=1e-4) for a, b in pairs)
@@ -236,9 +221,7 @@ class _Case:
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.01)
-        tensors: dict[str, Tensor] = {}
-        saved = take_apart(network.state_dict(), "", tensors)
-        again.load_state_dict(put_together(saved, tensors))
+        again.load_state_dict(copied(network.state_dict()))
         trained = self.outputs(network), self.outputs(again)
         if not equal(*trained) or not equal(self.evaluated(network), self.evaluated(again)):
             raise CheckFailed("a checkpoint does not hold all of it: use parameters and buffers (register_buffer)")
@@ -283,6 +266,11 @@ class _Case:
         network = self.built()
         with never_waiting():
             _total(self.outputs(network)).backward()
+
+    def check_device(self) -> None:
+        network = self.built().to("meta")
+        with elsewhere():
+            self.outputs(network, map_tensors(lambda t: t.to("meta"), list(self.inputs)))
 
 
 def _total(outputs: Sequence[Tensor]) -> Tensor:

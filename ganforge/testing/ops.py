@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ganforge.api.context import Context
-from ganforge.core.serialise import put_together, take_apart
+from ganforge.core.nested import tensors
+from ganforge.core.serialise import copied
 from ganforge.plugins.signature import context_parameter
 from ganforge.testing.checking import (
     CheckFailed,
@@ -23,7 +24,6 @@ from ganforge.testing.checking import (
     refuse_weights,
     run_checks,
     signature_of,
-    tensors_of,
 )
 
 CALLS = 6
@@ -58,16 +58,7 @@ def check_op(
         CheckFailed: with the check, what is wrong, and what to do.
         ValueError: `skip` names no check.
     """
-    case = _Case(op, arguments, method, options)
-    checks: dict[str, Callable[[], None]] = {
-        "call": case.check_call,
-        "repeat": case.check_repeat,
-        "state": case.check_state,
-        "weights": lambda: refuse_weights(case.made()),
-        "copy": case.check_copy,
-        "waiting": case.check_waiting,
-    }
-    run_checks(op, checks, skip)
+    run_checks(op, _Case(op, arguments, method, options), skip)
 
 
 class _Case:
@@ -98,8 +89,8 @@ class _Case:
         return result
 
     def _invoke(self, called: Callable[..., Any], declared: Any, values: Sequence[Any]) -> Any:
-        tensors = [value for value in values if isinstance(value, Tensor) and value.ndim]
-        context = Context(len(tensors[0]) if tensors else 4, torch.device("cpu"), torch.float32)
+        batches = [value for value in values if isinstance(value, Tensor) and value.ndim]
+        context = Context(len(batches[0]) if batches else 4, torch.device("cpu"), torch.float32)
         parameter = context_parameter(declared)
         return called(*values, **({parameter: context} if parameter else {}))
 
@@ -107,7 +98,7 @@ class _Case:
         """The tensors of several calls."""
         found: list[Tensor] = []
         for number in range(start, stop):
-            found += [tensor.detach().clone() for tensor in tensors_of(self.call(op, number))]
+            found += [tensor.detach().clone() for tensor in tensors(self.call(op, number))]
         return found
 
     def check_call(self) -> None:
@@ -126,12 +117,13 @@ class _Case:
         self.series(op, 0, CALLS // 2)
         again = self.made(rng)
         if hasattr(op, "state_dict"):
-            tensors: dict[str, Tensor] = {}
-            saved = take_apart(op.state_dict(), "", tensors)
-            again.load_state_dict(put_together(saved, tensors))  # type: ignore[attr-defined]
+            again.load_state_dict(copied(op.state_dict()))  # type: ignore[attr-defined]
         if not equal(expected[len(expected) // 2 :], self.series(again, CALLS // 2)):
             cure = "return all of it from state_dict()" if hasattr(op, "state_dict") else "write state_dict for it"
             raise CheckFailed(f"after a checkpoint it goes on differently: it has a state that is not saved; {cure}")
+
+    def check_weights(self) -> None:
+        refuse_weights(self.made())
 
     def check_copy(self) -> None:
         op = self.made()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,11 +19,10 @@ from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
 from ganforge.rehearsal.assembly import assemble
 from ganforge.rehearsal.dry_run import dry_run
+from ganforge.step.batch import Batch
 from ganforge.testing.datasets import random_batch
 from ganforge.training.levers.choosing import choose_levers, settle
 from ganforge.training.trainer import Trainer
-
-Batch = Mapping[str, Tensor]
 
 
 class Parity:

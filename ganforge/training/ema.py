@@ -33,8 +33,12 @@ class Average:
             self.module.requires_grad_(False)
         self.decay, self.updates = decay, 0
         self._slots: tuple[_Slots, _Slots] | None = None
-        self.extras = [n for n, layer in enumerate(network.modules()) if has_extra_state(layer)]
-        """The layers, by number, that keep more than tensors."""
+        self.extras = [
+            n
+            for n, layer in enumerate(network.modules())
+            if type(layer).get_extra_state is not nn.Module.get_extra_state
+        ]
+        """The layers, by number, that keep more than tensors, by torch's protocol."""
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
@@ -91,8 +95,3 @@ class _Slots:
     def tensors(self) -> list[Tensor]:
         """The parameters and buffers that the layers hold now."""
         return [held[name] for held, name in self.places]  # type: ignore[misc]  # `hold` has looked
-
-
-def has_extra_state(layer: nn.Module) -> bool:
-    """Whether a layer keeps something beside parameters and buffers, by torch's protocol."""
-    return type(layer).get_extra_state is not nn.Module.get_extra_state

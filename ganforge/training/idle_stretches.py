@@ -35,15 +35,11 @@ class Stretch:
     first: int
     end: int
 
-    def within(self, first: int) -> Stretch:
-        return Stretch(max(self.first, first), self.end)
-
 
 def idle(recipe: Recipe, progress: Progress, mend: Callable[[str], str] = lambda overrides: overrides) -> list[Problem]:
     """What of the way from here to the end would teach nothing, as warnings with their place.
 
     Args:
-        recipe: whose players, with their schedules.
         progress: where the run stands, and how long it is.
         mend: makes the overrides that mend it a command.
 
@@ -197,7 +193,7 @@ def stretches(rate: Rate, progress: Progress, asked: int = ASKED) -> list[Stretc
     lasting = [
         s for s in found if s.end - s.first > 1 and s.end > progress.step and not _is_last_epoch(s, rate, progress)
     ]
-    return [stretch.within(progress.step) for stretch in lasting]
+    return [Stretch(max(stretch.first, progress.step), stretch.end) for stretch in lasting]
 
 
 def _asked(progress: Progress, asked: int) -> list[int]:

@@ -91,7 +91,9 @@ class Lanes:
             return
         lane = self.held[number]
         restore_random_state(lane.random)
-        _copy(self._buffers(), lane.buffers)
+        with torch.no_grad():
+            for target, value in zip(self._buffers(), lane.buffers, strict=True):
+                target.copy_(value)
         try:
             yield
         finally:
@@ -152,18 +154,15 @@ class Lanes:
 
     def captured(self) -> list[dict[str, Any]] | None:
         """The states of all lanes, of other ranks too, at rank 0; None elsewhere."""
-        mine = self._states()
+        if len(self.held) == 1:
+            self.held[0].random = random_state()
+        mine = [lane.state_dict() for lane in self.held]
         if not self.world.leads:
             for state in mine:
                 self.world.send(state, 0)
             return None
         others = range(len(mine), self.division.lanes)
         return mine + [self.world.receive(self.division.owner(lane)) for lane in others]
-
-    def _states(self) -> list[dict[str, Any]]:
-        if len(self.held) == 1:
-            self.held[0].random = random_state()
-        return [lane.state_dict() for lane in self.held]
 
     def put_back(self, states: Sequence[dict[str, Any]] | None, weights: torch.dtype | None = None) -> None:
         """Restore what `captured` gave to rank 0; `weights` is the type of the weights that were saved with it."""
@@ -182,9 +181,3 @@ class Lanes:
 
 def _stateful(ops: dict[str, Callable[..., Any]]) -> list[tuple[str, Any]]:
     return [(name, op) for name, op in ops.items() if hasattr(op, "state_dict")]
-
-
-def _copy(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    with torch.no_grad():
-        for target, value in zip(targets, values, strict=True):
-            target.copy_(value)

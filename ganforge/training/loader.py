@@ -25,7 +25,7 @@ from ganforge.recipe.building import kind_of
 from ganforge.recipe.model import PartUse
 from ganforge.rehearsal.sample_checks import BATCHES, Look, Promise
 from ganforge.step.batch import to_device
-from ganforge.training.bad_files import taken
+from ganforge.training.data import taken
 from ganforge.training.workers import workers
 
 Place = tuple[int, list[int]]

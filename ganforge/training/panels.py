@@ -39,7 +39,8 @@ def lay_out(samples: Sequence[Row], labels: Sequence[str], one_by_one: bool = Tr
         grid = images.label_grid([[_square(column) for column in zip(*samples, strict=True)]], labels)
     else:
         grid = images.label_grid(samples, labels)
-    return _within(grid, MOST_PX)
+    longest = max(grid.shape[1:])
+    return grid if longest <= MOST_PX else _scaled(grid, MOST_PX / longest)
 
 
 def _side_by_side(samples: Sequence[Row], labels: Sequence[str]) -> Tensor:
@@ -83,11 +84,6 @@ def _square(cells: Row) -> Tensor:
         large = cell.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
         square[:, top : top + large.shape[1], left : left + large.shape[2]] = large
     return pad(square, (step_x // 16, step_x // 16), value=255)
-
-
-def _within(picture: Tensor, most_px: int) -> Tensor:
-    longest = max(picture.shape[1:])
-    return picture if longest <= most_px else _scaled(picture, most_px / longest)
 
 
 def _scaled(picture: Tensor, factor: float) -> Tensor:

@@ -17,11 +17,6 @@ class Passes:
     """The forward and backward passes of one step, phase by phase: the micro-batches of this rank, lane by lane.
 
     Args:
-        learner: what learns by them.
-        lanes: those of this rank.
-        turns: the phases.
-        batches: the micro-batches, lane by lane.
-        progress: how far the run is.
         arm: is told before the last backward pass of each phase.
         around: within this the passes of a phase are made.
     """

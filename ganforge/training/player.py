@@ -28,16 +28,8 @@ from ganforge.training.ema import Average
 class Player:
     """A player of a recipe, at work; it is built when all parameters exist."""
 
-    def __init__(
-        self,
-        use: PlayerUse,
-        cast: Cast,
-        precision: Precision,
-        fused: bool = False,
-        sharding: Sharding | None = None,
-    ) -> None:
-        self.name = use.name
-        self.sharding = sharding or Sharding()
+    def __init__(self, use: PlayerUse, cast: Cast, precision: Precision, fused: bool, sharding: Sharding) -> None:
+        self.name, self.sharding = use.name, sharding
         self.clip_norm, self.clip_weights = use.settings.clip_norm, use.settings.clip_weights
         self.networks: dict[str, nn.Module] = {name: cast.networks[name] for name in use.networks}
         named = []
@@ -59,7 +51,6 @@ class Player:
         """Where the optimizer keeps each of its options that move."""
         self.base_rates: list[float] = [float(group.get("lr", math.nan)) for group in self.optimizer.param_groups]
         self._no_size: Tensor | None = None
-        self._use = use
         self._given = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         """The optimizer's options, by group, as the recipe has them."""
         self.scaler = torch.amp.GradScaler(precision.device.type) if precision.scaled else None
@@ -107,19 +98,16 @@ class Player:
                 for average in self.ema.values():
                     average.decay = schedule(progress)
             else:
-                self._set_hyperparameter(tuple(path), schedule(progress))
+                value = schedule(progress)
+                for place in self.places[tuple(path)]:  # each group has the option as it was built
+                    write(self.optimizer, place.number, place.of(value))
+                    group, name, _ = place.number
+                    if name == "lr":
+                        self.base_rates[group] = place.of(value)
         if self.schedules:
             factor = math.prod(schedule(progress) for schedule in self.schedules)
             for group, base in enumerate(self.base_rates):
                 write(self.optimizer, (group, "lr", None), base * factor)
-
-    def _set_hyperparameter(self, path: tuple[str | int, ...], value: float) -> None:
-        """An option of the optimizer, or one of several numbers: `("betas", 1)`; each group has it as it was built."""
-        for place in self.places[path]:
-            write(self.optimizer, place.number, place.of(value))
-            group, key, _ = place.number
-            if key == "lr":
-                self.base_rates[group] = place.of(value)
 
     def clear(self) -> None:
         """Drop the gradients."""
@@ -186,7 +174,9 @@ class Player:
         A norm that squares would overflow where no gradient does.
         """
         self._take_parts()
-        found = {n: _values(p.grad) for n, p in enumerate(self.mine) if p.grad is not None}
+        there = {n: p.grad for n, p in enumerate(self.mine) if p.grad is not None}
+        # All that a gradient has besides zeros.
+        found = {n: sparse_parts(grad)[1] if grad.is_sparse else grad for n, grad in there.items()}
         found = {n: values for n, values in found.items() if values.numel()}
         if not found:
             return torch.zeros(len(self.mine))
@@ -219,19 +209,15 @@ class Player:
                 self.scaler.update()
             else:
                 self.optimizer.step()
-        if self.clip_weights is not None:
-            self._clip_weights(self.clip_weights)
+        if self.clip_weights is not None:  # as the first Wasserstein critics had it
+            with torch.no_grad():
+                for parameter in self.mine:
+                    parameter.clamp_(-self.clip_weights, self.clip_weights)
 
     def follow(self) -> None:
         """Update the moving average: once a step, however many phases the player has."""
         for name, average in self.ema.items():
             average.update(self.networks[name])
-
-    @torch.no_grad()
-    def _clip_weights(self, limit: float) -> None:
-        """Every weight into `[-limit, limit]`, as the first Wasserstein critics had it."""
-        for parameter in self.mine:
-            parameter.clamp_(-limit, limit)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the networks and their average, which have files of their own."""
@@ -297,17 +283,12 @@ class Player:
         copied = nn.Parameter(smallest.detach().clone())
         copied.grad = torch.zeros_like(copied)
         try:
-            trial = _optimizer(self._use, [copied], {})
+            trial = _optimizer(self.use, [copied], {})
             trial.state[copied] = copy.deepcopy(self.optimizer.state[smallest])
             trial.step()
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         return ""
-
-
-def _values(gradient: Tensor) -> Tensor:
-    """All that a gradient has besides zeros."""
-    return sparse_parts(gradient)[1] if gradient.is_sparse else gradient
 
 
 def refuse_coupled_weights(use: PlayerUse) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import torch
 
@@ -38,13 +39,7 @@ def _memory(device: torch.device) -> dict[str, float]:
             "memory/allocated_GiB": torch.cuda.max_memory_allocated(device) / 2**30,
             "memory/reserved_GiB": torch.cuda.max_memory_reserved(device) / 2**30,
         }
-    return {"memory/resident_GiB": _resident_gib()}
-
-
-def _resident_gib() -> float:
-    """The memory of the whole process, in GiB."""
     import resource
-    import sys
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**30 if sys.platform == "darwin" else 2**20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of the whole process
+    return {"memory/resident_GiB": peak / (2**30 if sys.platform == "darwin" else 2**20)}

@@ -69,10 +69,6 @@ class Trainer:
         averages = {name: average.module for player in self.players.values() for name, average in player.ema.items()}
         return averages | self.sharding.averages
 
-    def twins(self) -> Mapping[str, nn.Module]:
-        """Networks of which this rank keeps parts, whole, while they are lent to it."""
-        return self.sharding.twins
-
     def whole(self) -> AbstractContextManager[None]:
         """Let the first rank, for a while, call networks alone that are kept in parts; all ranks call this together."""
         return self.sharding.whole(self.averages())

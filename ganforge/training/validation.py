@@ -28,7 +28,7 @@ from ganforge.failures.exhaustion import ELSEWHERE, exhausted
 from ganforge.ranks.device import Precision
 from ganforge.recipe.building import kind_of
 from ganforge.recipe.expressions import Name
-from ganforge.recipe.model import Bound, MetricUse, PartUse, place_of
+from ganforge.recipe.model import Bound, MetricUse, PartUse, place_of, written
 from ganforge.step.batch import to_device
 from ganforge.step.cast import build_metric, evaluating
 from ganforge.step.program import Program
@@ -50,8 +50,6 @@ class Validation:
     """Panels and metrics over validation samples.
 
     Args:
-        program: the recipe and its cast.
-        precision: what it computes in.
         samples: the validation samples; training samples where a dataset has no others.
         directions: what is translated into what: each has a panel of its own.
         averages: gives the moving averages of networks, by name: they are what is judged.
@@ -99,9 +97,9 @@ class Validation:
         beginnings = {d.source or d.translated: d.name for d in reversed(self.directions)}
         panels: dict[str, list[str]] = {}
         name = self.directions[0].name if self.directions else "panel"
-        for written in self.recipe.images:
-            name = beginnings.get(written.text, name)
-            panels.setdefault(name, []).append(written.text)
+        for image in self.recipe.images:
+            name = beginnings.get(image.text, name)
+            panels.setdefault(name, []).append(image.text)
         return panels
 
     def panels(self) -> dict[str, Tensor]:
@@ -134,7 +132,7 @@ class Validation:
 
     def _draw(self, averaged: bool) -> Values:
         signals = {n: Name.of(n) for d in self.directions for n in _signals(d)}
-        wanted = {written.text: written.expression for written in self.recipe.images} | signals
+        wanted = {image.text: image.expression for image in self.recipe.images} | signals
         values: Values = {text: [] for text in wanted}
         with self._apart(averaged):
             for sample in self.shown:
@@ -235,7 +233,7 @@ class Validation:
 
     def _value(self, scene: Scene, bound: Bound) -> Any:
         if isinstance(bound, tuple):
-            return [self._value(scene, written) for written in bound]
+            return [self._value(scene, item) for item in bound]
         return map_tensors(self.precision.widen, scene.value(bound.expression))
 
     @contextmanager
@@ -256,11 +254,10 @@ class Validation:
 
     def _uses(self, op: str) -> bool:
         signals = (self.recipe.signals.get(name) for d in self.directions for name in _signals(d))
-        written = [*self.recipe.images, *filter(None, signals)]
+        texts = [*self.recipe.images, *filter(None, signals)]
         for metric in self.recipe.metrics:
-            for bound in metric.inputs.values():
-                written += bound if isinstance(bound, tuple) else (bound,)
-        return any(op in self.program.path(item.expression) for item in written)
+            texts += written(metric.inputs)
+        return any(op in self.program.path(item.expression) for item in texts)
 
 
 class _Judges:

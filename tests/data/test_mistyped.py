@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganforge.builtin.datasets import download as fetching
-from ganforge.builtin.datasets import unpaired
+from ganforge.builtin.datasets import folders
 
 RECIPE = "cyclegan_horse2zebra"
 
@@ -21,7 +21,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
     def fetch(name: str, folder: Path) -> None:
         calls.append((name, folder))
 
-    monkeypatch.setattr(unpaired, "fetch", fetch)
+    monkeypatch.setattr(folders, "fetch", fetch)
     monkeypatch.setattr(fetching, "fetch", fetch)
     return calls
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from ganforge import BadFile, EnvironmentFault, Sample, Samples
 from ganforge.builtin.datasets import UnpairedFolders
-from ganforge.training.bad_files import Skipping
+from ganforge.training.data import Skipping
 
 STEPS = 6
 

@@ -122,8 +122,8 @@ def test_what_ops_draw_is_an_input(ganforge: Callable, from_noise: Path, in_tmp:
 
 def test_a_style_that_is_drawn_is_an_input_beside_the_picture(styled: Path) -> None:
     exportable = prepare(open_trained(styled, load_plugins([]).registry, device="cpu"), None, None)
-    assert exportable.inputs[0] == "real_a"
-    assert len(exportable.inputs) == 2
+    assert exportable.graph.names[0] == "real_a"
+    assert len(exportable.graph.names) == 2
     expected, inputs = exportable.eager(pictures((2, 3, 32, 32)), seed=3)
     assert torch.equal(exportable.graph(*inputs), expected)
     assert not torch.equal(exportable.graph(inputs[0], inputs[1] + 1), expected)

@@ -14,6 +14,7 @@ from ganforge.ranks.device import Precision
 from ganforge.recipe.nodes import parse
 from ganforge.recipe.reading import read_recipe
 from ganforge.step.cast import build_cast
+from ganforge.step.sharding import Sharding
 from ganforge.training.player import Player
 
 RECIPE = """
@@ -36,7 +37,8 @@ SCHEDULES = {
 def test_each_epoch_has_the_rate_of_the_reference(policy: str, learning_rates: dict[str, Any]) -> None:
     text = RECIPE.format(schedule=SCHEDULES[policy])
     recipe = read_recipe(parse(Source("test.yaml", text)), load_plugins().registry, "test")
-    player = Player(recipe.players["d"], build_cast(recipe), Precision("fp64", torch.device("cpu")))
+    cast, cpu = build_cast(recipe), torch.device("cpu")
+    player = Player(recipe.players["d"], cast, Precision("fp64", cpu), False, Sharding((), recipe, cast, cpu))
     steps = 7
     for entry in learning_rates[policy]["lr_used_in_epoch"]:
         for step in (0, steps - 1):

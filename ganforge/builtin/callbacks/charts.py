@@ -15,12 +15,7 @@ Layout = dict[str, dict[str, list[str | list[str]]]]
 
 
 def layout(run: Run, tags: Iterable[str]) -> Layout:
-    """The charts by category, as `SummaryWriter.add_custom_scalars` takes them.
-
-    Args:
-        run: whose players and losses they show.
-        tags: the scalars that it has, such as `scores/D_b/real`.
-    """
+    """The charts by category, as `SummaryWriter.add_custom_scalars` takes them."""
     tags = list(tags)
     scores = _of_judges("scores", tags)
     categories: dict[str, Groups] = {

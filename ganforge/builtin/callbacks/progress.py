@@ -49,7 +49,9 @@ class Progress(Callback):
         else:
             # In the first step kernels are chosen: it says nothing of the others.
             eta = [f"ETA {self._eta(run)}"] if run.step > self._first_step + 1 or run.step == run.total_steps else []
-            self._console.print("  ".join([_position(run), *eta, *_figures_of_step(scalars)]))
+            self._console.print(
+                "  ".join([f"step {run.step}/{run.total_steps}  epoch {_epoch(run)}", *eta, *_figures_of_step(scalars)])
+            )
 
     def metrics_computed(self, run: Run, figures: Mapping[str, float]) -> None:
         if run.step < run.total_steps:  # the last ones stand at the end
@@ -72,7 +74,7 @@ class Progress(Callback):
 
     def _eta(self, run: Run) -> str:
         seconds_per_step = (time.monotonic() - self._began) / max(1, run.step - self._first_step)
-        return _duration((run.total_steps - run.step) * seconds_per_step)
+        return str(timedelta(seconds=round((run.total_steps - run.step) * seconds_per_step)))
 
     def _print_figures(self, figures: Mapping[str, float]) -> None:
         for line in _aligned(figure_rows(figures)):
@@ -115,13 +117,17 @@ class _Bar(rich_progress.Progress):
 def introduction(run: Run) -> Iterator[str]:
     """What the run is, in a few lines."""
     yield f"{run.recipe.name}  {run.folder}"
+    why = f": {run.choice.why}" if run.choice.why else ""
     rows = [
-        ("device", f"{_count_of(run)}{run.record['machine']['device']}, {run.recipe.run.precision}{_why(run)}"),
+        ("device", f"{_count_of(run)}{run.record['machine']['device']}, {run.recipe.run.precision}{why}"),
         *(("threads", told) for told in _idle_cores(run)),
         ("levers", str(run.levers)),
         *(("tried", line) for line in run.choice.trials),
         ("parameters", ", ".join(f"{name} {_count(number)}" for name, number in run.plan.parameters.items())),
-        *((f"step of {phase}", _forwards(counts)) for phase, counts in run.plan.forwards.items()),
+        *(
+            (f"step of {phase}", f"forwards {', '.join(f'{network} {count}' for network, count in counts.items())}")
+            for phase, counts in run.plan.forwards.items()
+        ),
         ("length", f"{run.total_steps} steps of {run.division} images, {_total_epochs(run)} epochs"),
     ]
     if run.levers.compiled:
@@ -140,11 +146,6 @@ def _idle_cores(run: Run) -> Iterator[str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if machine["device"] == "cpu" and machine.get("ranks", 1) == 1 and 2 * machine.get("threads", cores) < cores:
         yield f"{machine['threads']} of {cores} cores compute; OMP_NUM_THREADS={cores} in front of the command lets all"
-
-
-def _why(run: Run) -> str:
-    """Why this precision, where it was left to the machine."""
-    return f": {run.choice.why}" if run.choice.why else ""
 
 
 def _count_of(run: Run) -> str:
@@ -217,10 +218,6 @@ def _figures_of_step(scalars: Mapping[str, float]) -> list[str]:
     return [f"{scalars['speed/images_per_second']:.3g} images/s", *sizes, *losses]
 
 
-def _position(run: Run) -> str:
-    return f"step {run.step}/{run.total_steps}  epoch {_epoch(run)}"
-
-
 def _epoch(run: Run) -> str:
     return f"{_short(_epochs(run, run.step))}/{_total_epochs(run)}"
 
@@ -238,20 +235,12 @@ def _short(epochs: float) -> str:
     return f"{epochs:.1f}" if epochs >= 0.1 else f"{epochs:.2g}"
 
 
-def _forwards(counts: Mapping[str, int]) -> str:
-    return "forwards " + ", ".join(f"{network} {count}" for network, count in counts.items())
-
-
 def _count(number: int) -> str:
     """11,378,179 as `11.4 M`."""
     for size, unit in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
         if number >= size:
             return f"{number / size:.3g}{unit}"
     return str(number)
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
 
 
 def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -1,10 +1,9 @@
 """The datasets that come with ganforge."""
 
-from ganforge.builtin.datasets.classes import ClassFolders
-from ganforge.builtin.datasets.folders import ImageFolder
+from ganforge.builtin.datasets.folders import ClassFolders, ImageFolder
 from ganforge.builtin.datasets.paired import PairedFolders
 from ganforge.builtin.datasets.shapes import Shapes
-from ganforge.builtin.datasets.shards import PairedShards, UnpairedShards
+from ganforge.builtin.datasets.shards.datasets import PairedShards, UnpairedShards
 from ganforge.builtin.datasets.unpaired import UnpairedFolders
 
 __all__ = [

@@ -81,11 +81,6 @@ def pictures(items: Sequence[Item], read: Callable[[Item], Tensor], cache: Cache
     return _on_device(held) if cache == "device" and isinstance(held, Tensor) else held
 
 
-def in_workers(*held: Pictures) -> bool:
-    """Whether worker processes can reach these pictures."""
-    return all(not isinstance(each, Tensor) or each.device.type == "cpu" for each in held)
-
-
 def _on_device(held: Tensor) -> Tensor:
     device = torch.accelerator.current_accelerator(check_available=True)
     try:

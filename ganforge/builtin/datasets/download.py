@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
+import os
 import ssl
+import stat
+import tarfile
+import tempfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ganforge.builtin.datasets.archives import Archive, archive
-from ganforge.builtin.datasets.unpacking import unpack
+from ganforge.core.files import sha256_of
 from ganforge.errors import EnvironmentFault
 
 TIMEOUT_S = 30.0
@@ -111,8 +116,7 @@ def _verify(wanted: Archive, file: Path) -> None:
     size, cure = _size(file), f"move {file} away, or delete it, and try again"
     if size != wanted.size:
         raise EnvironmentFault(f"{file} has {size} bytes instead of {wanted.size}", cure)
-    with file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    sha256 = sha256_of(file)
     if wanted.sha256 and sha256 != wanted.sha256:
         raise EnvironmentFault(f"{file} has the SHA-256 {sha256} instead of {wanted.sha256}", cure)
 
@@ -135,3 +139,65 @@ def _progress(wanted: Archive, had: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task(f"downloading {wanted.name}", total=wanted.size, completed=had)
         yield lambda done: bar.update(task, completed=done)
+
+
+# Unpacking an archive that is not trusted into a folder that is either whole or not there
+
+
+def unpack(file: Path, wanted: Archive, folder: Path) -> None:
+    """Unpack the zip or tar `file` so that `folder` holds `wanted.folders`.
+
+    Raises:
+        EnvironmentFault: the archive is broken, lacks one of the folders, or has a member that would be written
+            elsewhere; then `folder` is as it was.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
+        staged = Path(name)
+        try:
+            _extract(file, staged)
+        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+            raise EnvironmentFault(f"cannot unpack {file}: {error}", "nothing of it is used; fetch it anew") from error
+        if not wanted.is_whole(staged / wanted.top):
+            raise EnvironmentFault(f"{file} lacks pictures in one of {', '.join(wanted.folders)} below {wanted.top}/")
+        _flush(staged / wanted.top)
+        if folder.exists():
+            folder.rmdir()  # empty, and Windows renames onto no folder
+        (staged / wanted.top).rename(folder)
+    flush_folder(folder.parent)
+
+
+def _extract(file: Path, staged: Path) -> None:
+    if file.suffix != ".zip":
+        with tarfile.open(file) as tar:
+            tar.extractall(staged, filter="data")
+        return
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            _refuse_escape(member)
+        archive.extractall(staged)
+
+
+def _refuse_escape(member: zipfile.ZipInfo) -> None:
+    """zipfile itself quietly puts such members elsewhere; an honest archive has none."""
+    path = PureWindowsPath(member.filename)  # knows both separators, and drives
+    if path.anchor or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16):
+        raise zipfile.BadZipFile(f"its member '{member.filename}' would be written outside of the folder")
+
+
+def _flush(folder: Path) -> None:
+    """Have everything below the folder on the disk before its rename says that it is whole."""
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            with Path(parent, name).open("rb+") as file:
+                os.fsync(file.fileno())
+        flush_folder(Path(parent))
+
+
+def flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # has no handles of folders
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

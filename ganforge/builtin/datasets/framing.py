@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from ganforge import images
+from ganforge import Samples, images
 from ganforge.builtin.datasets.caching import Pictures
 
 
@@ -65,3 +65,14 @@ class Framing:
         """Top, left, and whether to mirror."""
         room = self.load_px - self.crop_px
         return rng.randint(0, room), rng.randint(0, room), self.flip and rng.random() < 0.5
+
+
+class Framed(Samples):
+    """Samples of pictures that are framed; of several kinds the longest says how many there are."""
+
+    def __init__(self, framing: Framing, *held: Pictures) -> None:
+        self.framing, self.held = framing, held
+        self.in_workers = all(not isinstance(each, Tensor) or each.device.type == "cpu" for each in held)
+
+    def __len__(self) -> int:
+        return max(map(len, self.held))

@@ -11,25 +11,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
+from ganforge import Sample, Samples, images
 from ganforge.builtin.datasets.archives import PAIRED, archive
-from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
-from ganforge.builtin.datasets.download import fetch
-from ganforge.builtin.datasets.folders import Channels, FolderDataset, Folders, Pixels, cure_by_download, read_square
-from ganforge.builtin.datasets.framing import Framing
+from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
+from ganforge.builtin.datasets.folders import Channels, FolderDataset, Folders, Pixels, read_square
+from ganforge.builtin.datasets.framing import Framed, Framing
+from ganforge.builtin.datasets.unpaired import Domains
 
 
-class Pairs(Dataset):
+class Pairs(Domains):
     """What batches of pairs hold, wherever the pictures lie."""
-
-    resizer = images.RESIZER
-    framing: Framing
-    channels: tuple[int, int]
-    """How many channels `real_a` and `real_b` have."""
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        side = self.framing.crop_px
-        return {field: (c, side, side) for field, c in zip(("real_a", "real_b"), self.channels, strict=True)}
 
     def truths(self) -> Mapping[str, str]:
         return {"real_a": "real_b", "real_b": "real_a"}
@@ -94,19 +85,10 @@ class PairedFolders(FolderDataset, Pairs):
         return None
 
     def prepare(self) -> None:
-        if self.archive:
-            fetch(self.archive.name, self.root)
-        try:
-            self.folders.look()
-        except EnvironmentFault as fault:
-            raise EnvironmentFault(str(fault), f"{cure_by_download(self.root, 'pix2pix_facades')}") from None
+        self.bring(self.archive, "pix2pix_facades")
 
-    def train(self) -> Samples:
-        return Training(self._pairs("train", self.framing.load_px), self.channels[0], self.framing)
-
-    def validation(self) -> Samples | None:
-        split = self.folders.validation
-        return Validation(self._pairs(split, self.framing.crop_px), self.channels[0]) if split else None
+    def _samples(self, split: str, framing: Framing) -> Samples:
+        return PairSamples(framing, self._pairs(split, framing.load_px), self.channels[0])
 
     def _pairs(self, split: str, size_px: int) -> Pictures:
         """uint8 `[channels_a + channels_b, size_px, size_px]`: one picture on the other, so that they stay aligned."""
@@ -114,7 +96,7 @@ class PairedFolders(FolderDataset, Pairs):
             read_two = partial(_read_two, channels=self.channels, size_px=size_px)
             return pictures(self.folders.layout.pairs(split), read_two, self.cache, self.skips_bad)
         read = partial(_read_halves, channels=self.channels, size_px=size_px, left=self.left)
-        return pictures(self.folders.pictures(split), read, self.cache, self.skips_bad)
+        return pictures(self.folders.layout.pictures(split), read, self.cache, self.skips_bad)
 
 
 def side_by_side(height_px: int, width_px: int, left: str) -> Mapping[str, tuple[int, int, int, int]]:
@@ -146,37 +128,20 @@ def halves(whole: Tensor, channels: Sequence[int], size_px: int, left: str) -> T
     )
 
 
-class Training(Samples):
+class PairSamples(Framed):
     """Pairs, each a picture `[channels_a + channels_b, load_px, load_px]`, framed as one."""
 
-    def __init__(self, pairs: Pictures, channels_a: int, framing: Framing) -> None:
-        self.pairs, self.channels_a, self.framing = pairs, channels_a, framing
-        self.in_workers = in_workers(pairs)
-
-    def __len__(self) -> int:
-        return len(self.pairs)
+    def __init__(self, framing: Framing, pairs: Pictures, channels_a: int) -> None:
+        super().__init__(framing, pairs)
+        self.channels_a = channels_a
 
     def sample(self, index: int, rng: random.Random) -> Sample:
-        return _fields(self.framing.augment(self.pairs[index], rng), self.channels_a)
+        return self._fields(self.framing.augment(self.held[0][index], rng))
 
     def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
-        return _fields(self.framing.batch(self.pairs, indices, rngs), self.channels_a)
+        return self._fields(self.framing.batch(self.held[0], indices, rngs))
 
-
-class Validation(Samples):
-    """Pairs as they are, neither cropped nor mirrored."""
-
-    def __init__(self, pairs: Pictures, channels_a: int) -> None:
-        self.pairs, self.channels_a = pairs, channels_a
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def sample(self, index: int, rng: random.Random) -> Sample:
-        return _fields(self.pairs[index], self.channels_a)
-
-
-def _fields(pairs: Tensor, channels_a: int) -> Sample:
-    """The two pictures of `[..., channels_a + channels_b, H, W]`."""
-    a, b = pairs.tensor_split([channels_a], -3)
-    return {"real_a": a, "real_b": b}
+    def _fields(self, pairs: Tensor) -> Sample:
+        """The two pictures of `[..., channels_a + channels_b, H, W]`."""
+        a, b = pairs.tensor_split([self.channels_a], -3)
+        return {"real_a": a, "real_b": b}

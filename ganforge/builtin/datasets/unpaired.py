@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
+from ganforge import Dataset, Sample, Samples, images
 from ganforge.builtin.datasets.archives import UNPAIRED, archive
-from ganforge.builtin.datasets.caching import Cache, Pictures, in_workers, pictures
-from ganforge.builtin.datasets.download import fetch
-from ganforge.builtin.datasets.folders import Channels, FolderDataset, Folders, Pixels, cure_by_download, read_square
-from ganforge.builtin.datasets.framing import Framing
+from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
+from ganforge.builtin.datasets.folders import Channels, FolderDataset, Folders, Pixels, read_square
+from ganforge.builtin.datasets.framing import Framed, Framing
 
 
 class Domains(Dataset):
@@ -20,12 +19,12 @@ class Domains(Dataset):
 
     resizer = images.RESIZER
     framing: Framing
-    channels: dict[str, int]
+    channels: tuple[int, int]
     """How many channels the pictures of domains A and B have."""
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         side = self.framing.crop_px
-        return {"real_a": (self.channels["A"], side, side), "real_b": (self.channels["B"], side, side)}
+        return {field: (c, side, side) for field, c in zip(("real_a", "real_b"), self.channels, strict=True)}
 
 
 class UnpairedFolders(FolderDataset, Domains):
@@ -34,8 +33,7 @@ class UnpairedFolders(FolderDataset, Domains):
 
     Training: picture i of A with a random one of B, each resized to `load_px`, cropped to `crop_px` at random and
     mirrored at random, on its own. Validation: picture i of both val folders, or else test folders, resized to
-    `crop_px`. The longer
-    folder says how many samples there are; the shorter one starts over.
+    `crop_px`. The longer folder says how many samples there are; the shorter one starts over.
     Fields: `real_a`, `real_b`, float `[channels_a or channels_b, crop_px, crop_px]` in `[-1, 1]`.
     As in Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, ICCV 2017.
 
@@ -67,65 +65,44 @@ class UnpairedFolders(FolderDataset, Domains):
         self.root = root.expanduser()
         self.folders = Folders(self.root, "two_domains")
         self.framing = Framing(load_px or crop_px, crop_px, flip)
-        self.channels = {"A": channels_a, "B": channels_b}
+        self.channels = (channels_a, channels_b)
         self.cache = cache
         self.archive = archive(download, UNPAIRED) if download else None
 
     def prepare(self) -> None:
-        if self.archive:
-            fetch(self.archive.name, self.root)
-        try:
-            self.folders.look()
-        except EnvironmentFault as fault:
-            name = self.root.name if self.root.name in UNPAIRED else "horse2zebra"
-            raise EnvironmentFault(str(fault), f"{cure_by_download(self.root, name)}") from None
+        self.bring(self.archive, self.root.name if self.root.name in UNPAIRED else "horse2zebra")
 
-    def train(self) -> Samples:
-        a, b = (self._pictures("train", domain, self.framing.load_px) for domain in "AB")
-        return _Training(a, b, self.framing)
-
-    def validation(self) -> Samples | None:
-        if (split := self.folders.validation) is None:
-            return None
-        a, b = (self._pictures(split, domain, self.framing.crop_px) for domain in "AB")
-        return Validation(a, b)
+    def _samples(self, split: str, framing: Framing) -> Samples:
+        kind = _Training if split == "train" else Validation
+        return kind(framing, *(self._pictures(split, domain, framing.load_px) for domain in "AB"))
 
     def _pictures(self, split: str, domain: str, size_px: int) -> Pictures:
-        read = partial(read_square, channels=self.channels[domain], size_px=size_px)
-        return pictures(self.folders.pictures(split, domain), read, self.cache, self.skips_bad)
+        read = partial(read_square, channels=self.channels["AB".index(domain)], size_px=size_px)
+        return pictures(self.folders.layout.pictures(split, domain), read, self.cache, self.skips_bad)
 
 
-class _Training(Samples):
-    def __init__(self, a: Pictures, b: Pictures, framing: Framing) -> None:
-        self.a, self.b, self.framing = a, b, framing
-        self.in_workers = in_workers(a, b)
-
-    def __len__(self) -> int:
-        return max(len(self.a), len(self.b))
+class _Training(Framed):
+    """A picture of A with a random one of B."""
 
     def sample(self, index: int, rng: random.Random) -> Sample:
-        partner = rng.randrange(len(self.b))
+        a, b = self.held
+        partner = rng.randrange(len(b))
         return {
-            "real_a": self.framing.augment(self.a[index % len(self.a)], rng),
-            "real_b": self.framing.augment(self.b[partner], rng),
+            "real_a": self.framing.augment(a[index % len(a)], rng),
+            "real_b": self.framing.augment(b[partner], rng),
         }
 
     def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
-        partners = [rng.randrange(len(self.b)) for rng in rngs]
+        a, b = self.held
+        partners = [rng.randrange(len(b)) for rng in rngs]
         return {
-            "real_a": self.framing.batch(self.a, [index % len(self.a) for index in indices], rngs),
-            "real_b": self.framing.batch(self.b, partners, rngs),
+            "real_a": self.framing.batch(a, [index % len(a) for index in indices], rngs),
+            "real_b": self.framing.batch(b, partners, rngs),
         }
 
 
-class Validation(Samples):
+class Validation(Framed):
     """Pictures of the same number; the shorter domain starts over."""
 
-    def __init__(self, a: Pictures, b: Pictures) -> None:
-        self.a, self.b = a, b
-
-    def __len__(self) -> int:
-        return max(len(self.a), len(self.b))
-
     def sample(self, index: int, rng: random.Random) -> Sample:
-        return {"real_a": self.a[index % len(self.a)], "real_b": self.b[index % len(self.b)]}
+        return {name: each[index % len(each)] for name, each in zip(("real_a", "real_b"), self.held, strict=True)}

@@ -5,7 +5,6 @@ They are read as plain tensors: no pickle of theirs is run.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ganforge import EnvironmentFault
+from ganforge.core.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class Weights:
                 f"  SHA-256  {self.sha256}{'' if len(self.sha256) == 64 else '...'}\n"
                 f"or give {self.what} the file's place as an option, weights: {place.name}",
             )
-        with place.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of(place)
         if not found.startswith(self.sha256):
             raise EnvironmentFault(
                 f"{place} is not what {self.what} needs: its SHA-256 begins with {found[: len(self.sha256)]}, "

@@ -52,10 +52,8 @@ def export(
     Args:
         run: the run's folder, or a checkpoint's.
         out: the file, or for the hub the folder. It appears when it has passed, in one go.
-        registry: where parts are found.
         kind: `onnx`, `torch` or `hub`.
         direction: which way, such as `a2b`; by default the recipe's first.
-        signal: which signal instead.
         averaged: use the moving average (EMA) where there is one.
         pictures: a folder of pictures to compare on; by default the recipe's data, if it is here.
         overwrite: replace what is there.

@@ -29,11 +29,6 @@ class Exportable:
     sizes: Sizes | None
     """The sizes that the graph takes; None where no picture is given."""
 
-    @property
-    def inputs(self) -> list[str]:
-        """The names of its inputs; the output has the signal's."""
-        return self.graph.names
-
     def metadata(self) -> dict[str, Any]:
         """What a user of the file has to know, as JSON."""
         return {
@@ -42,7 +37,7 @@ class Exportable:
             "weights": "averaged (EMA)" if self.trained.averaged else "raw",
             "direction": self.direction or "",
             "signal": f"{self.graph.signal} = {self.graph.text}",
-            "inputs": ", ".join(self.inputs),
+            "inputs": ", ".join(self.graph.names),
             "sizes": str(self.sizes) if self.sizes else "",
             "normalisation": "pictures are float32 [N, C, H, W], RGB, value / 127.5 - 1, in and out",
             "ganforge": __version__,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from torch import Tensor
 
@@ -16,17 +16,18 @@ Runner = Callable[[Sequence[Tensor]], Tensor]
 """A file in its runtime: the output for inputs in their order."""
 
 
-class Format(Protocol):
+class Format(ABC):
     """A kind of file."""
 
-    suffix: str
+    suffix: str = ""
     """The suffix of the file; empty for a folder."""
-    modules: tuple[str, ...]
+    modules: tuple[str, ...] = ()
     """What must be installed."""
 
-    def check(self, exportable: Exportable) -> None:
+    def check(self, exportable: Exportable) -> None:  # noqa: B027 - most kinds can try every graph
         """Refuse, with a UsageError, what this kind of file cannot hold."""
 
+    @abstractmethod
     def write(self, exportable: Exportable, path: Path) -> Exportable:
         """Write the file, or the folder.
 
@@ -37,6 +38,7 @@ class Format(Protocol):
             UsageError: this kind of file cannot hold it after all.
         """
 
+    @abstractmethod
     def open(self, exportable: Exportable, path: Path) -> Runner:
         """Read the file back, as its users do."""
 

@@ -48,8 +48,6 @@ def compare(exportable: Exportable, run: Runner, pictures: Pictures | None) -> C
     """Run a file and eager on the same inputs, at three sizes and two batch sizes.
 
     Args:
-        exportable: the signal.
-        run: its file, opened.
         pictures: none for signals that are made of noise: of these, three batches are compared.
     """
     if pictures is None or exportable.sizes is None:

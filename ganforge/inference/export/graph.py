@@ -43,8 +43,6 @@ class Graph(nn.Module):
     """A signal of a trained recipe, with those networks only that it needs.
 
     Args:
-        trained: whose signal.
-        signal: its name.
         field: the batch field that it is made of, if any.
         drawing: the calls of ops that draw at random for it, in the order of drawing: what they draw are inputs too.
             The same numbers should give the same picture, wherever the file is used.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganforge.errors import UsageError
 from ganforge.inference.export.exportable import Exportable
-from ganforge.inference.export.formats import Runner
+from ganforge.inference.export.formats import Format, Runner
 from ganforge.recipe.expressions import Attribute, Call, Expression, Name
 from ganforge.recipe.model import PartUse, Recipe
 from ganforge.recipe.name_checks import dependencies
@@ -22,11 +22,8 @@ from ganforge.rehearsal.signals import possible_signals
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
-class Hub:
+class Hub(Format):
     """`model.safetensors`, `config.json` and `README.md`; nothing of the hub's is needed to write them."""
-
-    suffix = ""
-    modules: tuple[str, ...] = ()
 
     def check(self, exportable: Exportable) -> None:
         """A signal must be one call of one network, whose class and options a file can name."""

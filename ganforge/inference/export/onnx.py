@@ -9,18 +9,15 @@ import torch
 
 from ganforge.errors import UsageError
 from ganforge.inference.export.exportable import Exportable
-from ganforge.inference.export.formats import Runner
+from ganforge.inference.export.formats import Format, Runner
 from ganforge.inference.export.program import trace
 
 
-class Onnx:
+class Onnx(Format):
     """A `.onnx` file, weights and all."""
 
     suffix = ".onnx"
-    modules: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
-
-    def check(self, exportable: Exportable) -> None:
-        """Every graph can be tried."""
+    modules = ("onnx", "onnxscript", "onnxruntime")
 
     def write(self, exportable: Exportable, path: Path) -> Exportable:
         traced = trace(exportable)
@@ -29,7 +26,7 @@ class Onnx:
                 traced.program,
                 dynamo=True,
                 verbose=False,
-                input_names=exportable.inputs,
+                input_names=exportable.graph.names,
                 output_names=[exportable.graph.signal],
                 dynamic_shapes=traced.shapes,
             )
@@ -49,7 +46,7 @@ class Onnx:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
         def run(inputs: Any) -> torch.Tensor:
-            named = {name: value.numpy() for name, value in zip(exportable.inputs, inputs, strict=True)}
+            named = {name: value.numpy() for name, value in zip(exportable.graph.names, inputs, strict=True)}
             return torch.from_numpy(session.run(None, named)[0])
 
         return run

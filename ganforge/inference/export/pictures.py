@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,16 +19,14 @@ from ganforge.recipe.model import Recipe
 COUNT = 2
 
 
+@dataclass(frozen=True)
 class Pictures:
-    """Pictures of any size, always the same ones.
+    """Pictures of any size, always the same ones."""
 
-    Args:
-        originals: floats `[C, H, W]` in `[-1, 1]`, as many as the largest batch has.
-        origin: where they are from, in words.
-    """
-
-    def __init__(self, originals: list[Tensor], origin: str) -> None:
-        self.originals, self.origin = originals, origin
+    originals: list[Tensor]
+    """Floats `[C, H, W]` in `[-1, 1]`, as many as the largest batch has."""
+    origin: str
+    """Where they are from, in words."""
 
     def batch(self, count: int, size: Size) -> Tensor:
         """`[count, C, H, W]` in `[-1, 1]`, resized."""
@@ -47,9 +46,8 @@ def find_pictures(recipe: Recipe, field: str, folder: Path | None = None) -> Pic
         files = images.list_images(folder) if folder.is_dir() else []
         if not files:
             raise UsageError(f"there are no pictures in {folder}")
-        return Pictures(
-            [images.to_float(images.read_image(file, channels)) for file in files[:COUNT]], f"pictures of {folder}"
-        )
+        read = [images.to_float(images.read_image(file, channels)) for file in files[:COUNT]]
+        return Pictures(read, f"pictures of {folder}")
     if samples := _samples(recipe, field):
         values = [samples.sample(index, random.Random(index))[field] for index in range(min(COUNT, len(samples)))]
         floats = [images.to_float(value) if value.dtype == torch.uint8 else value.float() for value in values]

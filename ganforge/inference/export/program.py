@@ -15,21 +15,17 @@ from torch.fx.experimental import _config as shape_settings
 
 from ganforge.errors import UsageError
 from ganforge.inference.export.exportable import Exportable
-from ganforge.inference.export.formats import Runner
+from ganforge.inference.export.formats import Format, Runner
 from ganforge.inference.export.sizes import MULTIPLES, Sizes
 
 METADATA = "ganforge.json"
 """The file in a `.pt2` archive that says what it is."""
 
 
-class TorchProgram:
+class TorchProgram(Format):
     """A `.pt2` file."""
 
     suffix = ".pt2"
-    modules: tuple[str, ...] = ()
-
-    def check(self, exportable: Exportable) -> None:
-        """Every graph can be tried."""
 
     def write(self, exportable: Exportable, path: Path) -> Exportable:
         traced = trace(exportable)

@@ -50,9 +50,6 @@ def find_sizes(graph: Graph, channels: int, crop: Size, drawn: list[torch.Tensor
     """Try the graph on pictures near the recipe's crop.
 
     Args:
-        graph: what is exported.
-        channels: of the pictures.
-        crop: the recipe's.
         drawn: the other inputs, for a batch of any size.
     """
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ganforge.inference.tiling.norms import Norm, Statistics
-from ganforge.inference.tiling.tape import PICTURE, Compute, Kind, Operation, Tape, Untileable, Values
+from ganforge.inference.tiling.tape import PICTURE, Kind, Operation, Tape, Untileable, Values
 
 UNIT = 96
 """Pixels that the stride of a network must divide."""
@@ -52,11 +52,8 @@ def stages_of(tape: Tape, larger: Tape, kept: float, device: torch.device) -> St
     """Stages for a computation, written down for pictures of both sizes of `PROBES`.
 
     Args:
-        tape: for the first.
-        larger: for the second.
         kept: how large, in parts of the largest value, the values may be that are kept from stage to stage. What is
             not kept is computed again.
-        device: where it computes.
 
     Raises:
         Untileable: it looks too far around it.
@@ -70,7 +67,8 @@ def stages_of(tape: Tape, larger: Tape, kept: float, device: torch.device) -> St
         if number not in scales:
             raise Untileable("it normalises or returns maps that are larger or smaller than the picture by a margin")
     stages = _stages(tape, norms, scales, kept)
-    halo = max(_reach(tape, larger, stage, norms, scales, device) for stage in stages)
+    probing = _Probing(norms, scales, device)
+    halo = max(probing.reach(tape, larger, stage) for stage in stages)
     return Stages(norms, scales, stride, stages, -(-halo // stride) * stride)
 
 
@@ -96,96 +94,84 @@ def _stages(tape: Tape, norms: dict[int, Norm], scales: dict[int, Fraction], kep
     return (*stages, Stage(start, len(tape.operations), None))
 
 
-def _reach(
-    tape: Tape, larger: Tape, stage: Stage, norms: dict[int, Norm], scales: dict[int, Fraction], device: torch.device
-) -> int:
-    """How many pixels around a tile a stage's results in it depend on.
+@dataclass(frozen=True)
+class _Probing:
+    """How far stages look around them: a frame of NaN around a picture spreads exactly so far, whatever the weights."""
 
-    A frame of NaN around a picture spreads exactly as far as the computation looks, whatever the weights.
-    """
-    for probe in (tape, larger):
-        margins = _margins(probe, stage, norms, scales, device)
-        if margins is not None:
-            return math.ceil(max(margins))
-    culprit = _culprit(larger, stage, norms, scales, device)
-    raise Untileable(f"its {culprit} looks at more than {REACH} pixels around")
+    norms: dict[int, Norm]
+    scales: dict[int, Fraction]
+    device: torch.device
 
+    def reach(self, tape: Tape, larger: Tape, stage: Stage) -> int:
+        """How many pixels around a tile a stage's results in it depend on."""
+        for probe in (tape, larger):
+            margins = self._margins(probe, stage)
+            if margins is not None:
+                return math.ceil(max(margins))
+        raise Untileable(f"its {self._culprit(larger, stage)} looks at more than {REACH} pixels around")
 
-def _margins(
-    tape: Tape, stage: Stage, norms: dict[int, Norm], scales: dict[int, Fraction], device: torch.device
-) -> list[Fraction] | None:
-    """How far, in pixels, the frame of NaN has spread to each side of each result; None if it is everywhere."""
-    frame = tape.kinds[PICTURE].shape[2] // 3
-    values, position = _framed(tape, stage.start, scales, device), stage.start
-    compute, margins = _without_statistics(norms), [Fraction(0)]
-    for stop, wanted in _results(tape, stage, norms):
-        with _direct():
-            values = tape.run(values, position, stop, compute)
-        position = stop
-        for number in wanted:
-            clean = ~values[number][0].isnan().any(0)
-            if not clean.any():
-                return None
-            for along in (1, 0):
-                seen = clean.any(along).nonzero().flatten()
-                first, behind = int(seen[0]) / scales[number], int(seen[-1] + 1) / scales[number]
-                margins += [first - frame, 2 * frame - behind]
-    return margins
+    def _margins(self, tape: Tape, stage: Stage) -> list[Fraction] | None:
+        """How far, in pixels, the frame of NaN has spread to each side of each result; None if it is everywhere."""
+        frame = tape.kinds[PICTURE].shape[2] // 3
+        values, position = self._framed(tape, stage.start), stage.start
+        margins = [Fraction(0)]
+        for stop, wanted in self._results(tape, stage):
+            with _direct():
+                values = tape.run(values, position, stop, self._compute)
+            position = stop
+            for number in wanted:
+                clean = ~values[number][0].isnan().any(0)
+                if not clean.any():
+                    return None
+                for along in (1, 0):
+                    seen = clean.any(along).nonzero().flatten()
+                    first, behind = int(seen[0]) / self.scales[number], int(seen[-1] + 1) / self.scales[number]
+                    margins += [first - frame, 2 * frame - behind]
+        return margins
 
+    def _results(self, tape: Tape, stage: Stage) -> Iterator[tuple[int, frozenset[int]]]:
+        """Where in a stage something comes out, and which values: what is kept, and what is normalised or returned."""
+        if stage.keep is not None:
+            yield stage.keep, tape.alive(stage.keep)
+        yield stage.stop, frozenset((self.norms[stage.stop].input if stage.stop in self.norms else tape.result,))
 
-def _results(tape: Tape, stage: Stage, norms: dict[int, Norm]) -> Iterator[tuple[int, frozenset[int]]]:
-    """Where in a stage something comes out, and which values: what is kept, and what is normalised or returned."""
-    if stage.keep is not None:
-        yield stage.keep, tape.alive(stage.keep)
-    yield stage.stop, frozenset((norms[stage.stop].input if stage.stop in norms else tape.result,))
+    def _framed(self, tape: Tape, start: int) -> Values:
+        """What is alive at a position: zeros in the middle third, and NaN around it.
 
+        The frame is as wide as the middle, and so wider than any reach that is found: nothing looks over it.
+        """
+        values = {}
+        for number in (*tape.alive(start), PICTURE):
+            kind = tape.kinds[number]
+            frame = kind.shape[2] // 3
+            value = torch.full(kind.shape, torch.nan, dtype=kind.dtype, device=self.device)
+            value[:, :, frame:-frame, frame:-frame] = 0
+            values[number] = value
+        return values
 
-def _framed(tape: Tape, start: int, scales: dict[int, Fraction], device: torch.device) -> Values:
-    """What is alive at a position: zeros in the middle third, and NaN around it.
-
-    The frame is as wide as the middle, and so wider than any reach that is found: nothing looks over it.
-    """
-    values = {}
-    for number in (*tape.alive(start), PICTURE):
-        kind = tape.kinds[number]
-        frame = kind.shape[2] // 3
-        value = torch.full(kind.shape, torch.nan, dtype=kind.dtype, device=device)
-        value[:, :, frame:-frame, frame:-frame] = 0
-        values[number] = value
-    return values
-
-
-def _without_statistics(norms: dict[int, Norm]) -> Compute:
-    """Norms as if every mean were 0 and every variance 1."""
-
-    def compute(position: int, operation: Operation, values: Values) -> list[Tensor]:
-        norm = norms.get(position)
+    def _compute(self, position: int, operation: Operation, values: Values) -> list[Tensor]:
+        """Norms as if every mean were 0 and every variance 1."""
+        norm = self.norms.get(position)
         if norm is None:
             return operation.compute(values)
         channels = values[norm.input].shape[1]
         return [norm.apply(values, Statistics(torch.zeros(channels), torch.ones(channels)))]
 
-    return compute
+    def _culprit(self, tape: Tape, stage: Stage) -> str:
+        """The first operation whose results depend on the frame everywhere."""
+        found: list[str] = []
+
+        def compute(position: int, operation: Operation, values: Values) -> list[Tensor]:
+            made = self._compute(position, operation, values)
+            if not found and all(tensor.is_floating_point() and tensor.isnan().all() for tensor in made):
+                found.append(operation.name)
+            return made
+
+        with _direct():
+            tape.run(self._framed(tape, stage.start), stage.start, stage.stop, compute)
+        return found[0] if found else "network"
 
 
 def _direct() -> contextlib.AbstractContextManager[None]:
     """Convolutions that look at their own pixels only: cuDNN's fast ones (FFT, Winograd) spread NaN over blocks."""
     return torch.backends.cudnn.flags(enabled=False)
-
-
-def _culprit(
-    tape: Tape, stage: Stage, norms: dict[int, Norm], scales: dict[int, Fraction], device: torch.device
-) -> str:
-    """The first operation whose results depend on the frame everywhere."""
-    found: list[str] = []
-    inner = _without_statistics(norms)
-
-    def compute(position: int, operation: Operation, values: Values) -> list[Tensor]:
-        made = inner(position, operation, values)
-        if not found and all(tensor.is_floating_point() and tensor.isnan().all() for tensor in made):
-            found.append(operation.name)
-        return made
-
-    with _direct():
-        tape.run(_framed(tape, stage.start, scales, device), stage.start, stage.stop, compute)
-    return found[0] if found else "network"

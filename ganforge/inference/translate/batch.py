@@ -68,7 +68,6 @@ class Album:
         """Translate the pictures; those that fail are noted, and the others go on.
 
         Args:
-            jobs: which.
             done: told how many are done; while one is in tiles, with a part of it.
 
         Raises:
@@ -123,10 +122,10 @@ class Album:
 
     def _make(self, batch: list[_Read], done: Callable[[float], None]) -> None:
         pictures = torch.stack([read.picture for read in batch])
+        deep = pictures.dtype == torch.uint16 if self.deep is None else self.deep
         try:
-            made = self.translator.translate(
-                pictures, self._finish(pictures), lambda pictures_done: done(self.count + pictures_done)
-            )
+            finish = images.to_uint16 if deep else images.to_uint8
+            made = self.translator.translate(pictures, finish, lambda pictures_done: done(self.count + pictures_done))
             sheets = self._sheets(batch, pictures, made) if batch[0].job.sheet else [None] * len(batch)
         except DEVICE_LOST as error:
             raise Ended(f"the device has failed: {str(error).splitlines()[0]}", GOES_ON) from error
@@ -153,10 +152,6 @@ class Album:
         place = "" if str(job.source) in told else f"{job.source}: "
         self.failed.append(f"{place}{told}")
         self.count += 1
-
-    def _finish(self, pictures: Tensor) -> Callable[[Tensor], Tensor]:
-        deep = pictures.dtype == torch.uint16 if self.deep is None else self.deep
-        return images.to_uint16 if deep else images.to_uint8
 
     def _sheets(self, batch: list[_Read], pictures: Tensor, made: Tensor) -> list[Tensor | None]:
         """The pictures, their translations and, where there are such, the truth and the way back, side by side."""

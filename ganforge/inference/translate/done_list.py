@@ -28,7 +28,7 @@ class Ledger:
         """
         self.path = folder / NAME
         self.done: dict[str, Any] = {}
-        lines = [] if overwrite else self._lines()
+        lines = [] if overwrite else _lines_of(self.path)
         if lines and lines[0] != made_with:
             before = lines[0]
             changed = [key for key in made_with if before.get(key) != made_with[key]]
@@ -81,9 +81,6 @@ class Ledger:
 
     def _target(self, job: Job) -> str:
         return job.target.relative_to(self.path.parent).as_posix()
-
-    def _lines(self) -> list[dict[str, Any]]:
-        return _lines_of(self.path)
 
     def _write(self, mode: str, lines: list[dict[str, Any]]) -> None:
         try:

@@ -98,7 +98,8 @@ def _found(given: str, output: Path, results: Collection[Path]) -> Iterator[tupl
     if path.is_dir():
         found, root = list_images(path), path
     elif glob.has_magic(given):
-        found, root = list(_matches(given)), _without_wildcards(path)
+        found = list(_matches(given))
+        root = next(folder for folder in path.parents if not glob.has_magic(str(folder)))
     elif path.exists() or path.is_symlink():
         raise UsageError(f"{given} is no picture and no folder: a link that leads nowhere, or a pipe")
     else:
@@ -117,7 +118,3 @@ def _matches(pattern: str) -> Iterator[Path]:
             yield from list_images(match)
         elif match.suffix.lower() in SUFFIXES:
             yield match
-
-
-def _without_wildcards(pattern: Path) -> Path:
-    return next(folder for folder in pattern.parents if not glob.has_magic(str(folder)))

@@ -27,7 +27,7 @@ from ganforge.plugins.registry import Registry
 from ganforge.ranks.device import Precision
 from ganforge.recipe.expressions import Name
 from ganforge.rehearsal.directions import directions
-from ganforge.rehearsal.translation_signal import Choice, choose
+from ganforge.rehearsal.signals import Choice, choose
 from ganforge.step.batch import to_device
 from ganforge.step.program import Program
 from ganforge.step.scene import Scene
@@ -224,7 +224,9 @@ class Translator:
             pictures = pictures if box is None else cut(pictures, box)
         if size_px is not None:
             pictures = images.resize(pictures, size_px, size_px)
-        return returned(self.translate(pictures, _converter(pictures.dtype)))
+        whole: dict[torch.dtype, Convert] = {torch.uint8: images.to_uint8, torch.uint16: images.to_uint16}
+        finish = whole.get(pictures.dtype, lambda made: made.to(pictures.dtype))
+        return returned(self.translate(pictures, finish))
 
     def translate(self, pictures: Tensor, finish: Convert, done: Callable[[float], None] = lambda _: None) -> Tensor:
         """Translate pictures of one size: `[N, C, H, W]` on the CPU, and so is the result.
@@ -314,9 +316,3 @@ def cut(pictures: Tensor, box: Box) -> Tensor:
     """A part of `[..., H, W]`."""
     top, left, height, width = box
     return pictures[..., top : top + height, left : left + width]
-
-
-def _converter(dtype: torch.dtype) -> Convert:
-    """A function from floats in `[-1, 1]` to the type that a picture had."""
-    whole: dict[torch.dtype, Convert] = {torch.uint8: images.to_uint8, torch.uint16: images.to_uint16}
-    return whole.get(dtype, lambda made: made.to(dtype))

@@ -190,7 +190,11 @@ def verify(path: Path) -> dict[str, str]:
         EnvironmentFault: it is damaged.
     """
     try:
-        sums = _manifest(path)
+        try:
+            sums: dict[str, str] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            why = f"manifest.json has changed since it was written: {error}"
+            raise EnvironmentFault(_damaged(path, why)) from error
         for name, expected in sums.items():
             if sha256_of(path / name) != expected:
                 raise EnvironmentFault(_damaged(path, f"{name} has changed since it was written"))
@@ -231,13 +235,6 @@ def _read(paths: Sequence[Path]) -> dict[str, Tensor]:
 
 def _together(shards: list[Tensor]) -> Tensor:
     return torch.cat(shards) if len(shards) > 1 else shards[0]
-
-
-def _manifest(path: Path) -> dict[str, str]:
-    try:
-        return json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EnvironmentFault(_damaged(path, f"manifest.json has changed since it was written: {error}")) from error
 
 
 def _damaged(path: Path, why: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ganforge.api.callbacks import Diagnosis
 from ganforge.runs.best import Best
@@ -13,28 +14,20 @@ from ganforge.training.rank_drift import drifted
 from ganforge.training.trainer import Trainer
 
 
+@dataclass
 class Keeper:
-    """Saves a training, each step at most once.
+    """Saves a training, each step at most once."""
 
-    Args:
-        trainer: it.
-        folder: the run's.
-        best: the steps whose figures are best: their checkpoints stay.
-        diagnose: is told where ranks have drifted apart.
-        emit: tells callbacks of an event.
-    """
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        folder: RunFolder,
-        best: Best,
-        diagnose: Callable[[Diagnosis], None],
-        emit: Callable[..., None],
-    ) -> None:
-        self.trainer, self.folder, self.best, self.diagnose, self.emit = trainer, folder, best, diagnose, emit
-        self.saved: int | None = None
-        """The step of the newest checkpoint."""
+    trainer: Trainer
+    folder: RunFolder
+    best: Best
+    """The steps whose figures are best: their checkpoints stay."""
+    diagnose: Callable[[Diagnosis], None]
+    """Is told where ranks have drifted apart."""
+    emit: Callable[..., None]
+    """Tells callbacks of an event."""
+    saved: int | None = None
+    """The step of the newest checkpoint."""
 
     def save(self, unseen: Sequence[str] = ()) -> None:
         """Save, if this step is not saved yet; `unseen` is what shows it, and is still to be done.

@@ -48,10 +48,6 @@ def capture(trainer: Trainer) -> Checkpoint | None:
 def write_shards(trainer: Trainer, folder: Path) -> None:
     """Let the first rank write what the others keep in shards, one rank's at a time, before it saves the rest.
 
-    Args:
-        trainer: the ranks'.
-        folder: that of the run's checkpoints.
-
     Raises:
         EnvironmentFault: the disk is full or refuses.
     """

@@ -13,17 +13,14 @@ from ganforge.errors import Problem, RecipeError
 from ganforge.ranks.division import Division
 from ganforge.recipe.model import Recipe, RunSettings
 from ganforge.rehearsal.dry_run import DryRun
-from ganforge.step.compiling import missing_compiler
 from ganforge.step.levers import TABLE, Levers
+from ganforge.step.network_calls import missing_compiler
 
 
 def settle(settings: RunSettings, device: torch.device, flops: float, before: Mapping[str, bool]) -> dict[str, bool]:
     """Each lever, true or false, before anything was tried.
 
     Args:
-        settings: what the recipe says.
-        device: where the run computes.
-        flops: of the whole training.
         before: what an interrupted run had settled: it goes on with the same, or its last bits would differ.
     """
     gpu = device.type == "cuda"
@@ -33,11 +30,6 @@ def settle(settings: RunSettings, device: torch.device, flops: float, before: Ma
             wanted = getattr(settings, lever.key)
             settled[lever.key] = before.get(lever.key, lever.auto(gpu, flops)) if wanted == "auto" else wanted
     return settled
-
-
-def _miscompiled(settings: RunSettings, device: torch.device) -> bool:
-    """On CPUs, compiled gradients of an instance norm behind a bf16 convolution are now and then NaN (torch 2.15)."""
-    return device.type == "cpu" and settings.precision in ("bf16", "fp16")
 
 
 def choose_levers(
@@ -85,7 +77,8 @@ class _Refused:
     def compiling(self) -> bool:
         """Whether networks are compiled: those in parts are not."""
         reason = missing_compiler(self.device.type)
-        if not reason and _miscompiled(self.recipe.run, self.device):
+        # Of an instance norm behind a bf16 convolution they are now and then NaN (torch 2.15).
+        if not reason and self.device.type == "cpu" and self.recipe.run.precision in ("bf16", "fp16"):
             reason = f"on a CPU, {self.recipe.run.precision} gradients would be wrong"
         pulled = self._pulled(reason and f"nothing is compiled: {reason}")
         if pulled and self.sharded:

@@ -43,11 +43,7 @@ class Contender:
     """One way of computing steps, at work.
 
     Args:
-        recipe: what it trains, on one rank.
-        plan: its dry run.
-        device: where.
         division: how many batches make a step; of one rank's lanes only the first is taken.
-        way: how.
     """
 
     def __init__(self, recipe: Recipe, plan: DryRun, device: torch.device, division: Division, way: Way) -> None:
@@ -65,14 +61,8 @@ class Contender:
 
     def _batch(self, recipe: Recipe, number: int) -> dict[str, torch.Tensor]:
         dataset = recipe.dataset
-        fields = random_fields(
-            dataset.shapes(),
-            dataset.dtypes(),
-            recipe.loader.batch_size,
-            torch.Generator().manual_seed(number),
-            self.precision.weights,
-            ranges=dataset.ranges(),
-        )
+        generator, size, kind = torch.Generator().manual_seed(number), recipe.loader.batch_size, self.precision.weights
+        fields = random_fields(dataset.shapes(), dataset.dtypes(), size, generator, kind, ranges=dataset.ranges())
         return {name: self.precision.arrange(values.to(self.precision.device)) for name, values in fields.items()}
 
     def seconds(self, steps: int = 1) -> float:
@@ -90,10 +80,7 @@ def side_by_side(contenders: Sequence[Contender], rounds: int, steps: int, limit
     """Seconds of a step of each contender in each round, in turn, so that what else the machine does weighs on all.
 
     Args:
-        contenders: those that take steps.
         rounds: how many, or fewer where the time is up; never less than two.
-        steps: of each contender in a round.
-        limit_s: seconds for all of it.
     """
     deadline = time.perf_counter() + limit_s
     times: list[list[float]] = [[] for _ in contenders]

@@ -78,13 +78,7 @@ def settled(
     """Decide what `auto` is, for a run of so many steps.
 
     Args:
-        recipe: what it leaves open is decided.
-        plan: its dry run.
-        device: where it computes.
-        division: how its batches are divided.
-        steps: of the whole run.
         before: levers of a run that goes on, or is reproduced: it keeps them, or its last bits would differ.
-        tell: is told what takes a while.
     """
     batches = division.accumulate * len(division.mine)
     leaves_open = recipe.run.precision == AUTO
@@ -99,7 +93,8 @@ def settled(
         return Settled(precision, levers, why, ratio)
     start = Way(precision, levers)
     about = {**_question(recipe, plan, division, start), "machine": this_machine(device)}
-    known = _read(find("levers", about))
+    found = find("levers", about)
+    known = tuple(Tried(**entry) for entry in found["tried"]) if found else ()
     trying = Trying(told, plan, device, division, steps, start, leaves_open, known, tell)
     best = trying.best()
     if trying.tried:
@@ -117,10 +112,7 @@ def precision_for(
     """What `precision: auto` is: `bf16` where the device is clearly faster in it, else `fp32`.
 
     Args:
-        device: where it computes.
-        layers: what computes most.
         seconds: what the whole may take, roughly: for little it is not worth measuring.
-        learning: whether there are backward passes.
 
     Returns:
         the precision, why, and how many times as fast the layers are in bfloat16, where that was measured.
@@ -159,10 +151,6 @@ def with_precision(recipe: Recipe, precision: str) -> Recipe:
     return dataclasses.replace(recipe, node=node, run=recipe.run.model_copy(update={"precision": precision}))
 
 
-def _read(found: Mapping[str, Any] | None) -> tuple[Tried, ...]:
-    return tuple(Tried(**entry) for entry in found["tried"]) if found else ()
-
-
 def _question(recipe: Recipe, plan: DryRun, division: Division, start: Way) -> dict[str, Any]:
     """What the speed of a step depends on."""
     settings = ("deterministic", "recompute", "on_bad_loss", *LEFT_TO_THE_MACHINE)
@@ -178,14 +166,7 @@ def _question(recipe: Recipe, plan: DryRun, division: Division, start: Way) -> d
 
 
 def inference_precision(asked: str, recipe: Recipe, plan: DryRun, device: torch.device) -> str:
-    """What trained networks compute in: as they were trained, but bf16 and fp16 only where the device is fast in it.
-
-    Args:
-        asked: `auto`, or what is taken.
-        recipe: of the run.
-        plan: its dry run.
-        device: where they compute.
-    """
+    """What trained networks compute in: as they were trained, but bf16 and fp16 only where the device is fast in it."""
     if asked != AUTO:
         return asked
     trained_in = recipe.run.precision

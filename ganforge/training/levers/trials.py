@@ -19,7 +19,7 @@ from ganforge.failures.exhaustion import free_memory
 from ganforge.ranks.division import Division
 from ganforge.recipe.model import Recipe
 from ganforge.rehearsal.dry_run import DryRun
-from ganforge.step.compiling import missing_compiler
+from ganforge.step.network_calls import missing_compiler
 from ganforge.training.levers.contender import Contender, Way, ratio, side_by_side
 
 SHARE = 0.01
@@ -108,7 +108,7 @@ class Trying:
         """The fastest way, as far as there is time to try."""
         way = self._by_what_is_known()
         seconds = guessed_seconds(self.plan, self.steps, self.division.accumulate)
-        open_changes = [change for change in self._changes() if not self._is_known(change)]
+        open_changes = [change for change in self._changes() if not any(tried.change == change for tried in self.known)]
         if not open_changes or SHARE * seconds < 2 * LEAST * seconds / self.steps or not self._has_room():
             return way
         state = random_state()
@@ -124,9 +124,6 @@ class Trying:
         """Whether two more copies of all networks, with gradients and what Adam keeps, are little in this memory."""
         free = free_memory() or 2**32  # of a system that does not say
         return 2 * 4 * 4 * sum(self.plan.parameters.values()) < free / 4
-
-    def _is_known(self, change: Mapping[str, Any]) -> bool:
-        return any(tried.change == change for tried in self.known)
 
     def _by_what_is_known(self) -> Way:
         seconds = guessed_seconds(self.plan, self.steps, self.division.accumulate)

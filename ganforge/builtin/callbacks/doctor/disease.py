@@ -31,11 +31,7 @@ class Patience:
 
 
 class Disease(ABC):
-    """Something that can go wrong. A look gives what was found, in a sentence with its figures, or nothing.
-
-    Args:
-        patience: how long it must last.
-    """
+    """Something that can go wrong. A look gives what was found, in a sentence with its figures, or nothing."""
 
     cure: ClassVar[str]
     """What to try."""

@@ -15,11 +15,7 @@ CHANCE = 0.51
 
 
 class Judge:
-    """A discriminator's latest verdicts.
-
-    Args:
-        readings: how many readings are kept.
-    """
+    """A discriminator's latest verdicts."""
 
     def __init__(self, readings: int) -> None:
         self.real: deque[float] = deque(maxlen=readings)
@@ -80,11 +76,7 @@ def _mean(values: deque[float]) -> float:
 
 
 class Judges(dict[str, Judge]):
-    """All discriminators whose scores of real samples and of fakes are read, by name.
-
-    Args:
-        readings: how many readings are kept.
-    """
+    """All discriminators whose scores of real samples and of fakes are read, by name."""
 
     def __init__(self, readings: int) -> None:
         super().__init__()

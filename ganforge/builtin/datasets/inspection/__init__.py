@@ -9,11 +9,19 @@ from itertools import islice
 from pathlib import Path
 
 from ganforge import UsageError
-from ganforge.builtin.datasets.inspection import files, gaps, kinds, repeats
+from ganforge.builtin.datasets.inspection import copies, files, gaps, kinds
 from ganforge.builtin.datasets.inspection.complaints import Complaints
 from ganforge.builtin.datasets.inspection.picture import Picture, examine
-from ganforge.builtin.datasets.inspection.progress import Track, silently
-from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, Report, Severity, Summary
+from ganforge.builtin.datasets.inspection.report import (
+    Case,
+    Examined,
+    Finding,
+    Report,
+    Severity,
+    Summary,
+    Track,
+    silently,
+)
 from ganforge.builtin.datasets.layout.model import KINDS, Kind, Layout
 from ganforge.builtin.datasets.layout.reading import find_layout, read_layout
 
@@ -54,7 +62,7 @@ def inspect(root: Path | Layout, crop_px: int = 256, track: Track = silently, ki
     measured = gaps.measure(data)
     found = [
         *files.findings(data),
-        *repeats.findings(data, track),
+        *copies.findings(data, track),
         *gaps.findings(data, measured),
         *kinds.findings(data),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ganforge.builtin.datasets.inspection.picture import Picture
-from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, counted
+from ganforge.builtin.datasets.inspection.report import Case, Examined, Finding, about, counted
 from ganforge.builtin.datasets.layout.model import unread_pictures
 
 _SUFFIXES = {
@@ -27,7 +27,9 @@ def findings(data: Examined) -> Iterator[Finding]:
 
 
 def _folders(data: Examined) -> Iterator[Finding]:
-    if lacking := _lacking(data):
+    layout = data.layout
+    needed = layout.needed(layout.splits)
+    if lacking := [f"{split}{domain}" for split, domain in needed if layout.of_domain(split, domain) is None]:
         yield Finding(
             "error",
             "missing_folder",
@@ -35,36 +37,20 @@ def _folders(data: Examined) -> Iterator[Finding]:
             "training needs trainA and trainB, or train with pairs; of val and test both domains or none",
             len(lacking),
         )
-    yield from _faults(data)
+    for fault in layout.faults:  # what else the datasets refuse: each kind as one finding
+        if fault.kind not in ("missing_folder", "empty_folder"):
+            cases = tuple(Case((path.relative_to(layout.root).as_posix(),)) for path in fault.files)
+            yield Finding("error", fault.kind, fault.text, fault.cure, len(cases), cases)
     if empty := tuple(Case((summary.folder.name,)) for summary in data.summaries if not summary.pictures):
         text = f"no pictures in {counted(len(empty), 'folder')}"
         yield Finding("error", "empty_folder", text, "put some there, or remove it", len(empty), empty)
-    if data.layout.squeezed and not any(summary.folder.held_out for summary in data.summaries):
+    if layout.squeezed and not any(summary.folder.held_out for summary in data.summaries):
         yield Finding(
             "note",
             "nothing_held_out",
             "there are no validation or test pictures: panels and metrics will use training pictures",
             "keep some pictures from training: testA and testB, or test with pairs",
-            0,
         )
-
-
-def _lacking(data: Examined) -> list[str]:
-    """The folders without which training or validation cannot start."""
-    return [
-        f"{split}{domain}"
-        for split, domain in data.layout.needed(data.layout.splits)
-        if data.layout.of_domain(split, domain) is None
-    ]
-
-
-def _faults(data: Examined) -> Iterator[Finding]:
-    """What else the datasets refuse: each kind as one finding."""
-    root = data.layout.root
-    for fault in data.layout.faults:
-        if fault.kind not in ("missing_folder", "empty_folder"):
-            cases = tuple(Case((path.relative_to(root).as_posix(),)) for path in fault.files)
-            yield Finding("error", fault.kind, fault.text, fault.cure, len(cases), cases)
 
 
 def _broken(data: Examined) -> Iterator[Finding]:
@@ -108,12 +94,6 @@ def _is_misnamed(picture: Picture) -> bool:
 def _left_out(data: Examined) -> Iterator[Finding]:
     root = data.layout.root
     left_out = [path for summary in data.summaries for path in unread_pictures(summary.folder)]
-    if left_out:
-        yield Finding(
-            "warning",
-            "left_out",
-            f"{counted(len(left_out), 'picture')} in formats that training does not look for",
-            "convert them to PNG or JPEG",
-            len(left_out),
-            tuple(Case((path.relative_to(root).as_posix(),)) for path in left_out),
-        )
+    cases = [Case((path.relative_to(root).as_posix(),)) for path in left_out]
+    text, cure = "in formats that training does not look for", "convert them to PNG or JPEG"
+    yield from about("warning", "left_out", cases, "picture", text, cure)

@@ -37,8 +37,22 @@ def findings(data: Examined, gaps: Sequence[Gap]) -> Iterator[Finding]:
     domains = _domains(data)
     if len(domains) > 1:
         yield from _sizes(domains)
-        yield from _formats(domains)
-        yield from _colourless(domains)
+        yield from _shares(
+            domains,
+            "format_gap",
+            lambda picture: picture.format in ("JPEG", "MPO"),
+            "JPEGs",
+            "the blocks of the compression tell them apart, which is learnt too",
+            "store both in one format, from equally good pictures",
+        )
+        yield from _shares(
+            domains,
+            "colour_gap",
+            lambda picture: picture.colourless,
+            "without colour",
+            "losing and inventing colour will be a part of what is learnt",
+            "nothing if that is the task; otherwise train both with one channel",
+        )
 
 
 def _domains(data: Examined) -> dict[str, list[Picture]]:
@@ -70,7 +84,6 @@ def _of_brightness(gap: Gap) -> Finding:
         f"{gap.high} is brighter than {gap.low}: {gap.high_mean:.2f} against {gap.low_mean:.2f} of 1, "
         f"{gap.spreads:.1f} times their spread; a model may brighten, darken or invert instead of translating",
         "match the exposures, unless brightness is what should change; an identity loss holds it back",
-        0,
     )
 
 
@@ -81,7 +94,6 @@ def _of_tint(gap: Gap) -> Finding:
         f"{gap.high} is more {gap.kind} than {gap.low}, by {gap.spreads:.1f} times their spread; a model learns a tint "
         "first, and instance normalization, which erases a picture's own, makes it one for all",
         "balance the colours, unless the tint is what should change; an identity loss holds it back",
-        0,
     )
 
 
@@ -95,37 +107,15 @@ def _sizes(domains: Domains) -> Iterator[Finding]:
             f"{high} has larger pictures than {low}: shorter sides of {sides[high]:g} and {sides[low]:g} px; "
             "resized to one size they differ in sharpness, which is learnt too",
             "bring both to one size from equally sharp pictures",
-            0,
         )
 
 
-def _formats(domains: Domains) -> Iterator[Finding]:
-    lossy = _shares(domains, lambda picture: picture.format in ("JPEG", "MPO"))
-    low, high = _extremes(lossy)
-    if lossy[high] - lossy[low] >= _SHARE:
-        yield Finding(
-            "warning",
-            "format_gap",
-            f"{lossy[high]:.0%} of {high} are JPEGs and {lossy[low]:.0%} of {low}: the blocks of the compression tell "
-            "them apart, which is learnt too",
-            "store both in one format, from equally good pictures",
-            0,
-        )
-
-
-def _colourless(domains: Domains) -> Iterator[Finding]:
-    grey = _shares(domains, lambda picture: picture.colourless)
-    low, high = _extremes(grey)
-    if grey[high] - grey[low] >= _SHARE:
-        yield Finding(
-            "warning",
-            "colour_gap",
-            f"{grey[high]:.0%} of {high} are without colour and {grey[low]:.0%} of {low}: losing and inventing "
-            "colour will be a part of what is learnt",
-            "nothing if that is the task; otherwise train both with one channel",
-            0,
-        )
-
-
-def _shares(domains: Domains, applies: Callable[[Picture], bool]) -> dict[str, float]:
-    return {name: fmean(map(applies, pictures)) for name, pictures in domains.items()}
+def _shares(
+    domains: Domains, kind: str, applies: Callable[[Picture], bool], what: str, harm: str, cure: str
+) -> Iterator[Finding]:
+    """Whether pictures of which something is true are much more frequent in one domain."""
+    shares = {name: fmean(map(applies, pictures)) for name, pictures in domains.items()}
+    low, high = _extremes(shares)
+    if shares[high] - shares[low] >= _SHARE:
+        text = f"{shares[high]:.0%} of {high} are {what} and {shares[low]:.0%} of {low}: {harm}"
+        yield Finding("warning", kind, text, cure)

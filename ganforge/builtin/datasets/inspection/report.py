@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from statistics import fmean, median, pstdev
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from ganforge.builtin.datasets.inspection.picture import Picture
 from ganforge.builtin.datasets.layout.model import Folder, Layout
 
 Severity = Literal["error", "warning", "note"]
+T = TypeVar("T")
+
+
+class Track(Protocol):
+    """Hands on a sequence's items, and shows how far it is with what."""
+
+    def __call__(self, items: Sequence[T], what: str, /) -> Iterable[T]: ...
+
+
+def silently(items: Sequence[T], what: str, /) -> Iterable[T]:
+    """A `Track` that shows nothing."""
+    return items
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Finding:
     kind: str
     text: str
     cure: str
-    count: int
+    count: int = 0
     cases: tuple[Case, ...] = ()
     sign: str = " = "
 
@@ -161,9 +173,8 @@ class Examined:
         detail: Callable[[Picture], str] = lambda picture: "",
     ) -> Iterator[Finding]:
         """A finding about single pictures, if there are any; its text goes on after `7 pictures`."""
-        if pictures:
-            cases = tuple(self.case(picture, detail=detail(picture)) for picture in pictures)
-            yield Finding(severity, kind, f"{counted(len(cases), 'picture')} {text}", cure, len(cases), cases)
+        cases = [self.case(picture, detail=detail(picture)) for picture in pictures]
+        return about(severity, kind, cases, "picture", text, cure)
 
 
 @dataclass(frozen=True)
@@ -188,12 +199,16 @@ class Report:
             "pictures": self.data.pictures,
             "folders": [summary.as_json() for summary in self.data.summaries],
             "gaps": [asdict(gap) for gap in self.gaps],
-            "findings": [_finding(finding) for finding in self.findings],
+            "findings": [{k: v for k, v in asdict(finding).items() if k != "sign"} for finding in self.findings],
         }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {key: value for key, value in asdict(finding).items() if key != "sign"}
+def about(
+    severity: Severity, kind: str, cases: Sequence[Case], what: str, text: str, cure: str, sign: str = " = "
+) -> Iterator[Finding]:
+    """A finding about these cases, if there are any; its text goes on after `7 pictures`, or whatever they are."""
+    if cases:
+        yield Finding(severity, kind, f"{counted(len(cases), what)} {text}", cure, len(cases), tuple(cases), sign)
 
 
 def counted(count: int, what: str) -> str:

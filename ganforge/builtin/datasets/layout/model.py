@@ -132,8 +132,10 @@ class Layout:
             told.append(f"learns from {self._names('train')}")
         if self.validation and (told or len(self.splits) > 2):
             told.append(f"validates on {self._names(self.validation)}")
-        if self.kind == "classes" and (lacking := self._not_held_out()):
-            told.append(f"{self.validation} has none of {some(lacking)}")
+        if self.kind == "classes" and self.validation:
+            there = {folder.domain for folder in self.of(self.validation)}
+            if lacking := [name for name in self.classes if name not in there]:
+                told.append(f"{self.validation} has none of {some(lacking)}")
         unread = [folder for folder in self.folders if folder.split not in ("", "train", self.validation)]
         left = [f"{name} ({_pictures(count)})" for name, count in _counts([*unread, *self.beside]).items()]
         around = joined((self.around, *(folder.found for folder in self.read)))
@@ -147,10 +149,6 @@ class Layout:
     def _names(self, split: str) -> str:
         """The folders of a split as they are called at the root."""
         return " and ".join(dict.fromkeys(folder.name.partition("/")[0] for folder in self.of(split)))
-
-    def _not_held_out(self) -> list[str]:
-        there = {folder.domain for folder in self.of(self.validation or "")}
-        return [name for name in self.classes if name not in there] if self.validation else []
 
     def _missing(self, splits: Sequence[str], read: Sequence[Folder]) -> Iterator[Fault]:
         needed = self.needed(splits)

@@ -8,7 +8,6 @@ own: a process that dies leaves none behind.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
@@ -23,6 +22,7 @@ from pydantic import Field
 from ganforge import EnvironmentFault
 from ganforge.builtin.datasets.shards.index import Shard
 from ganforge.builtin.datasets.shards.transfer import transfer
+from ganforge.core.files import sha256_of
 from ganforge.images.listing import did_you_mean
 
 FOLDER = "~/.cache/ganforge/shards"
@@ -166,8 +166,7 @@ def _check(size: int, part: Path, shard: Shard, url: str) -> None:
     if size != shard.bytes:
         found = f"{size} bytes instead of {shard.bytes}"
     else:
-        with part.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        sha256 = sha256_of(part)
         if sha256 == shard.sha256:
             return
         found = f"the SHA-256 {sha256} instead of {shard.sha256}"

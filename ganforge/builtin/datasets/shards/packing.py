@@ -17,11 +17,11 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from ganforge import EnvironmentFault, UsageError, images
+from ganforge.builtin.datasets.download import flush_folder
 from ganforge.builtin.datasets.shards import index as indices
 from ganforge.builtin.datasets.shards.drafts import Draft, Item
 from ganforge.builtin.datasets.shards.index import Index, Layout, Shard
 from ganforge.builtin.datasets.shards.tars import LIST_KEY, LIST_SUFFIX, encode_sizes
-from ganforge.builtin.datasets.unpacking import flush_folder
 
 _JOURNAL = "journal.jsonl"
 _LOCK = "lock"
@@ -37,10 +37,6 @@ def pack(root: Path, drafts: list[Draft], layout: Layout, seed: int, out: Path, 
     in a hidden folder; the next call keeps those shards of it whose files are unchanged.
 
     Args:
-        root: the folder that the drafts were made of.
-        drafts: the shards.
-        layout: of the folder.
-        seed: of the drafts.
         out: where to; the parent folders are made.
         force: replace a pack that is there.
         tell: told how many bytes were packed since the last time.
@@ -89,7 +85,10 @@ def _fill(staged: Path, root: Path, drafts: list[Draft], layout: Layout, seed: i
     done = _journal(staged)
     todo = [draft for draft in drafts if done.get(draft.name, {}).get("of") != draft.fingerprint(root)]
     missing = {draft.name for draft in todo}
-    _clear(staged, {draft.name for draft in drafts} - missing)
+    kept = {draft.name for draft in drafts} - missing
+    for left in staged.iterdir():  # by an earlier call
+        if left.name not in {*kept, _JOURNAL, _LOCK}:
+            left.unlink()
     _need_room(staged, sum(draft.bytes for draft in todo))
     shards: dict[str, list[Shard]] = {}
     with (staged / _JOURNAL).open("a") as journal:
@@ -123,13 +122,6 @@ def _journal(staged: Path) -> dict[str, Any]:
                 if (staged / shard.name).stat().st_size == shard.bytes:
                     found[shard.name] = row
     return found
-
-
-def _clear(staged: Path, kept: set[str]) -> None:
-    """Remove what an earlier call left and this call does not need."""
-    for file in staged.iterdir():
-        if file.name not in {*kept, _JOURNAL, _LOCK}:
-            file.unlink()
 
 
 def _need_room(staged: Path, needed: int) -> None:

@@ -1,4 +1,4 @@
-"""Where a pack lies: in a folder, or at a URL with a cache on this machine's disk."""
+"""Where a pack lies: in a folder, or at a URL with a cache on this machine's disk; and whether all of it is sound."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from ganforge.builtin.datasets.shards.transfer import transfer
 from ganforge.images.listing import did_you_mean
 
 _ATTEMPTS = 10
+_CHUNK = 1 << 20
 
 
 class Store(Protocol):
@@ -124,7 +126,8 @@ class Remote:
         url, fetched = f"{self.url}/{indices.NAME}", io.BytesIO()
         transfer(url, fetched, indices.MOST_BYTES)
         index = read_index(fetched.getvalue(), url)
-        needed = sum(_largest(shards, together) for split, shards in index.splits.items() if split.startswith("train"))
+        trained = [shards for split, shards in index.splits.items() if split.startswith("train")]
+        needed = sum(size for shards in trained for size in sorted(shard.bytes for shard in shards)[-together:])
         if needed > self.cache.most_bytes:
             raise EnvironmentFault(
                 f"the shards that are read together take {needed / 2**30:.3g} GiB, "
@@ -173,5 +176,41 @@ class Remote:
             ) from error
 
 
-def _largest(shards: Sequence[Shard], count: int) -> int:
-    return sum(sorted((shard.bytes for shard in shards), reverse=True)[:count])
+@dataclass(frozen=True)
+class Damage:
+    """A shard that is not what the index says, and why."""
+
+    shard: str
+    reason: str
+
+
+def verify(folder: Path, tell: Callable[[int], None]) -> list[Damage]:
+    """Read all shards of a pack; `tell` is told how many bytes were read since the last time.
+
+    Raises:
+        EnvironmentFault: there is no index, or a broken one.
+    """
+    index = Local(folder).index()
+    found = ((shard, _fault(folder / shard.name, shard, index.members, tell)) for shard in index.shards)
+    return [Damage(shard.name, reason) for shard, reason in found if reason]
+
+
+def _fault(file: Path, shard: Shard, members: int, tell: Callable[[int], None]) -> str | None:
+    try:
+        size = file.stat().st_size
+        if size != shard.bytes:
+            return f"it has {size} bytes instead of {shard.bytes}"
+        sha256 = hashlib.sha256()
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                sha256.update(chunk)
+                tell(len(chunk))
+        if sha256.hexdigest() != shard.sha256:
+            return f"it has the SHA-256 {sha256.hexdigest()} instead of {shard.sha256}"
+        for number in range(shard.samples):
+            read_sample(file, shard, number, members)
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError as error:
+        return str(error)
+    return None

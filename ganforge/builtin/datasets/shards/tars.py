@@ -29,13 +29,8 @@ def encode_sizes(sizes: Sequence[int]) -> bytes:
 
 
 def room(size: int) -> int:
-    """Bytes that a file of a size takes in a tar."""
-    return BLOCK + padded(size)
-
-
-def padded(size: int) -> int:
-    """The next multiple of a block."""
-    return -(-size // BLOCK) * BLOCK
+    """Bytes that a file of a size takes in a tar: a header, and the next multiple of a block."""
+    return BLOCK + -(-size // BLOCK) * BLOCK
 
 
 def size_of_tar(sizes: Sequence[int]) -> int:
