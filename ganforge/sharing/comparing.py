@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ganforge.recipe.dotted import flat
+from ganforge.recipe.merge import flat
 from ganforge.recipe.nodes import read
 from ganforge.sharing.records import Record
 
