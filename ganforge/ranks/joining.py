@@ -17,7 +17,7 @@ import torch.distributed as dist
 
 from ganforge.core.torch_internals.stores import PrefixStore, Store, TCPStore
 from ganforge.errors import EnvironmentFault, GanforgeError
-from ganforge.failures.telling import told
+from ganforge.failures.blame import told
 from ganforge.ranks.failure_reports import LastWords, PeerLost
 from ganforge.ranks.world import ALONE, World
 

@@ -110,7 +110,8 @@ class _Files:
             return None
         bases = [self.load(self._resolve(path, name.text()), name.mark) for name in names]
         layers = [base for base in bases if base is not None]
-        return reduce(merge, [*layers, _without(own, "extends")])
+        entries = {key: child for key, child in own.mapping().items() if key != "extends"}
+        return reduce(merge, [*layers, Node(entries, own.mark, {key: own.keys[key] for key in entries})])
 
     def _resolve(self, extending: Path, name: str) -> Path:
         beside = extending.parent / name
@@ -131,11 +132,6 @@ def _extended(recipe: Node) -> list[Node]:
         cure = "for example extends: base.yaml, or extends: [base.yaml, small.yaml]"
         raise RecipeError(Problem(f"'extends' takes paths, but here stands {n.kind}", n.mark, cure) for n in wrong)
     return names
-
-
-def _without(node: Node, name: str) -> Node:
-    entries = {key: child for key, child in node.mapping().items() if key != name}
-    return Node(entries, node.mark, {key: node.keys[key] for key in entries})
 
 
 @dataclass(frozen=True)

@@ -94,14 +94,6 @@ class Node:
         """
         return self._as(dict, "a mapping")
 
-    def sequence(self) -> list[Node]:
-        """The entries of a list.
-
-        Raises:
-            RecipeError: the value is something else.
-        """
-        return self._as(list, "a list")
-
     def text(self) -> str:
         """The characters of a text.
 

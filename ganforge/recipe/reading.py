@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from torch import Tensor
@@ -181,7 +180,7 @@ class _Reader(PartReader):
         if settings is None or optimizer is None:
             return None
         marks: dict[str, Mark] = {}
-        for network, item in zip(settings.networks, entries["networks"].sequence(), strict=True):
+        for network, item in zip(settings.networks, self.items(entries["networks"], "networks"), strict=True):
             if network in marks:
                 self.fault(f"player '{name}' names the network '{network}' twice", item.mark, "once is enough")
             marks.setdefault(network, item.mark)
@@ -200,7 +199,8 @@ class _Reader(PartReader):
             self.problems.append(self._at_option(use, node, refusal(error, use)))
             return None
         if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
-            self.fault(f"{use.part.name} gives {_article(value)}, not a number", use.mark, "a schedule returns a float")
+            given = "nothing" if value is None else f"a value of type {type(value).__name__}"
+            self.fault(f"{use.part.name} gives {given}, not a number", use.mark, "a schedule returns a float")
             return None
         return use
 
@@ -299,10 +299,6 @@ class _Reader(PartReader):
         entries = node.value if node and isinstance(node.value, dict) else {}
         image_nodes = self.items(entries.get("images"), "images")
         return tuple(w for n in image_nodes if isinstance(n.value, str) and (w := self.expression(n)))
-
-
-def _article(value: Any) -> str:
-    return "nothing" if value is None else f"a value of type {type(value).__name__}"
 
 
 def _one_or_many(node: Node | None) -> list[Node]:

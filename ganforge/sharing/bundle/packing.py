@@ -100,13 +100,9 @@ def _sources(record: Record, checkpoint: Path, data: Mapping[str, Any], state: b
         if steps:
             latest = max(steps, key=lambda path: int(path.stem.removeprefix("step_")))
             sources[f"images/{panel.name}/{latest.name}"] = latest
-    files = _whole(checkpoint) if state else _weights(checkpoint)
+    files = {path.name: path for path in checkpoint.iterdir()} if state else _weights(checkpoint)
     sources |= {f"checkpoints/{checkpoint.name}/{name}": source for name, source in files.items()}
     return {name: source for name, source in sources.items() if ENTRY.fullmatch(name)}
-
-
-def _whole(checkpoint: Path) -> dict[str, Source]:
-    return {path.name: path for path in checkpoint.iterdir()}
 
 
 def _weights(checkpoint: Path) -> dict[str, Source]:
