@@ -33,9 +33,8 @@ def run_as_rank(request: RunRequest) -> None:
     fault: GanforgeError | None = None
     try:
         # One rank's are enough.
-        plugins = (
-            plugins_with_warnings(request.files) if os.environ["RANK"] == "0" else load_plugins(list(request.files))
-        )
+        load = plugins_with_warnings if os.environ["RANK"] == "0" else load_plugins
+        plugins = load(request.files)
         checked = request.opened(plugins)
     except GanforgeError as error:
         fault = error

@@ -153,10 +153,8 @@ def started(recipe: Recipe, place: RunFolder, goes_on: bool, plugins: Plugins, w
     if goes_on and run.status == "finished":
         if world.leads:
             where = place.record["ancestor"]["run"] if place.copied else run.folder
-            click.echo(
-                f"{where} is finished: {run.step} of {run.total_steps} steps; "
-                "to go on, give a larger run.epochs or run.steps"
-            )
+            done = f"{where} is finished: {run.step} of {run.total_steps} steps"
+            click.echo(f"{done}; to go on, give a larger run.epochs or run.steps")
         if place.copied:
             place.discard()
         return None

@@ -109,10 +109,9 @@ def _warn(record: Record, code: dict[str, dict[str, str]], best: str | None) -> 
     if isinstance(trained, dict):
         changed = [name for name, now in code.items() if trained.get(name) != now]
         if changed:
-            warn(
-                f"the code of {', '.join(changed)} has changed since the run was trained: "
-                "the bundle says what it is now\n  go back to the code of then, or train anew, to have it reproduced"
-            )
+            cure = "go back to the code of then, or train anew, to have it reproduced"
+            told = f"the code of {', '.join(changed)} has changed since the run was trained"
+            warn(f"{told}: the bundle says what it is now\n  {cure}")
 
 
 def _tell(checkpoint: Path, sizes: dict[str, int], code: dict[str, dict[str, str]], data: str, full: bool) -> None:

@@ -92,16 +92,14 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent} to draw into; make it, or give another -o")
     if Path(recipe).is_dir() and not (Path(recipe) / "recipe.yaml").is_file():
-        raise UsageError(
-            f"{recipe} is a folder, and no run's; `ganforge data inspect {recipe}` looks at pictures as they are"
-        )
+        cure = f"`ganforge data inspect {recipe}` looks at pictures as they are"
+        raise UsageError(f"{recipe} is a folder, and no run's; {cure}")
     checked = opened(recipe, overrides, plugins_with_warnings(files))
     prepare_data(checked)
     train, validation = training_samples(checked), validation_samples(checked)
     click.echo(f"training samples: {len(train)}")
-    click.echo(
-        f"validation samples: {len(validation) if validation else 'none: panels and metrics use training samples'}"
-    )
+    unseen = len(validation) if validation else "none: panels and metrics use training samples"
+    click.echo(f"validation samples: {unseen}")
     for remark in checked.dataset.remarks():
         click.echo(remark)
     for name, shape in checked.dataset.shapes().items():
@@ -175,9 +173,8 @@ def inspect(
     if not Path(root).is_dir() or (Path(root) / "recipe.yaml").is_file():  # a run's folder is its recipe
         folder, sample_px = _data_of(root, overrides, files)
     elif overrides:
-        raise UsageError(
-            f"{overrides[0]} changes a recipe, but {root} is a folder", "`--crop` says how large samples are"
-        )
+        message = f"{overrides[0]} changes a recipe, but {root} is a folder"
+        raise UsageError(message, "`--crop` says how large samples are")
     report = _inspected(folder, crop_px or sample_px, kind)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
@@ -293,9 +290,8 @@ def verify(pack: Path) -> None:
     for damage in damaged:
         click.echo(f"{damage.shard}: {damage.reason}")
     if damaged:
-        raise EnvironmentFault(
-            f"of {counted(len(shards), 'shard')} of {pack}, {len(damaged)} damaged", "copy those again, or pack anew"
-        )
+        message = f"of {counted(len(shards), 'shard')} of {pack}, {len(damaged)} damaged"
+        raise EnvironmentFault(message, "copy those again, or pack anew")
     click.echo(f"{counted(len(shards), 'shard')}, as packed")
 
 

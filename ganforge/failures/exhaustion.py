@@ -156,14 +156,12 @@ def _files() -> Exhausted:
 
 def _shared_cure() -> str:
     """What to do where worker processes cannot hand their batches over."""
+    cure = "lower data.workers or data.batch_size, or set data.workers=0"
     with suppress(OSError):
         usage = shutil.disk_usage("/dev/shm")
-        size = f"/dev/shm has {readable(usage.total)}, {readable(usage.free)} of them free: "
-        return (
-            f"{size}give the container more (docker run --shm-size 8g),\n"
-            "lower data.workers or data.batch_size, or set data.workers=0"
-        )
-    return "lower data.workers or data.batch_size, or set data.workers=0"
+        size = f"/dev/shm has {readable(usage.total)}, {readable(usage.free)} of them free"
+        return f"{size}: give the container more (docker run --shm-size 8g),\n{cure}"
+    return cure
 
 
 def _disk(error: OSError) -> Exhausted:

@@ -313,9 +313,8 @@ def _check_part(kind: str, name: Any, factory: Any) -> None:
         raise UsageError(f"it registers the {SINGULAR[kind]} '{name}', which is no name that a recipe could call")
     elif not (inspect.isclass(factory) or inspect.isroutine(factory)):
         what = f"a {type(factory).__name__}" if factory is not None else "nothing (None)"
-        raise UsageError(
-            f"it registers the {SINGULAR[kind]} '{name}', which is {what}; register a function or a class: write def"
-        )
+        cure = "register a function or a class: write def"
+        raise UsageError(f"it registers the {SINGULAR[kind]} '{name}', which is {what}; {cure}")
 
 
 def _commands(manager: pluggy.PluginManager, module: Any) -> dict[str, list[str]]:

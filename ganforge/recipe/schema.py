@@ -76,12 +76,8 @@ class _Writer:
             "extends": {"anyOf": [{"type": "string", "examples": shipped}, texts]},
         }
         properties = {name: sections[name] | {"description": text} for name, text in SECTIONS.items()}
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": [*REQUIRED],
-            "additionalProperties": False,
-        }
+        required = list(REQUIRED)
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
     def player(self) -> Json:
         form = self.settings(model.PlayerSettings)
@@ -257,11 +253,7 @@ def _or_schedule(schema: Json) -> Json:
     kinds = _kinds(schema)
     if {"number", "integer"} & set(kinds):
         # Not `anyOf`: the number keeps its range, and an editor complains of what was meant.
-        return schema | {
-            "type": [*kinds, "string", "object"],
-            "if": {"type": "object"},
-            "then": _reference("schedule"),
-        }
+        return schema | {"type": [*kinds, "string", "object"], "if": {"type": "object"}, "then": _reference("schedule")}
     changed = dict(schema)
     for key, value in schema.items():
         match key, value:
