@@ -24,7 +24,8 @@ from ganforge.plugins.loading import load_plugins
 from ganforge.plugins.registry import BUILT_IN, KINDS_IN_RECIPES, RESERVED, SINGULAR, Part, Registry
 from ganforge.plugins.signature import Parameter, describe_default, describe_type
 from ganforge.recipe.examples import called
-from ganforge.recipe.schema import SECTIONS, recipe_schema
+from ganforge.recipe.model import SECTIONS
+from ganforge.recipe.schema import recipe_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "reference"

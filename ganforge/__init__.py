@@ -48,26 +48,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Callback": "ganforge.api.callbacks",
-    "Diagnosis": "ganforge.api.callbacks",
-    "Direction": "ganforge.api.callbacks",
-    "Run": "ganforge.api.callbacks",
-    "Context": "ganforge.api.context",
-    "Progress": "ganforge.api.context",
-    "Share": "ganforge.api.context",
-    "Dataset": "ganforge.api.datasets",
-    "Sample": "ganforge.api.datasets",
-    "Samples": "ganforge.api.datasets",
-    "Imported": "ganforge.api.importers",
-    "Recognise": "ganforge.api.importers",
-    "Recognised": "ganforge.api.importers",
-    "Metric": "ganforge.api.metrics",
-    "traits": "ganforge.api.traits",
-    "load": "ganforge.inference.loading",
+    "ganforge.api.callbacks": ("Callback", "Diagnosis", "Direction", "Run"),
+    "ganforge.api.context": ("Context", "Progress", "Share"),
+    "ganforge.api.datasets": ("Dataset", "Sample", "Samples"),
+    "ganforge.api.importers": ("Imported", "Recognise", "Recognised"),
+    "ganforge.api.metrics": ("Metric",),
+    "ganforge.api.traits": ("traits",),
+    "ganforge.inference.loading": ("load",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ganforge' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'ganforge' has no attribute '{name}'")

@@ -128,7 +128,7 @@ def _told(error: BaseException) -> int | None:
     """Tell what a plugin did, or what the machine has run out of, and give the exit code; None for anything else."""
     if os.environ.get("GANFORGE_DEBUG"):
         return None
-    from ganforge.failures.telling import told
+    from ganforge.failures.blame import told
 
     known = told(error)
     if known is None:

@@ -1,52 +1,23 @@
-"""What several commands share: their arguments, and loading plugins with their warnings."""
+"""What several commands share: loading plugins with their warnings, opening recipes, bars and wide text."""
 
 from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
     from ganforge.errors import Problem
     from ganforge.plugins.loading import Plugins
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def plugin_option(command: F) -> F:
-    """The option for plain files that are plugins: `-p my_losses.py`."""
-    return click.option(
-        "-p",
-        "--plugin",
-        "files",
-        multiple=True,
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="A plain Python file to load as a plugin; may be given several times.",
-    )(command)
-
-
-def precision_option(command: F) -> F:
-    """`--precision` of commands that use trained networks."""
-    return click.option(
-        "--precision",
-        type=click.Choice(["auto", "fp64", "fp32", "tf32", "bf16", "fp16"]),
-        default="auto",
-        show_default=True,
-        help="What the networks compute in; auto is what they were trained in, where this device is fast in it.",
-    )(command)
-
-
-def recipe_arguments(command: F) -> F:
-    """The arguments of a recipe and its overrides."""
-    command = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(command)
-    return click.argument("recipe", metavar="RECIPE")(command)
+    from ganforge.recipe.model import Recipe
 
 
 def plugins_with_warnings(files: Iterable[Path] = ()) -> Plugins:
@@ -59,6 +30,14 @@ def plugins_with_warnings(files: Iterable[Path] = ()) -> Plugins:
         if plugin.traceback:
             click.echo("  `ganforge plugins` shows where it failed", err=True)
     return plugins
+
+
+def opened(given: str, overrides: Sequence[str], plugins: Plugins) -> Recipe:
+    """A recipe, or that of a run, a checkpoint or a bundle, with overrides."""
+    from ganforge.recipe import open_recipe
+    from ganforge.sharing.locate import recipe_in
+
+    return open_recipe(recipe_in(given), overrides, plugins.registry)
 
 
 def warn(text: str) -> None:
@@ -84,15 +63,22 @@ def wide_console(width: int = 200, **options: bool) -> Console:
 
 
 @contextmanager
-def bar(what: str, total: int | None = None, before: int = 0) -> Iterator[Callable[..., None]]:
-    """A bar on a terminal; yields a function that is told how much is done, and of how much if that is new."""
+def progress(*columns: ProgressColumn) -> Iterator[Progress]:
+    """Bars on a terminal, nothing elsewhere."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total, completed=before)
-        yield lambda done, total=None: progress.update(task, completed=before + done, total=total)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        yield bars
+
+
+@contextmanager
+def bar(what: str, total: int | None = None, before: int = 0) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal; yields a function that is told how much is done, and of how much if that is new."""
+    with progress() as bars:
+        task = bars.add_task(what, total=total, completed=before)
+        yield lambda done, total=None: bars.update(task, completed=before + done, total=total)
 
 
 def paragraph(head: str, text: str) -> str:

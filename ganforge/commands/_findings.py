@@ -96,8 +96,7 @@ def _print_finding(finding: Finding, everything: bool) -> None:
 
 
 def _case(case: Case, sign: str) -> str:
-    text = sign.join(case.files) + (f" ({case.detail})" if case.detail else "")
-    return _printable(text)
+    return _printable(sign.join(case.files) + (f" ({case.detail})" if case.detail else ""))
 
 
 def _printable(text: str) -> str:

@@ -38,7 +38,7 @@ def launch(arguments: Sequence[str], nproc: int, restarts: int) -> None:
         how = f"rank {rank} was killed by signal {-code}" if code < 0 else f"rank {rank} ended with exit code {code}"
         if attempt == restarts:
             warn(f"{how}: after {restarts} restarts, no more" if restarts else how)
-            sys.exit(_exit_code(code))
+            sys.exit(code if code >= 0 else 128 - code)
         warn(f"{how}: going on from the last checkpoint, restart {attempt + 1} of {restarts}")
 
 
@@ -80,10 +80,6 @@ def _blame(failed: tuple[int, int]) -> tuple[bool, bool]:
     """A rank that was killed comes before those that missed it, and those that the launcher then stopped last."""
     _, code = failed
     return code == -signal.SIGTERM, code > 0
-
-
-def _exit_code(code: int) -> int:
-    return code if code >= 0 else 128 - code
 
 
 def _cores() -> int:

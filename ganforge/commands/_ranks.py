@@ -33,9 +33,8 @@ def run_as_rank(request: RunRequest) -> None:
     fault: GanforgeError | None = None
     try:
         # One rank's are enough.
-        plugins = (
-            plugins_with_warnings(request.files) if os.environ["RANK"] == "0" else load_plugins(list(request.files))
-        )
+        load = plugins_with_warnings if os.environ["RANK"] == "0" else load_plugins
+        plugins = load(request.files)
         checked = request.opened(plugins)
     except GanforgeError as error:
         fault = error
@@ -61,12 +60,10 @@ def _told(place: RunFolder, goes_on: bool) -> list[Any]:
 def _agree_that_it_opens(world: World, fault: GanforgeError | None) -> None:
     """End all ranks if one of them could not read the recipe."""
     faults = world.gather(str(fault) if fault else None)
-    if not any(faults):
-        return
     if fault is not None:
         raise fault
-    rank = next(rank for rank, told in enumerate(faults) if told)
-    raise UsageError(f"rank {rank} cannot read the recipe: see its own error")
+    if faulty := [rank for rank, told in enumerate(faults) if told]:
+        raise UsageError(f"rank {faulty[0]} cannot read the recipe: see its own error")
 
 
 def _about(recipe: Recipe, plugins: Plugins) -> dict[str, Any]:

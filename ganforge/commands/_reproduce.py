@@ -26,7 +26,7 @@ def reproduce(request: RunRequest, dry_run: bool) -> None:
     from ganforge.commands._start import begin, train
     from ganforge.recipe import open_recipe
     from ganforge.sharing.bundle import unpack
-    from ganforge.sharing.bundle.requirements import check_plugins
+    from ganforge.sharing.bundle.code import check_plugins
     from ganforge.sharing.records import Record
 
     bundle = Path(request.recipe)
@@ -41,7 +41,8 @@ def reproduce(request: RunRequest, dry_run: bool) -> None:
     recipe = open_recipe(str(unpacked.folder), request.overrides, plugins.registry)
     warn_of(recipe.warnings)
     record = Record.read(unpacked.folder)
-    click.echo(printable(_heading(bundle, unpacked, record)))
+    packed = f"{unpacked.contents.recipe}/{unpacked.contents.run}"
+    click.echo(printable(f"{bundle}: {packed}, {record.status} after {record.step} steps"))
     _warn_of_differences(unpacked, record, recipe, plugins)
     if dry_run:
         from ganforge.commands.check import report
@@ -60,16 +61,10 @@ def reproduce(request: RunRequest, dry_run: bool) -> None:
         _tell(unpacked, record, recipe, run.folder)
 
 
-def _heading(bundle: Path, unpacked: Unpacked, record: Record) -> str:
-    contents = unpacked.contents
-    return f"{bundle}: {contents.recipe}/{contents.run}, {record.status} after {record.step} steps"
-
-
 def _warn_of_differences(unpacked: Unpacked, record: Record, recipe: Recipe, plugins: Plugins) -> None:
     from ganforge.core.machine import versions
-    from ganforge.sharing.bundle.code import code_of
+    from ganforge.sharing.bundle.code import code_differences, code_of, version_differences
     from ganforge.sharing.bundle.data import data_differences
-    from ganforge.sharing.bundle.requirements import code_differences, version_differences
     from ganforge.training.data import prepare_data
 
     found = [*code_differences(unpacked.contents, code_of(recipe, plugins))]
@@ -125,18 +120,14 @@ def _tell(unpacked: Unpacked, record: Record, recipe: Recipe, folder: Path) -> N
     under_way = [e for e in record.changes if e["key"] not in LENGTH]
     if under_way:
         which = ", ".join(f"{e['key']} at step {e['step']}" for e in under_way)
-        click.echo(
-            printable(
-                f"nothing to compare with: the bundle's run was changed while it trained ({which}); this one was not"
-            )
-        )
+        changed_run = f"the bundle's run was changed while it trained ({which}); this one was not"
+        click.echo(printable(f"nothing to compare with: {changed_run}"))
     elif changed or ours.step != record.total_steps:
         which = ", ".join(changed) or "the length"
         click.echo(f"nothing to compare with the bundle: you changed {which}")
     elif record.status != "finished":
-        click.echo(
-            f"nothing to compare with: the bundle's run was {printable(record.status)} after {record.step} steps"
-        )
+        status = f"{printable(record.status)} after {record.step} steps"
+        click.echo(f"nothing to compare with: the bundle's run was {status}")
     else:
         verdict = compare(unpacked, folder)
         open_run_folder(folder).note(reproduced=verdict.word)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands._common import warn, warn_of
+from ganforge.commands._common import opened, warn, warn_of
 from ganforge.errors import UsageError
 from ganforge.failures.blame import blame
 
@@ -40,10 +40,7 @@ class RunRequest:
 
     def opened(self, plugins: Plugins) -> Recipe:
         """The recipe, with its overrides."""
-        from ganforge.recipe import open_recipe
-        from ganforge.sharing.locate import recipe_in
-
-        return open_recipe(recipe_in(self.recipe), self.overrides, plugins.registry)
+        return opened(self.recipe, self.overrides, plugins)
 
 
 def to_resume(recipe: Recipe, request: RunRequest, plugins: Plugins) -> RunFolder | None:
@@ -156,10 +153,8 @@ def started(recipe: Recipe, place: RunFolder, goes_on: bool, plugins: Plugins, w
     if goes_on and run.status == "finished":
         if world.leads:
             where = place.record["ancestor"]["run"] if place.copied else run.folder
-            click.echo(
-                f"{where} is finished: {run.step} of {run.total_steps} steps; "
-                "to go on, give a larger run.epochs or run.steps"
-            )
+            done = f"{where} is finished: {run.step} of {run.total_steps} steps"
+            click.echo(f"{done}; to go on, give a larger run.epochs or run.steps")
         if place.copied:
             place.discard()
         return None

@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands._common import (
-    paragraph,
-    plugin_option,
-    plugins_with_warnings,
-    recipe_arguments,
-    warn_of,
-    wide_console,
-)
+from ganforge.commands._common import opened, paragraph, plugins_with_warnings, warn_of, wide_console
+from ganforge.commands._options import plugin_option, recipe_arguments
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,11 +61,9 @@ def command(
     """
     began = time.perf_counter()
     from ganforge.bench import bench
-    from ganforge.recipe import open_recipe
-    from ganforge.sharing.locate import recipe_in
 
     plugins = plugins_with_warnings(files)
-    checked = open_recipe(recipe_in(recipe), overrides, plugins.registry)
+    checked = opened(recipe, overrides, plugins)
     warn_of(checked.warnings)
     with _telling() as tell:
         measured = bench(checked, plugins.registry, steps, warm_up, no_data, began, tell)

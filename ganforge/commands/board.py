@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from ganforge.commands._options import PATH
 from ganforge.errors import EnvironmentFault, UsageError
 
 SHOWN = 2
@@ -27,7 +28,7 @@ OPTIONS = ("--reload_interval", "15", "--samples_per_plugin", "images=1000,scala
 
 
 @click.command()
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, type=PATH)
 @click.option("--port", type=click.IntRange(0, 65535), default=6006, show_default=True)
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="TensorBoard has no login: leave this unless you mean it."

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands._common import bar, plugin_option, plugins_with_warnings, warn
+from ganforge.commands._common import bar, plugins_with_warnings, warn
+from ganforge.commands._options import FILE, PATH, plugin_option
 from ganforge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,13 +18,8 @@ SUFFIX = ".ganforge.zip"
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help=f"The file.  [default: RECIPE_NUMBER{SUFFIX}]",
-)
+@click.argument("run", metavar="RUN", type=PATH)
+@click.option("-o", "--output", type=FILE, help=f"The file.  [default: RECIPE_NUMBER{SUFFIX}]")
 @click.option("--checkpoint", metavar="NAME", help="Whose weights, such as step_0100000.  [default: the newest]")
 @click.option("--best", metavar="FIGURE", help="The weights that had the best value of a figure, such as fid_b.")
 @click.option("--full", is_flag=True, help="Pack the training's state too, so that others can go on from it.")
@@ -113,10 +109,9 @@ def _warn(record: Record, code: dict[str, dict[str, str]], best: str | None) -> 
     if isinstance(trained, dict):
         changed = [name for name, now in code.items() if trained.get(name) != now]
         if changed:
-            warn(
-                f"the code of {', '.join(changed)} has changed since the run was trained: "
-                "the bundle says what it is now\n  go back to the code of then, or train anew, to have it reproduced"
-            )
+            cure = "go back to the code of then, or train anew, to have it reproduced"
+            told = f"the code of {', '.join(changed)} has changed since the run was trained"
+            warn(f"{told}: the bundle says what it is now\n  {cure}")
 
 
 def _tell(checkpoint: Path, sizes: dict[str, int], code: dict[str, dict[str, str]], data: str, full: bool) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
+from ganforge.commands._common import opened, plugins_with_warnings, warn_of
+from ganforge.commands._options import plugin_option, recipe_arguments
 from ganforge.failures.blame import blame
 
 if TYPE_CHECKING:
@@ -28,10 +29,7 @@ def command(recipe: str, overrides: tuple[str, ...], data: bool, files: tuple[Pa
       ganforge check my_recipe.yaml networks.G_ab.blocks=6 -p my_losses.py
       ganforge check my_recipe.yaml --data
     """
-    from ganforge.recipe import open_recipe
-    from ganforge.sharing.locate import recipe_in
-
-    checked = open_recipe(recipe_in(recipe), overrides, plugins_with_warnings(files).registry)
+    checked = opened(recipe, overrides, plugins_with_warnings(files))
     warn_of(checked.warnings)
     report(checked)
     if data:
@@ -76,8 +74,7 @@ def report_data(recipe: Recipe) -> None:
             click.echo(f"  no {said.split} samples: panels and metrics use training samples")
             continue
         look = look_at_first(samples, said, recipe.run.seed)
-        seen = look.seen.items()
         click.echo(f"  {counted(len(samples), f'{said.split} sample')}, of which the first are as the dataset says:")
-        for name, field in seen:
+        for name, field in look.seen.items():
             click.echo(f"    {name}: {field.type} {list(said.shapes[name])}, {field.low:.4g} to {field.high:.4g}")
         look.tell()

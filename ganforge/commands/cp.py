@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from ganforge.commands._common import plugins_with_warnings
+from ganforge.commands._options import PATH
 from ganforge.errors import UsageError
 
 
 @click.command()
 @click.argument("recipe")
-@click.argument("destination", type=click.Path(path_type=Path), default=Path())
+@click.argument("destination", type=PATH, default=Path())
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(recipe: str, destination: Path, force: bool) -> None:
     """Copy RECIPE to DESTINATION, a file or a folder, to make it yours. What it extends must come along or be shipped.

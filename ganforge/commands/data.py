@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings, recipe_arguments
-from ganforge.commands._data_pack import pack, verify
-from ganforge.errors import UsageError
+from ganforge.commands._common import opened, plugins_with_warnings, progress
+from ganforge.commands._options import FILE, FOLDER, PATH, overrides_argument, plugin_option, recipe_arguments
+from ganforge.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
     from ganforge.api.datasets import Samples
@@ -35,10 +36,6 @@ def command() -> None:
     """
 
 
-command.add_command(pack)
-command.add_command(verify)
-
-
 @command.command("ls")
 def list_archives() -> None:
     """List the datasets that can be downloaded.
@@ -55,9 +52,7 @@ def list_archives() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option(
-    "--root", type=click.Path(file_okay=False, path_type=Path), help="Where to put it.  [default: datasets/NAME]"
-)
+@click.option("--root", type=FOLDER, help="Where to put it.  [default: datasets/NAME]")
 def download(name: str, root: Path | None) -> None:
     """Download the dataset NAME.
 
@@ -79,9 +74,7 @@ def download(name: str, root: Path | None) -> None:
 
 @command.command()
 @recipe_arguments
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("samples.png"), show_default=True
-)
+@click.option("-o", "--output", type=FILE, default=Path("samples.png"), show_default=True)
 @click.option("-n", "--count", type=click.IntRange(1, 64), default=4, show_default=True, help="How many samples.")
 @plugin_option
 def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, files: tuple[Path, ...]) -> None:
@@ -94,23 +87,19 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
       ganforge data show cyclegan_shapes -o samples.png
       ganforge data show cyclegan_horse2zebra data.root=my_data data.download=null
     """
-    from ganforge.recipe import open_recipe
-    from ganforge.sharing.locate import recipe_in
     from ganforge.training.data import prepare_data, training_samples, validation_samples
 
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent} to draw into; make it, or give another -o")
     if Path(recipe).is_dir() and not (Path(recipe) / "recipe.yaml").is_file():
-        raise UsageError(
-            f"{recipe} is a folder, and no run's; `ganforge data inspect {recipe}` looks at pictures as they are"
-        )
-    checked = open_recipe(recipe_in(recipe), overrides, plugins_with_warnings(files).registry)
+        cure = f"`ganforge data inspect {recipe}` looks at pictures as they are"
+        raise UsageError(f"{recipe} is a folder, and no run's; {cure}")
+    checked = opened(recipe, overrides, plugins_with_warnings(files))
     prepare_data(checked)
     train, validation = training_samples(checked), validation_samples(checked)
     click.echo(f"training samples: {len(train)}")
-    click.echo(
-        f"validation samples: {len(validation) if validation else 'none: panels and metrics use training samples'}"
-    )
+    unseen = len(validation) if validation else "none: panels and metrics use training samples"
+    click.echo(f"validation samples: {unseen}")
     for remark in checked.dataset.remarks():
         click.echo(remark)
     for name, shape in checked.dataset.shapes().items():
@@ -137,7 +126,7 @@ def _draw(samples: Samples, names: Sequence[str], count: int, seed: int, output:
 
 @command.command()
 @click.argument("root", metavar="ROOT")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@overrides_argument
 @click.option(
     "--crop", "crop_px", type=click.IntRange(1), help="The side of a training sample, in pixels.  [default: 256]"
 )
@@ -184,9 +173,8 @@ def inspect(
     if not Path(root).is_dir() or (Path(root) / "recipe.yaml").is_file():  # a run's folder is its recipe
         folder, sample_px = _data_of(root, overrides, files)
     elif overrides:
-        raise UsageError(
-            f"{overrides[0]} changes a recipe, but {root} is a folder", "`--crop` says how large samples are"
-        )
+        message = f"{overrides[0]} changes a recipe, but {root} is a folder"
+        raise UsageError(message, "`--crop` says how large samples are")
     report = _inspected(folder, crop_px or sample_px, kind)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
@@ -197,8 +185,8 @@ def inspect(
 
 
 def _inspected(folder: Path | Layout, crop_px: int, kind: Kind | None) -> Report:
-    from rich import progress
     from rich.console import Console
+    from rich.progress import track as tracked
 
     from ganforge.builtin.datasets.inspection import inspect
 
@@ -207,7 +195,7 @@ def _inspected(folder: Path | Layout, crop_px: int, kind: Kind | None) -> Report
         bars = Console(file=stderr)
 
         def track(items: Sequence[T], what: str, /) -> Iterable[T]:
-            return progress.track(items, what, console=bars, transient=True, disable=not bars.is_terminal)
+            return tracked(items, what, console=bars, transient=True, disable=not bars.is_terminal)
 
         return inspect(folder, crop_px, track, kind)
 
@@ -216,24 +204,103 @@ def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -
     """What the dataset of a recipe finds in its folder, or else the folder; and the side of its samples."""
     from ganforge.builtin.datasets.layout.reading import read_layout
     from ganforge.images import SUFFIXES
-    from ganforge.recipe import find_recipe, open_recipe
+    from ganforge.recipe import find_recipe
     from ganforge.sharing.locate import recipe_in
 
     if Path(recipe).suffix.lower() in SUFFIXES:
         raise UsageError(f"{recipe} is a picture", "name the folder of your data, or a recipe")
-    registry = plugins_with_warnings(files).registry
+    plugins = plugins_with_warnings(files)
     try:
-        find_recipe(recipe_in(recipe), registry)
+        find_recipe(recipe_in(recipe), plugins.registry)
     except UsageError:
         raise UsageError(
             f"there is no folder and no recipe '{recipe}'",
             "name a folder of pictures, or fetch a published one: "
             "`ganforge data ls` lists them, `ganforge data download NAME` fetches one",
         ) from None
-    dataset = open_recipe(recipe_in(recipe), overrides, registry).dataset
+    dataset = opened(recipe, overrides, plugins).dataset
     root = getattr(dataset, "root", None)
     if not isinstance(root, Path):
         raise UsageError(f"the data of {recipe} have no folder to inspect; `ganforge data show {recipe}` draws some")
     kind = getattr(getattr(dataset, "folders", None), "kind", None)
     found = read_layout(root, kind) if kind and root.is_dir() else root
     return found, max((min(shape[1:]) for shape in dataset.shapes().values() if len(shape) == 3), default=256)
+
+
+@command.command()
+@click.argument("root", type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="The folder of the shards.")
+@click.option(
+    "--layout",
+    type=click.Choice(("unpaired", "side_by_side", "two_folders")),
+    help="What ROOT holds: trainA and trainB that do not correspond; train with pairs side by side; or trainA and "
+    "trainB with pairs of equal names.  [default: unpaired, or side_by_side where there is train]",
+)
+@click.option(
+    "--shard-mib", type=click.IntRange(1), default=256, show_default=True, help="The size that a shard keeps to."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of training samples in the pack.")
+@click.option("--force", is_flag=True, help="Replace a pack that is there.")
+def pack(root: Path, output: Path, layout: str | None, shard_mib: int, seed: int, force: bool) -> None:
+    """Pack the pictures of ROOT into tar shards.
+
+    A few large files, for data that a file system or a network does not like as millions of small ones; and shards at
+    a URL may be more than a disk holds. Files go in as they are, each decoded once to find broken ones. Training
+    samples are shuffled, so that each shard is a fair sample. If it is interrupted, the same command goes on.
+
+    \b
+    Examples:
+      ganforge data pack datasets/horse2zebra -o packs/horse2zebra
+      ganforge data pack my_pairs -o packs/my_pairs --layout two_folders --shard-mib 1024
+    """
+    from ganforge.builtin.datasets.inspection.report import counted
+    from ganforge.builtin.datasets.shards.drafts import drafts_of, find_layout, remarks
+    from ganforge.builtin.datasets.shards.packing import pack as write
+
+    found = find_layout(root, layout)
+    drafts = drafts_of(root, found, seed, shard_mib << 20)
+    for remark in remarks(root, found):
+        click.echo(remark)
+    with _bar("packing", sum(draft.bytes for draft in drafts)) as tell:
+        index = write(root, drafts, found, seed, output, force, tell)
+    for split, shards in index.splits.items():
+        size_mib = sum(shard.bytes for shard in shards) / 2**20
+        counts = f"{counted(index.samples(split), 'sample')}, {counted(len(shards), 'shard')}"
+        click.echo(f"{split}: {counts}, {size_mib:,.1f} MiB")
+    name = "unpaired_shards" if found == "unpaired" else "paired_shards"
+    click.echo(f"packed: data.type={name} data.root={output}")
+
+
+@command.command()
+@click.argument("pack", type=PATH)
+def verify(pack: Path) -> None:
+    """Read all shards of PACK again, and compare them with the index.
+
+    \b
+    Example:
+      ganforge data verify packs/horse2zebra
+    """
+    from ganforge.builtin.datasets.inspection.report import counted
+    from ganforge.builtin.datasets.shards.store import Local
+    from ganforge.builtin.datasets.shards.store import verify as read
+
+    shards = Local(pack).index().shards
+    with _bar("verifying", sum(shard.bytes for shard in shards)) as tell:
+        damaged = read(pack, tell)
+    for damage in damaged:
+        click.echo(f"{damage.shard}: {damage.reason}")
+    if damaged:
+        message = f"of {counted(len(shards), 'shard')} of {pack}, {len(damaged)} damaged"
+        raise EnvironmentFault(message, "copy those again, or pack anew")
+    click.echo(f"{counted(len(shards), 'shard')}, as packed")
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yields a function that is told how many bytes more are done."""
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    text = TextColumn("{task.description}")
+    with progress(text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda more: bars.advance(task, more)

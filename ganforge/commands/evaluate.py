@@ -6,17 +6,21 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings, precision_option, warn, wide_console
+from ganforge.commands._common import plugins_with_warnings, progress, warn, wide_console
+from ganforge.commands._options import FOLDER, PATH, overrides_argument, plugin_option, precision_option
 from ganforge.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("run", type=PATH)
+@overrides_argument
 @click.option(
     "--metric",
     "metrics",
@@ -32,12 +36,7 @@ from ganforge.errors import EnvironmentFault
 @click.option("--raw", is_flag=True, help="Judge the raw weights though the run has averaged ones (EMA).")
 @click.option("--device", default="auto", show_default=True)
 @precision_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="A folder for the card.  [default: the run's]",
-)
+@click.option("-o", "--output", type=FOLDER, help="A folder for the card.  [default: the run's]")
 @plugin_option
 def command(
     run: Path,
@@ -82,12 +81,8 @@ def command(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    console = Console(stderr=True)
     tasks: dict[str, TaskID] = {}
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with progress() as bar:
 
         def watch(what: str, done: int, total: int) -> None:
             if what not in tasks:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings
+from ganforge.commands._common import plugins_with_warnings
+from ganforge.commands._options import PATH, plugin_option
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN", type=PATH)
 @click.option(
     "-f",
     "--format",
@@ -19,16 +20,14 @@ from ganforge.commands._common import plugin_option, plugins_with_warnings
     type=click.Choice(["onnx", "torch", "hub"]),
     help="onnx: for onnxruntime and others. torch: torch.export. hub: safetensors and config for the Hugging Face hub.",
 )
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The file; for the hub, the folder."
-)
+@click.option("-o", "--output", required=True, type=PATH, help="The file; for the hub, the folder.")
 @click.option("--direction", metavar="NAME", help="Which way, such as a2b.  [default: the recipe's first]")
 @click.option("--signal", metavar="NAME", help="Which signal instead, such as rec_a.")
 @click.option("--raw", is_flag=True, help="Export the raw weights though the run has averaged ones (EMA).")
 @click.option(
     "--pictures",
     metavar="FOLDER",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Compare on pictures of this folder.  [default: the recipe's data, if it is here]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings, warn
+from ganforge.commands._common import plugins_with_warnings, warn
+from ganforge.commands._options import FOLDER, PATH, plugin_option
 from ganforge.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
@@ -24,17 +25,12 @@ LOSSLESS_PX = 128
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The folder of the page.  [default: RUN/gallery]",
-)
+@click.argument("run", metavar="RUN", type=PATH)
+@click.option("-o", "--output", type=FOLDER, help="The folder of the page.  [default: RUN/gallery]")
 @click.option(
     "--pictures",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Pictures, or folders of them, to show instead of the dataset's; may be given several times.",
 )
 @click.option("-n", "count", default=12, show_default=True, type=click.IntRange(1, 200), help="How many pictures.")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings, warn
+from ganforge.commands._common import plugins_with_warnings, warn
+from ganforge.commands._options import FOLDER, plugin_option
 from ganforge.errors import UsageError, suggest
 
 if TYPE_CHECKING:
@@ -18,14 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("family")
 @click.argument("arguments", nargs=-1, required=True, metavar="CHECKPOINT... [KEY=VALUE]...")
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Where run folders go.",
-)
+@click.option("-o", "--out", type=FOLDER, default=Path("runs"), show_default=True, help="Where run folders go.")
 @click.option("--name", default="", help="Of the run.  [default: the file's, or its folder's]")
 @plugin_option
 def command(family: str, arguments: tuple[str, ...], out: Path, name: str, files: tuple[Path, ...]) -> None:

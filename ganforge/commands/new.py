@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ganforge.commands._options import FOLDER
+
 KINDS = ("losses", "networks", "ops", "datasets", "callbacks")
 
 
@@ -14,12 +16,7 @@ KINDS = ("losses", "networks", "ops", "datasets", "callbacks")
 @click.option(
     "--kind", type=click.Choice(KINDS), help="What it brings.  [default: what NAME ends with, as my-ops; else losses]"
 )
-@click.option(
-    "--into",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(),
-    help="The folder to put it in.  [default: the working directory]",
-)
+@click.option("--into", type=FOLDER, default=Path(), help="The folder to put it in.  [default: the working directory]")
 def command(name: str, kind: str | None, into: Path) -> None:
     """Start a plugin: a package NAME with one part, its tests, and a recipe that uses it.
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands._common import paragraph, plugin_option, plugins_with_warnings
+from ganforge.commands._common import paragraph, plugins_with_warnings
+from ganforge.commands._options import plugin_option
 from ganforge.errors import UsageError, suggest
 
 if TYPE_CHECKING:
@@ -31,14 +32,13 @@ def command(what: str | None, files: tuple[Path, ...]) -> None:
 
     plugins = plugins_with_warnings(files)
     parts = [part for part in plugins.registry.parts.values() if part.kind in KINDS_IN_RECIPES]
-    kinds = list(KINDS_IN_RECIPES)
-    if what is None or what in kinds:
-        for kind in kinds if what is None else [what]:
+    if what is None or what in KINDS_IN_RECIPES:
+        for kind in KINDS_IN_RECIPES if what is None else (what,):
             _list(plugins.registry, kind)
         return
     found = [part for part in parts if what in (part.name, part.full_name)]
     if not found:
-        known = {name for part in parts for name in (part.name, part.full_name)} | set(kinds)
+        known = {name for part in parts for name in (part.name, part.full_name)} | set(KINDS_IN_RECIPES)
         raise UsageError(f"no part or kind '{what}'; {suggest(what, known)}")
     for part in found:
         _explain(part, plugins)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands._common import paragraph, plugin_option
+from ganforge.commands._common import paragraph
+from ganforge.commands._options import plugin_option
 
 if TYPE_CHECKING:
     from ganforge.plugins.loading import Plugin

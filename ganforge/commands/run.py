@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of
+from ganforge.commands._common import plugins_with_warnings, warn_of
+from ganforge.commands._options import FOLDER, plugin_option, recipe_arguments
 from ganforge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,13 +32,7 @@ if TYPE_CHECKING:
     "plugin have changed; run.json and the card say what and from which step on.",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would run, and stop.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Where run folders go.",
-)
+@click.option("--out", type=FOLDER, default=Path("runs"), show_default=True, help="Where run folders go.")
 @click.option(
     "--nproc",
     type=click.IntRange(1),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganforge.commands._common import printable, warn, wide_console
+from ganforge.commands._options import PATH
 from ganforge.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ WIDE = 10_000
 
 
 @click.command()
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[FOLDER]...")
+@click.argument("folders", nargs=-1, type=PATH, metavar="[FOLDER]...")
 @click.option("--compare", is_flag=True, help="Compare the runs in the folders instead of listing them.")
 @click.option("--all", "everything", is_flag=True, help=f"List more than the {ROWS} newest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

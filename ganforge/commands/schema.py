@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings
+from ganforge.commands._common import plugins_with_warnings
+from ganforge.commands._options import FILE, plugin_option
 from ganforge.errors import UsageError
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")
+@click.option("-o", "--output", type=FILE, help="The file to write.")
 @plugin_option
 def command(output: Path | None, files: tuple[Path, ...]) -> None:
     """Print a JSON Schema of recipes with the plugins at hand: an editor completes and checks recipes by it.

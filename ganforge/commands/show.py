@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands._common import plugin_option, plugins_with_warnings, recipe_arguments, warn_of, wide_console
+from ganforge.commands._common import opened, plugins_with_warnings, warn_of, wide_console
+from ganforge.commands._options import plugin_option, recipe_arguments
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -31,11 +32,9 @@ def command(recipe: str, overrides: tuple[str, ...], graph: bool, files: tuple[P
       ganforge show cyclegan_horse2zebra --graph
       ganforge show my_recipe.yaml run.epochs=2
     """
-    from ganforge.recipe import open_recipe
     from ganforge.recipe.yaml_writing import dump
-    from ganforge.sharing.locate import recipe_in
 
-    checked = open_recipe(recipe_in(recipe), overrides, plugins_with_warnings(files).registry)
+    checked = opened(recipe, overrides, plugins_with_warnings(files))
     warn_of(checked.warnings)
     if graph:
         from ganforge.rehearsal.known_plans import planned

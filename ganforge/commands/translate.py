@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganforge.commands._common import bar, plugin_option, plugins_with_warnings, precision_option
+from ganforge.commands._common import bar, plugins_with_warnings
+from ganforge.commands._options import FOLDER, PATH, plugin_option, precision_option
 from ganforge.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
@@ -34,15 +35,9 @@ COMPARED = ("absolute_error", "psnr", "ssim")
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN", type=PATH)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The folder for the results.",
-)
+@click.option("-o", "--output", required=True, type=FOLDER, help="The folder for the results.")
 @click.option("--direction", metavar="NAME", help="Which way, such as a2b.  [default: the recipe's first]")
 @click.option("--signal", metavar="NAME", help="Which signal to compute instead, such as rec_a.")
 @click.option(

@@ -8,13 +8,12 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ganforge.core.machine import processor, versions
+from ganforge.core.machine import cpu_info, processor, versions
 
 KEPT = 500
 """How many findings of a kind are kept: the oldest go."""
@@ -35,25 +34,16 @@ def this_machine(device: torch.device) -> dict[str, Any]:
     """What the speed of a step depends on beside the recipe."""
     limits = {name: os.environ[name] for name in ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY") if name in os.environ}
     computes = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    flags = cpu_info("flags") if device.type == "cpu" else ""  # machines in a cloud give one name to several
     return {
         "device": device.type,
         "name": computes,
         "capability": torch.backends.cpu.get_cpu_capability(),
-        "flags": _flags() if device.type == "cpu" else "",
+        "flags": flags and hashlib.sha256(flags.encode()).hexdigest()[:12],
         "threads": torch.get_num_threads(),
         "versions": {name: value for name, value in versions([]).items() if name != "torchvision"},
         **limits,
     }
-
-
-@cache
-def _flags() -> str:
-    """What the CPU can: machines in a cloud give one name to several."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("flags"):
-                return hashlib.sha256(line.encode()).hexdigest()[:12]
-    return ""
 
 
 def find(kind: str, about: Mapping[str, Any]) -> dict[str, Any] | None:

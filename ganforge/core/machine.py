@@ -29,14 +29,18 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-@cache
 def processor() -> str:
     """The CPU's name, as its maker gives it."""
+    return cpu_info("model name").partition(":")[2].strip() or platform.processor() or platform.machine()
+
+
+@cache
+def cpu_info(entry: str) -> str:
+    """The line of an entry in what Linux says of the first CPU; empty where there is none."""
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next((line for line in lines if line.startswith(entry)), "")
+    return ""
 
 
 def versions(distributions: list[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ loop of the engine without a word, becomes a `PartFailed`. Whoever tells the err
 
 from __future__ import annotations
 
+import linecache
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,15 +16,15 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from ganforge.errors import GanforgeError, Mark
+from ganforge.errors import EnvironmentFault, GanforgeError, Mark, UsageError
+from ganforge.failures.exhaustion import ELSEWHERE, exhausted
 from ganforge.failures.fault import Fault, PartFailed
 from ganforge.failures.homes import Home, Part, defined, home_at, home_of, owner_of, part_at
 from ganforge.failures.words import chain, said, words
 
+WHOLE = "GANFORGE_DEBUG=1 shows the whole traceback"
 OURS = str(Path(__file__).parents[1])
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
-BESIDE_PYTHON = (KeyboardInterrupt,)
-"""Exceptions that are nobody's fault."""
 CHECKS = {"losses": "check_loss", "networks": "check_network", "ops": "check_op", "datasets": "check_dataset"}
 ADVICE = {
     "SystemExit": "a part must not end Python: let it raise an error that says what is wrong",
@@ -62,7 +63,7 @@ class blame:  # noqa: N801 - read as a verb: `with blame(...)`
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, (GanforgeError, *BESIDE_PYTHON)):
+        if error is None or isinstance(error, GanforgeError | KeyboardInterrupt):
             return
         note = Note(self.what)
         note.part = getattr(self.use, "part", None)
@@ -141,7 +142,8 @@ def fault_of(error: BaseException) -> Fault:
     lines = [_where(error, own)] if own or not isinstance(error, PartFailed) else []
     lines += [] if own or part is None else [defined(part)]
     if own and not words(error) and isinstance(error, AssertionError):
-        told = f"{told}: {_source(own[1], own[2])}"
+        _, frame, line = own
+        told = f"{told}: {linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()}"
     return Fault(
         what=tuple(str(note) for note in reversed(getattr(error, "__notes__", None) or ()) if note),
         said=told,
@@ -218,12 +220,6 @@ def _of_a_library(file: str) -> bool:
     return file.startswith(LIBRARIES) or file.startswith("<") or ("site-packages" in file and not home_at(file))
 
 
-def _source(frame: FrameType, line: int) -> str:
-    import linecache
-
-    return linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
-
-
 def _advice(error: BaseException, part: Part | None, home: Home | None) -> str:
     """What can be done, by whom."""
     names = {type(each).__name__ for each in chain(error)}
@@ -248,3 +244,14 @@ def described(error: Exception) -> str:
     told = words(error) if type(error) is ValueError and words(error) else said(error)
     where = fault_of(error).where.partition("\n")[0].removeprefix("raised at ")
     return f"{told} (at {where})" if where else told
+
+
+def told(error: BaseException) -> GanforgeError | None:
+    """The error in words for whoever can do something about it; None where it is neither of both."""
+    if isinstance(error, GanforgeError | KeyboardInterrupt):
+        return None
+    of_part, fault = of_a_part(error), fault_of(error)
+    lines = [*fault.lines, WHOLE] if of_part else []
+    if isinstance(error, Exception) and (out := exhausted(error, ELSEWHERE)):
+        return (UsageError if of_part else EnvironmentFault)(out.message, "\n".join([out.cure, *fault.what, *lines]))
+    return UsageError(fault.headline, "\n".join(lines)) if of_part else None

@@ -74,8 +74,7 @@ def _memory(error: BaseException, cure: str) -> Exhausted:
     """Which memory has run out, what to do, how much was asked for, and how much there is."""
     text = words(error)
     on_device = type(error).__name__ == "OutOfMemoryError"
-    asked = _asked(text)
-    if asked:
+    if asked := _asked(text):
         wanted = f"{readable(asked)} were asked for"
     elif any(sign in text.lower() for sign in TOO_LARGE):
         wanted = "more was asked for than a number can say"
@@ -87,7 +86,7 @@ def _memory(error: BaseException, cure: str) -> Exhausted:
     else:
         there = machine_memory()
     figures = "; ".join(each for each in (wanted, there) if each)
-    head = "the device ran out of memory" if on_device else "the machine ran out of memory"
+    head = f"the {'device' if on_device else 'machine'} ran out of memory"
     return Exhausted(head, "\n".join(each for each in (cure, figures) if each))
 
 
@@ -157,21 +156,18 @@ def _files() -> Exhausted:
 
 def _shared_cure() -> str:
     """What to do where worker processes cannot hand their batches over."""
+    cure = "lower data.workers or data.batch_size, or set data.workers=0"
     with suppress(OSError):
         usage = shutil.disk_usage("/dev/shm")
-        size = f"/dev/shm has {readable(usage.total)}, {readable(usage.free)} of them free: "
-        return (
-            f"{size}give the container more (docker run --shm-size 8g),\n"
-            "lower data.workers or data.batch_size, or set data.workers=0"
-        )
-    return "lower data.workers or data.batch_size, or set data.workers=0"
+        size = f"/dev/shm has {readable(usage.total)}, {readable(usage.free)} of them free"
+        return f"{size}: give the container more (docker run --shm-size 8g),\n{cure}"
+    return cure
 
 
 def _disk(error: OSError) -> Exhausted:
     place = error.filename if isinstance(error.filename, str) else None
     at = f" at {place}" if place else ""
-    temporary = Path(tempfile.gettempdir()) if place else None
-    if place and temporary and temporary in Path(place).absolute().parents:
+    if place and Path(tempfile.gettempdir()) in Path(place).absolute().parents:
         return Exhausted(f"there is no room for temporary files{at}", TEMPORARY)
     return Exhausted(f"the disk is full{at}", "make room, or write elsewhere")
 

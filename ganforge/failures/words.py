@@ -11,9 +11,6 @@ LINES = 6
 STACKS = ("Exception raised from ", "C++ CapturedTraceback", "frame #0")
 
 
-# What an error tells
-
-
 def said(error: BaseException) -> str:
     """An error's type and words: `ZeroDivisionError: by design`; whatever its own code does when it is asked."""
     if isinstance(error, PartFailed):

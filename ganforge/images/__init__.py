@@ -6,8 +6,7 @@ A picture is uint8 `[C, H, W]` in 0..255 on the CPU, or uint16 in 0..65535; netw
 from ganforge.images.listing import SUFFIXES, list_images, natural_order
 from ganforge.images.reading import FORMATS, MAX_PIXELS, decode_image, from_pillow, read_exact, read_image
 from ganforge.images.sheets import heat_map, label_grid
-from ganforge.images.sizes import RESIZER, centre_square, resize
-from ganforge.images.values import to_float, to_grey, to_uint8, to_uint16, upload
+from ganforge.images.values import RESIZER, centre_square, resize, to_float, to_grey, to_uint8, to_uint16, upload
 from ganforge.images.writing import to_pillow, write_image
 
 __all__ = [

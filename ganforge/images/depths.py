@@ -69,13 +69,11 @@ def decode_wide(image: Image.Image) -> Tensor:
 
 def tell_left_out(image: Image.Image, name: str) -> None:
     """Say what of a picture is not read, the first time that there is such a thing: frames, channels, transparency."""
-    for kind, text in _LEFT_OUT.items():
-        if kind not in _told and _speaks() and (count := _MEASURES[kind](image)):
-            _told.add(kind)
-            warnings.warn(
-                f"{name} {text.format(count)} (said of the first such file; `ganforge data inspect` finds all)",
-                stacklevel=2,
-            )
+    for text, measure in _LEFT_OUT.items():
+        if text not in _told and _speaks() and (count := measure(image)):
+            _told.add(text)
+            others = "said of the first such file; `ganforge data inspect` finds all"
+            warnings.warn(f"{name} {text.format(count)} ({others})", stacklevel=2)
 
 
 def is_transparent(image: Image.Image) -> bool:
@@ -94,15 +92,10 @@ def more_channels(image: Image.Image) -> int:
     return max(0, samples[0] - len(image.getbands())) if samples else 0
 
 
-_MEASURES: dict[str, Callable[[Image.Image], int]] = {
-    "frames": more_frames,
-    "channels": more_channels,
-    "transparent": is_transparent,
-}
-_LEFT_OUT = {
-    "frames": "has {} more frames or pages than the first, which are not read",
-    "channels": "has {} more channels than colours, which are not read",
-    "transparent": "has transparent pixels, which are put on white",
+_LEFT_OUT: dict[str, Callable[[Image.Image], int]] = {
+    "has {} more frames or pages than the first, which are not read": more_frames,
+    "has {} more channels than colours, which are not read": more_channels,
+    "has transparent pixels, which are put on white": is_transparent,
 }
 
 

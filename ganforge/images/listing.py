@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from ganforge.errors import EnvironmentFault
 
@@ -111,7 +112,7 @@ def visible_folders(folder: Path) -> list[Path]:
         found = (each for each in folder.iterdir() if not _is_hidden(each.name) and each.is_dir())
         return sorted(found, key=natural_order)
     except OSError as error:
-        raise _unreadable(error) from error
+        _refuse(error)
 
 
 def is_picture(name: str) -> bool:
@@ -162,17 +163,12 @@ def _identity(path: Path) -> tuple[int, int]:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise _unreadable(error) from error
+        _refuse(error)
     return status.st_dev, status.st_ino
 
 
-def _refuse(error: OSError) -> None:
-    """Raise an error that os.walk would leave out in silence."""
-    raise _unreadable(error) from error
-
-
-def _unreadable(error: OSError) -> EnvironmentFault:
-    return EnvironmentFault(f"cannot read the folder {error.filename}: {error.strerror}")
+def _refuse(error: OSError) -> NoReturn:
+    raise EnvironmentFault(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
 
 def _counted(count: int, one: str, many: str) -> str:

@@ -92,8 +92,7 @@ def _decode(data: bytes, channels: int, exact: bool, name: str = "a picture") ->
             return fast
         refuse_unfit(header)
         tell_left_out(header, name)
-        deep = _decode_deep(data, header, channels)
-        if deep is not None:
+        if (deep := _decode_deep(data, header, channels)) is not None:
             return deep if exact else to_uint8(deep)
         return _decode_with_pillow(header, channels)
 
@@ -146,20 +145,15 @@ def _decode_fast(data: bytes, header: Image.Image, channels: int) -> Tensor | No
     io = decoders()
     if io is None or header.mode not in ("RGB", "L") or "transparency" in header.info:
         return None
-    plain_webp = header.format == "WEBP" and channels == 3 and not _animated(header) and "exif" not in header.info
-    if not plain_webp and header.format != "JPEG":
+    plain = header.format == "WEBP" and not getattr(header, "is_animated", False) and "exif" not in header.info
+    if not (plain and channels == 3) and header.format != "JPEG":
         return None
     mode = io.ImageReadMode.GRAY if channels == 1 else io.ImageReadMode.RGB
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     try:
-        image: Tensor = io.decode_image(encoded, mode, apply_exif_orientation=True)
+        return io.decode_image(encoded, mode, apply_exif_orientation=True)
     except RuntimeError:  # Pillow reads some files that torchvision does not, and says better what is wrong
         return None
-    return image
-
-
-def _animated(header: Image.Image) -> bool:
-    return bool(getattr(header, "is_animated", False))
 
 
 def _decode_with_pillow(image: Image.Image, channels: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The numbers of pictures: their ranges and types, grey of colours, and where they lie."""
+"""The numbers of pictures: their ranges and types, grey of colours, how many there are, and where they lie."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from ganforge.images.late_torchvision import transforms
+
+RESIZER = "bicubic, antialiased, on bytes, by torchvision"
+"""What `resize` does."""
 
 
 def to_float(image: Tensor) -> Tensor:
@@ -41,3 +44,17 @@ def to_uint16(image: Tensor) -> Tensor:
 def to_grey(image: Tensor) -> Tensor:
     """RGB `[..., 3, H, W]` to luma `[..., 1, H, W]` (ITU-R BT.601)."""
     return transforms().rgb_to_grayscale(image)
+
+
+def resize(image: Tensor, height_px: int, width_px: int) -> Tensor:
+    """uint8 or uint16 `[..., C, H, W]` resized with an antialiased bicubic filter, whatever its proportions were."""
+    deep = image.dtype == torch.uint16  # which torchvision's filter does not take
+    bicubic = transforms().InterpolationMode.BICUBIC
+    resized = transforms().resize(to_float(image) if deep else image, [height_px, width_px], bicubic, antialias=True)
+    return to_uint16(resized) if deep else resized
+
+
+def centre_square(image: Tensor) -> Tensor:
+    """The largest centred square of `[..., H, W]`."""
+    side = min(image.shape[-2:])
+    return transforms().center_crop(image, [side])

@@ -35,7 +35,7 @@ from ganforge.plugins.signature import SignatureError
 
 GROUP = "ganforge"
 BUILT_IN_MODULE = "ganforge.builtin"
-REPAIR = "  install it anew: pip install --force-reinstall ganforge"
+REPAIR = "install it anew: pip install --force-reinstall ganforge"
 SLOW_S = 2
 """Loading a plugin for longer than this is worth a note: every command waits for it."""
 
@@ -95,7 +95,7 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
             _load(plugins, plugin, functools.partial(_import_entry, entry))
         plugins.found.append(plugin)
         if entry.value == BUILT_IN_MODULE and plugin.reason:
-            raise EnvironmentFault(f"ganforge's own parts could not be loaded: {plugin.reason}\n{REPAIR}")
+            raise EnvironmentFault(f"ganforge's own parts could not be loaded: {plugin.reason}", REPAIR)
     plugins.found += _missing()
     forget()
     for path in files:
@@ -228,7 +228,8 @@ def _register(plugins: Plugins, plugin: Plugin, importer: Callable[[], Any]) -> 
             parts.append(part)
             if plugin.name != GROUP:
                 homes.acquaint(part)
-        plugin.parts = _names(parts) | _commands(manager, module)
+        names = {kind: [part.name for part in parts if part.kind == kind] for kind in KINDS}
+        plugin.parts = {kind: found for kind, found in names.items() if found} | _commands(manager, module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even call sys.exit
@@ -312,16 +313,8 @@ def _check_part(kind: str, name: Any, factory: Any) -> None:
         raise UsageError(f"it registers the {SINGULAR[kind]} '{name}', which is no name that a recipe could call")
     elif not (inspect.isclass(factory) or inspect.isroutine(factory)):
         what = f"a {type(factory).__name__}" if factory is not None else "nothing (None)"
-        raise UsageError(
-            f"it registers the {SINGULAR[kind]} '{name}', which is {what}; register a function or a class: write def"
-        )
-
-
-def _names(parts: Sequence[Part]) -> dict[str, list[str]]:
-    names: dict[str, list[str]] = {}
-    for part in parts:
-        names.setdefault(part.kind, []).append(part.name)
-    return names
+        cure = "register a function or a class: write def"
+        raise UsageError(f"it registers the {SINGULAR[kind]} '{name}', which is {what}; {cure}")
 
 
 def _commands(manager: pluggy.PluginManager, module: Any) -> dict[str, list[str]]:

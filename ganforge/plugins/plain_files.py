@@ -109,13 +109,10 @@ def _refuse_mixing(path: Path, folder: Path) -> None:
     others = [other for other in _folders if other != folder]
     for file in (path.resolve(), *beside(path)):
         for name in sorted(_imports(file)):
-            if theirs := next(
-                (each for other in others if _is_beside(other, name) for each in _files(other, name)), None
-            ):
-                raise UsageError(
-                    f"{file.name} imports '{name}', and would get {theirs}, which lies beside another plugin; "
-                    "give one of the two another name"
-                )
+            theirs = [each for other in others if _is_beside(other, name) for each in _files(other, name)]
+            if theirs:
+                wrong = f"{file.name} imports '{name}', and would get {theirs[0]}, which lies beside another plugin"
+                raise UsageError(f"{wrong}; give one of the two another name")
 
 
 def _is_beside(folder: Path, name: str) -> bool:

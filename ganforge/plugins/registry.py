@@ -89,16 +89,12 @@ def _check_parameters(part: Part) -> None:
     for name in (name for group in part.one_of for name in group if name not in options):
         raise SignatureError(f"'{part.name}' declares one_of '{name}', which is no option of it that may be left out")
     if part.kind == "schedules" and Progress not in signature.injected.values():
-        raise SignatureError(
-            f"'{part.name}' has no parameter of ganforge.Progress: a schedule is a function of one; "
-            f"write def {part.name}(progress: Progress) -> float"
-        )
+        missing = f"'{part.name}' has no parameter of ganforge.Progress: a schedule is a function of one"
+        raise SignatureError(f"{missing}; write def {part.name}(progress: Progress) -> float")
     for name, kind in signature.injected.items():
         if kind not in FILLED_IN.get(part.kind, ()):
-            raise SignatureError(
-                f"parameter '{name}' of '{part.name}' is a {kind.__name__}, "
-                f"which the engine does not fill in for {part.kind}"
-            )
+            what = f"parameter '{name}' of '{part.name}' is a {kind.__name__}"
+            raise SignatureError(f"{what}, which the engine does not fill in for {part.kind}")
 
 
 class UnknownPart(UsageError):

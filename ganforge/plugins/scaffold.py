@@ -97,6 +97,5 @@ def _checkouts() -> str:
             lines.append(f'{name} = {{ path = "{path}", editable = true }}\n')
     if not lines:
         return ""
-    return "\n# This ganforge is a checkout; drop these lines to take it from an index.\n[tool.uv.sources]\n" + "".join(
-        lines
-    )
+    head = "\n# This ganforge is a checkout; drop these lines to take it from an index.\n[tool.uv.sources]\n"
+    return head + "".join(lines)

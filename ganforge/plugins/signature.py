@@ -82,9 +82,8 @@ class Signature:
     @cached_property
     def adapter(self) -> pydantic.TypeAdapter[dict[str, Any]]:
         """A validator of the options, a mapping by name."""
-        return adapter(
-            {o.name: Required[o.annotation] if o.required else NotRequired[o.annotation] for o in self.options}
-        )
+        needs = {True: Required, False: NotRequired}
+        return adapter({option.name: needs[option.required][option.annotation] for option in self.options})
 
     def check(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
         """The options in the types that the part asks for, and every fault among them.
@@ -119,9 +118,7 @@ def read_signature(kind: str, factory: Callable[..., Any]) -> Signature:
         if kind not in CALLED:
             return built
         if not callable(getattr(factory, CALLED[kind], None)):
-            raise SignatureError(
-                f"the class '{factory.__name__}' has no method '{CALLED[kind]}'; write it: it is called"
-            )
+            raise SignatureError(f"the class '{part}' has no method '{CALLED[kind]}'; write it: it is called")
         return replace(built, inputs=tuple(_by_name(part, _parameters(factory, CALLED[kind]))))
     if kind in CALLED:
         return _sort_parameters(part, _by_name(part, _parameters(factory)), inputs=True)
@@ -176,12 +173,10 @@ def _parameters(factory: Callable[..., Any], method: str | None = None) -> Itera
         hints = _hints(function)
         signature = inspect.signature(function)
     except (NameError, TypeError, ValueError) as error:
-        cure = (
-            "; import what it needs where it runs: not below `if TYPE_CHECKING:`"
-            if isinstance(error, NameError)
-            else ""
-        )
-        raise SignatureError(f"the annotations of '{name}'{place(function)} cannot be read: {error}{cure}") from error
+        unread = f"the annotations of '{name}'{place(function)} cannot be read: {error}"
+        if isinstance(error, NameError):
+            unread += "; import what it needs where it runs: not below `if TYPE_CHECKING:`"
+        raise SignatureError(unread) from error
     parameters = list(signature.parameters.values())[1 if method else 0 :]
     bare = [p.name for p in parameters if p.name not in hints and p.kind not in VARIOUS and p.name != "params"]
     if bare:
@@ -212,11 +207,8 @@ def _by_name(part: str, parameters: Iterable[Parameter]) -> Iterator[Parameter]:
     """
     for parameter in parameters:
         if parameter.kind in VARIOUS and is_bound(parameter.annotation):
-            why, cure = (
-                "takes any number of tensors, and a recipe names each",
-                "`Sequence[Tensor]` takes a list of them",
-            )
-            raise parameter.refused(part, why, cure)
+            why = "takes any number of tensors, and a recipe names each"
+            raise parameter.refused(part, why, "`Sequence[Tensor]` takes a list of them")
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             raise parameter.refused(part, "is given by its name, and takes none", "take the `/` out of its signature")
         if _is_array(parameter.annotation):

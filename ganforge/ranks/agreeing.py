@@ -13,7 +13,7 @@ from typing import Any
 from ganforge.api.datasets import Dataset
 from ganforge.errors import UsageError
 from ganforge.ranks.world import World
-from ganforge.recipe.dotted import flat
+from ganforge.recipe.merge import flat
 
 OWN = ("data.root", "data.cache", "data.cache_dir", "data.cache_gib", "data.workers")
 """Settings that each host may have its own of."""

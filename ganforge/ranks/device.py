@@ -44,9 +44,8 @@ def _of_rank(name: str, world: World) -> torch.device:
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if torch.cuda.device_count() < world.local_size:
-        raise EnvironmentFault(
-            f"{world.local_size} ranks on this host, but torch finds {_gpus()}: each rank needs one of its own"
-        )
+        found = f"{world.local_size} ranks on this host, but torch finds {_gpus()}"
+        raise EnvironmentFault(f"{found}: each rank needs one of its own")
     return torch.device("cuda", world.local_rank)
 
 

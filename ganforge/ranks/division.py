@@ -82,18 +82,14 @@ def divide(recipe: Recipe, ranks: int = 1, rank: int = 0, begun: int | None = No
         dials = "run.batch_per_device" if settings.batch_per_device else "data.batch_size"
         return Division(batch, settings.accumulate, lanes, ranks, rank, dials)
     if settings.accumulate > 1:
-        raise _problem(
-            recipe, "accumulate", "run.global_batch says how many batches are averaged; leave run.accumulate out"
-        )
+        message = "run.global_batch says how many batches are averaged; leave run.accumulate out"
+        raise _problem(recipe, "accumulate", message)
     if settings.global_batch % lanes:
         fitting = [n for n in range(1, settings.global_batch + 1) if settings.global_batch % n == 0]
         many = f"{lanes} lane{'s' if lanes > 1 else ''}"
-        raise _problem(
-            recipe,
-            "global_batch",
-            f"{settings.global_batch} samples cannot be divided into {many} of equal size",
-            f"take as many ranks as divide it: {', '.join(map(str, fitting))}; or another global_batch",
-        )
+        message = f"{settings.global_batch} samples cannot be divided into {many} of equal size"
+        cure = f"take as many ranks as divide it: {', '.join(map(str, fitting))}; or another global_batch"
+        raise _problem(recipe, "global_batch", message, cure)
     lane = settings.global_batch // lanes
     batch = next(size for size in range(min(batch, lane), 0, -1) if lane % size == 0)
     return Division(batch, lane // batch, lanes, ranks, rank, "run.global_batch")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from ganforge.core.torch_internals.stores import Store
+from ganforge.core.torch_internals.processes import Store
 from ganforge.errors import EnvironmentFault, GanforgeError
 from ganforge.failures.words import words
 

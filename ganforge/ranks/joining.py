@@ -15,9 +15,9 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from ganforge.core.torch_internals.stores import PrefixStore, Store, TCPStore
+from ganforge.core.torch_internals.processes import PrefixStore, Store, TCPStore
 from ganforge.errors import EnvironmentFault, GanforgeError
-from ganforge.failures.telling import told
+from ganforge.failures.blame import told
 from ganforge.ranks.failure_reports import LastWords, PeerLost
 from ganforge.ranks.world import ALONE, World
 

@@ -12,15 +12,6 @@ from torch import Tensor
 
 from ganforge.core.serialise import put_together, take_apart
 
-DTYPES = {
-    str(dtype): dtype
-    for dtype in (
-        *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
-        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool, torch.complex64),
-        *(torch.uint64, torch.uint32, torch.uint16, torch.float8_e4m3fn, torch.float8_e5m2),
-    )
-}
-
 
 def gather_json(value: Any) -> list[Any]:
     """The values of all ranks, in their order."""
@@ -85,11 +76,11 @@ def broadcast(state: Any) -> Any:
 
 
 def _described(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    return {key: [str(tensor.dtype), list(tensor.shape)] for key, tensor in tensors.items()}
+    return {key: [str(tensor.dtype).removeprefix("torch."), list(tensor.shape)] for key, tensor in tensors.items()}
 
 
 def _empty(described: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {key: torch.empty(shape, dtype=DTYPES[dtype]) for key, (dtype, shape) in described.items()}
+    return {key: torch.empty(shape, dtype=getattr(torch, dtype)) for key, (dtype, shape) in described.items()}
 
 
 def _bytes(tensor: Tensor) -> Tensor:

@@ -102,34 +102,27 @@ class World:
 
     def gather(self, value: Any) -> list[Any]:
         """The values of all ranks, which can be JSON, in the ranks' order."""
-        if self.size == 1:
-            return [value]
-        with self.noticing():
-            return messages.gather_json(value)
+        return self._exchanged(messages.gather_json, value) if self.size > 1 else [value]
 
     def from_first(self, value: Any) -> Any:
         """The value of rank 0, which can be JSON, at every rank."""
-        if self.size == 1:
-            return value
-        with self.noticing():
-            return messages.broadcast_json(value)
+        return self._exchanged(messages.broadcast_json, value) if self.size > 1 else value
 
     def state_from_first(self, state: Any) -> Any:
         """Rank 0's state: nested, of tensors on the CPU and plain data."""
-        if self.size == 1:
-            return state
-        with self.noticing():
-            return messages.broadcast(state)
+        return self._exchanged(messages.broadcast, state) if self.size > 1 else state
 
     def send(self, state: Any, rank: int) -> None:
         """Send a state to a rank, which must receive it."""
-        with self.noticing():
-            messages.send(state, rank)
+        self._exchanged(messages.send, state, rank)
 
     def receive(self, rank: int) -> Any:
         """Receive what a rank sends."""
+        return self._exchanged(messages.receive, rank)
+
+    def _exchanged(self, exchange: Callable[..., Any], *given: Any) -> Any:
         with self.noticing():
-            return messages.receive(rank)
+            return exchange(*given)
 
     def first_alone(self, job: Callable[[], T]) -> T | None:
         """Let rank 0 do something alone, however long it takes; the others wait, and get None.

@@ -64,9 +64,5 @@ def open_recipe(name: str, overrides: Sequence[str], registry: Registry) -> Reci
 
     path = find_recipe(name, registry)
     node = load(path, overrides, lambda extended: shipped_recipe(extended, registry))
-    stem = (
-        path.resolve().parent.parent.name
-        if path.name.startswith("recipe") and (path.parent / "run.json").exists()
-        else path.stem
-    )
-    return read_recipe(node, registry, stem)
+    of_a_run = path.name.startswith("recipe") and (path.parent / "run.json").exists()
+    return read_recipe(node, registry, path.resolve().parent.parent.name if of_a_run else path.stem)

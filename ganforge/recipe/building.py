@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ganforge.api.callbacks import Callback
 from ganforge.api.context import Progress
 from ganforge.api.datasets import Dataset, Samples
-from ganforge.errors import GanforgeError, Mark, Problem, RecipeError
+from ganforge.errors import GanforgeError, Problem, RecipeError
 from ganforge.failures.blame import blame, fault_of, refuse
 from ganforge.failures.exhaustion import exhausted
 from ganforge.failures.fault import PartFailed
@@ -33,58 +33,38 @@ def build(use: PartUse, *given: Any, **injected: Any) -> Any:
     """
     try:
         made = use.part.factory(*given, **injected, **use.options)
-        misfit = _misfit(use.part.kind, made)
+        fits, wanted = WANTED[use.part.kind]
+        misfit = not fits(made)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a part may even call sys.exit
         raise RecipeError([refusal(error, use)]) from error
     if misfit:
-        raise RecipeError([Problem(f"{use.part.name} makes {kind_of(made)}, not {misfit}", use.mark, _definition(use))])
+        raise RecipeError([Problem(f"{use.part.name} makes {kind_of(made)}, not {wanted}", use.mark, _definition(use))])
     return made
 
 
-def refusal(error: BaseException, use: PartUse, mark: Mark | None = None, kind: str = "") -> Problem:
+def refusal(error: BaseException, use: PartUse) -> Problem:
     """The problem of a part that refuses what it is given, or fails.
 
     An error that says `what is wrong; what to do` is told in its own words; any other with the line that raised it.
     """
-    mark = mark or use.mark
-    if not isinstance(error, GanforgeError) and (told := exhausted(error, _less(use))):
+    takes = f"it takes: {use.part.signature}"
+    less = f"give it smaller options; {takes}" if use.part.signature.options else "make it smaller"
+    if not isinstance(error, GanforgeError) and (told := exhausted(error, less)):
         lines = replace(fault_of(error), mark=None).lines
-        return Problem(f"{use.part.name}: {told.message}", mark, "\n".join([told.cure, *lines]))
+        return Problem(f"{use.part.name}: {told.message}", use.mark, "\n".join([told.cure, *lines]))
     message, designed, cure = words(error).partition("; ")
     fault = fault_of(error)
     plain = not fault.own and not isinstance(error, PartFailed)
     if isinstance(error, GanforgeError) or (designed and isinstance(error, ValueError)) or plain:
-        return Problem(f"{use.part.name}: {message or type(error).__name__}", mark, cure)
-    return Problem(f"{use.part.name}: {fault.said}", mark, "\n".join(replace(fault, mark=None).lines))
-
-
-def _less(use: PartUse) -> str:
-    takes = f"it takes: {use.part.signature}"
-    return f"give it smaller options; {takes}" if use.part.signature.options else "make it smaller"
+        return Problem(f"{use.part.name}: {message or type(error).__name__}", use.mark, cure)
+    return Problem(f"{use.part.name}: {fault.said}", use.mark, "\n".join(replace(fault, mark=None).lines))
 
 
 def _definition(use: PartUse) -> str:
     """The place where a part is defined, for errors that no line of it raised."""
     return "\n".join(fault_of(refuse("", use)).lines[-1:])
-
-
-def _misfit(kind: str, made: Any) -> str:
-    """What a part of this kind should have been; nothing where it is."""
-    if kind == "networks" and not isinstance(made, nn.Module):
-        return "a network: an nn.Module"
-    if kind in ("ops", "losses") and not callable(made):
-        return "something that can be called"
-    if kind == "datasets" and not isinstance(made, Dataset):
-        return "a ganforge.Dataset"
-    if kind == "callbacks" and not isinstance(made, Callback):
-        return "a ganforge.Callback"
-    if kind == "metrics" and not _offers(made, METRIC):
-        return "a ganforge.Metric, with update and compute"
-    if kind == "optimizers" and not (_offers(made, OPTIMIZER) and _has_groups(made)):
-        return "an optimizer, such as a torch.optim.Optimizer with its param_groups"
-    return ""
 
 
 def _offers(made: Any, names: Sequence[str]) -> bool:
@@ -94,6 +74,20 @@ def _offers(made: Any, names: Sequence[str]) -> bool:
 def _has_groups(made: Any) -> bool:
     groups = getattr(made, "param_groups", None)
     return isinstance(groups, list) and bool(groups) and all(isinstance(group, dict) for group in groups)
+
+
+WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "networks": (lambda made: isinstance(made, nn.Module), "a network: an nn.Module"),
+    "ops": (callable, "something that can be called"),
+    "losses": (callable, "something that can be called"),
+    "datasets": (lambda made: isinstance(made, Dataset), "a ganforge.Dataset"),
+    "callbacks": (lambda made: isinstance(made, Callback), "a ganforge.Callback"),
+    "metrics": (lambda made: _offers(made, METRIC), "a ganforge.Metric, with update and compute"),
+    "optimizers": (
+        lambda made: _offers(made, OPTIMIZER) and _has_groups(made),
+        "an optimizer, such as a torch.optim.Optimizer with its param_groups",
+    ),
+}
 
 
 def kind_of(value: Any) -> str:
@@ -138,9 +132,7 @@ class Watched(Dataset):
 
     def __init__(self, dataset: Dataset, use: PartUse) -> None:
         self._dataset, self._use = dataset, use
-        shapes = self._asked("shapes", dict(self._call("shapes", Mapping)))
-        validation = self._asked("validation_shapes", dict(self._call("validation_shapes", Mapping)))
-        self._shapes, self._validation_shapes = shapes, validation
+        self._shapes, self._validation_shapes = self._asked("shapes"), self._asked("validation_shapes")
         self._dtypes = dict(self._call("dtypes", Mapping))
         if any(not isinstance(dtype, torch.dtype) for dtype in self._dtypes.values()):
             raise refuse("dtypes() gives something else than types of torch by the names of fields", use)
@@ -153,7 +145,8 @@ class Watched(Dataset):
             raise refuse(f"{method}() gives {kind_of(value)}, not {wanted}", self._use)
         return value
 
-    def _asked(self, method: str, shapes: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    def _asked(self, method: str) -> dict[str, tuple[int, ...]]:
+        shapes = dict(self._call(method, Mapping))
         if not shapes:
             raise refuse(f"{method}() gives no field", self._use)
         for name, shape in shapes.items():

@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 from ganforge.errors import Source
 from ganforge.plugins.registry import BUILT_IN, SINGULAR, Part
 from ganforge.plugins.signature import Parameter, call_signature, expression_signature, is_sequence
-from ganforge.recipe.call_arguments import describe
+from ganforge.recipe.expressions import describe
 from ganforge.recipe.name_checks import takes_module
 from ganforge.recipe.nodes import parse
 from ganforge.recipe.yaml_writing import dump

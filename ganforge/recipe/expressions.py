@@ -1,13 +1,17 @@
-"""Signal expressions such as `D_b(past_b(fake_b)).logits`: parsed with `ast`, never evaluated as Python."""
+"""Signal expressions such as `D_b(past_b(fake_b)).logits`: parsed with `ast`, never evaluated as Python; and whether
+the arguments of a call fit what it calls."""
 
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from ganforge.errors import nearest
 
 MAX_LENGTH = 2000
 MAX_DEPTH = 50
@@ -189,12 +193,8 @@ class _Reader:
                 return self._public(node.id, node), None
             case ast.Attribute(value=ast.Name(id=name)):
                 return self._public(name, node), self._public(node.attr, node)
-        column, width = self._place(node)
-        raise ExpressionFault(
-            f"'{_short(self._written(node))}' cannot be called: call a network, one of its methods, or an op",
-            column,
-            width,
-        )
+        refused = f"'{_short(self._written(node))}' cannot be called"
+        raise ExpressionFault(f"{refused}: call a network, one of its methods, or an op", *self._place(node))
 
     def _refuse_twice(self, keywords: list[ast.keyword]) -> None:
         seen: set[str | None] = set()
@@ -205,9 +205,8 @@ class _Reader:
 
     def _public(self, name: str, node: ast.expr) -> str:
         if name.startswith("_"):
-            raise ExpressionFault(
-                f"'{name}' is private: names with a leading underscore are not for recipes", *self._place(node)
-            )
+            message = f"'{name}' is private: names with a leading underscore are not for recipes"
+            raise ExpressionFault(message, *self._place(node))
         return name
 
     def _written(self, node: ast.expr) -> str:
@@ -228,3 +227,37 @@ class _Reader:
 
 def _short(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+def misfit(call: Call, signature: inspect.Signature) -> tuple[str, Expression] | None:
+    """How a call's arguments fail to fit, and the piece to blame; nothing where they fit."""
+    parameters = list(signature.parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    kinds = {p.kind for p in parameters}
+    if len(call.arguments) > len(positional) and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        count = f"{len(positional)} argument{'s' * (len(positional) != 1)}"
+        return f"'{call.function}' takes {count}, but is given {len(call.arguments)}", call.arguments[len(positional)]
+    by_name = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    given = {p.name for p in positional[: len(call.arguments)]}
+    for name, value in call.keywords:
+        if name in given:
+            return f"'{call.function}' is given the argument '{name}' twice", value
+        if name not in by_name and inspect.Parameter.VAR_KEYWORD not in kinds:
+            near = nearest(name, by_name)
+            message = f"'{call.function}' has no argument '{name}'" + (f"; did you mean '{near}'?" if near else "")
+            return message, Name(name, value.column - len(name) - 1, len(name), name)  # as in size=64
+        given.add(name)
+    named = (p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+    missing = next((p.name for p in named if p.default is p.empty and p.name not in given), None)
+    return (f"'{call.function}' needs the argument '{missing}'", call) if missing else None
+
+
+def describe(function: str, signature: inspect.Signature) -> str:
+    """A function and its arguments, as a call writes them: `noise(size)`."""
+    return f"{function}({', '.join(map(_argument, signature.parameters.values()))})"
+
+
+def _argument(parameter: inspect.Parameter) -> str:
+    """A parameter without its annotation, as a call writes it."""
+    default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
+    return str(parameter.replace(annotation=parameter.empty, default=parameter.empty)) + default

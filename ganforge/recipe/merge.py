@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 from ganforge.errors import Mark, Problem, RecipeError, Source
 from ganforge.recipe.nodes import Node, parse, read, scalar
+
+WHOLE = ("run.images",)
+"""Lists that are one value: their items have no meaning alone."""
 
 
 def load(recipe: Path, overrides: Sequence[str] = (), find: Callable[[str], Path | None] = lambda name: None) -> Node:
@@ -28,8 +32,8 @@ def load(recipe: Path, overrides: Sequence[str] = (), find: Callable[[str], Path
     problems = files.problems
     for text in overrides:
         try:
-            override = _read_override(text)
-            root = root and _set(root, override.path, 0, override.value)
+            path, value = _read_override(text)
+            root = root and _set(root, path, 0, value)
         except RecipeError as error:
             problems += error.problems
     if problems or root is None:
@@ -43,8 +47,8 @@ def override(recipe: Node, text: str) -> Node:
     Raises:
         RecipeError: it is none, or finds no place.
     """
-    read = _read_override(text)
-    return _set(recipe, read.path, 0, read.value)
+    path, value = _read_override(text)
+    return _set(recipe, path, 0, value)
 
 
 def merge(base: Node, over: Node) -> Node:
@@ -97,14 +101,17 @@ class _Files:
         try:
             own = read(path)
             if not isinstance(own.value, dict):
-                raise RecipeError([_no_recipe(own)])
+                message = f"a recipe is a mapping of names, but this is {own.kind}"
+                cure = "begin with 'data:', 'networks:', 'players:', 'phases:'"
+                raise RecipeError([Problem(message, own.mark, cure)])
             names = _extended(own)
         except RecipeError as error:
             self.problems += [replace(problem, mark=problem.mark or extends) for problem in error.problems]
             return None
         bases = [self.load(self._resolve(path, name.text()), name.mark) for name in names]
         layers = [base for base in bases if base is not None]
-        return reduce(merge, [*layers, _without(own, "extends")])
+        entries = {key: child for key, child in own.mapping().items() if key != "extends"}
+        return reduce(merge, [*layers, Node(entries, own.mark, {key: own.keys[key] for key in entries})])
 
     def _resolve(self, extending: Path, name: str) -> Path:
         beside = extending.parent / name
@@ -112,11 +119,6 @@ class _Files:
             return self._find(name) or beside
         short = os.path.normpath(beside)  # `..` behind a linked folder leads elsewhere than its text says
         return Path(short) if os.path.realpath(short) == os.path.realpath(beside) else beside
-
-
-def _no_recipe(node: Node) -> Problem:
-    message = f"a recipe is a mapping of names, but this is {node.kind}"
-    return Problem(message, node.mark, "begin with 'data:', 'networks:', 'players:', 'phases:'")
 
 
 def _extended(recipe: Node) -> list[Node]:
@@ -132,28 +134,17 @@ def _extended(recipe: Node) -> list[Node]:
     return names
 
 
-def _without(node: Node, name: str) -> Node:
-    entries = {key: child for key, child in node.mapping().items() if key != name}
-    return Node(entries, node.mark, {key: node.keys[key] for key in entries})
-
-
 @dataclass(frozen=True)
 class _Step:
     name: str
     mark: Mark
 
 
-@dataclass(frozen=True)
-class _Override:
-    path: list[_Step]
-    value: Node
-
-
 # Unquoted text cannot begin with these in YAML; text that begins otherwise needs no YAML to be read.
 _INDICATORS = tuple("[]{}\"'&*!|>%@`")
 
 
-def _read_override(text: str) -> _Override:
+def _read_override(text: str) -> tuple[list[_Step], Node]:
     source = Source("command line", text)
     dotted, equals, written = text.partition("=")
     path: list[_Step] = []
@@ -162,18 +153,13 @@ def _read_override(text: str) -> _Override:
         path.append(_Step(name.strip(), Mark(source, 0, column, max(1, len(name)))))
         column += len(name) + 1
     if not equals or not all(step.name for step in path):
-        problem = Problem("an override is a dotted name, '=', and a value", Mark(source, 0, 0, len(text)))
-        raise RecipeError([replace(problem, cure="for example run.epochs=2")])
-    if not _is_unicode(text):
+        message = "an override is a dotted name, '=', and a value"
+        raise RecipeError([Problem(message, Mark(source, 0, 0, len(text)), "for example run.epochs=2")])
+    if any("\ud800" <= character <= "\udfff" for character in text):  # Python's stand-ins for bytes that are no text
         raise RecipeError([Problem("an override must be UTF-8 text", Mark(source, 0, 0, len(text)))])
     if path[0].name == "extends":
         raise RecipeError([Problem("only a file can extend a recipe", path[0].mark, "write a recipe with this line")])
-    return _Override(path, _read_value(source, len(dotted) + 1, written))
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether the command line's bytes were text; Python hands on others as surrogates."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return path, _read_value(source, len(dotted) + 1, written)
 
 
 def _read_value(source: Source, start: int, written: str) -> Node:
@@ -214,6 +200,19 @@ def _no_way(node: Node, path: Sequence[_Step], done: int) -> Problem:
         cure = f"count from 0: {above}.0 to {above}.{last}" if node.value else "set the whole list"
         return Problem(f"'{above}' has {last + 1} entries and no '{step.name}'", step.mark, cure)
     _, _, written = step.mark.source.text.partition("=")
-    return Problem(
-        f"'{above}' is {node.kind} and has no '{step.name}'", step.mark, f"did you mean '{above}={written}'?"
-    )
+    message = f"'{above}' is {node.kind} and has no '{step.name}'"
+    return Problem(message, step.mark, f"did you mean '{above}={written}'?")
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of plain data by their dotted names: `{"phases.0.losses.cycle_a.weight": 10}`."""
+    if isinstance(value, dict) and value:
+        return _items(value.items(), prefix)
+    if isinstance(value, list) and prefix not in WHOLE:
+        return _items(enumerate(value), prefix)
+    return {prefix: value}
+
+
+def _items(items: Iterable[tuple[Any, Any]], prefix: str) -> dict[str, Any]:
+    below = (flat(item, f"{prefix}.{name}" if prefix else str(name)) for name, item in items)
+    return {key: leaf for leaves in below for key, leaf in leaves.items()}

@@ -16,6 +16,23 @@ from ganforge.plugins.registry import Part
 from ganforge.recipe.expressions import Expression, Name
 from ganforge.recipe.nodes import Node
 
+SECTIONS = {
+    "data": "The dataset, and how it is loaded.",
+    "networks": "The networks by name. Each belongs to one player, or is frozen.",
+    "ops": "Ops that keep state, or whose options should have a name, by the name that expressions call them by.",
+    "schedules": "Numbers that change with the steps, by name: for expressions and a loss's weight.",
+    "signals": "Values by name, each an expression: `fake_b: G_ab(real_a)`. A signal is computed once a step.",
+    "players": "Who learns, by name: networks with one optimizer.",
+    "phases": "What a step does: one phase after the other, each an optimizer step of its player.",
+    "metrics": "Figures over the validation samples, by name.",
+    "callbacks": "What watches the run, by name; null removes `progress`, `tensorboard`, `panels` or `doctor`, "
+    "which are there unasked.",
+    "run": "The length of the run, its precision, and how often things are written.",
+    "requires": "Packages that the recipe needs, as pip writes them: `my-losses>=0.1`.",
+    "extends": "What this recipe is laid on: a path beside it, the name of a shipped recipe, or a list of them.",
+}
+REQUIRED = ("data", "networks", "players", "phases", "run")
+
 Every = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=1)]
 

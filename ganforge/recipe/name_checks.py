@@ -13,9 +13,12 @@ from ganforge.api.datasets import Dataset
 from ganforge.errors import Mark, Problem, misspelt
 from ganforge.plugins.registry import SINGULAR
 from ganforge.plugins.signature import call_signature, expression_signature, written_arguments
-from ganforge.recipe.call_arguments import describe, misfit
-from ganforge.recipe.expressions import Call, Expression, Name
+from ganforge.recipe.expressions import Call, Expression, Name, describe, misfit
 from ganforge.recipe.model import LossUse, MetricUse, PartUse, PhaseUse, PlayerUse, Recipe, Written
+from ganforge.recipe.model import written as every_written
+
+NAMED = {"networks": "a network", "ops": "an op", "schedules": "a schedule", "signals": "a signal"}
+"""The sections whose names expressions use."""
 
 
 def check_scope(recipe: Recipe, dataset: Dataset | None, whole: bool) -> tuple[list[Problem], list[Problem]]:
@@ -58,25 +61,24 @@ class _Scope:
         validation = set(self.dataset.validation_shapes()) if self.dataset is not None else set()
         self.validation_fields = validation | self.fields
 
+    def fault(self, message: str, mark: Mark, cure: str = "") -> None:
+        """Note a fault."""
+        self.problems.append(Problem(message, mark, cure))
+
     # Names
 
     def check_collisions(self) -> None:
         """Note a fault where one name stands for two things."""
-        recipe, seen = self.recipe, dict.fromkeys(self.fields, "a batch field")
-        for kind, section in (
-            ("a network", "networks"),
-            ("an op", "ops"),
-            ("a schedule", "schedules"),
-            ("a signal", "signals"),
-        ):
-            node = recipe.node.value.get(section) if isinstance(recipe.node.value, dict) else None
-            for name, mark in (node.keys if node else {}).items():
+        seen = dict.fromkeys(self.fields, "a batch field")
+        for section, kind in NAMED.items():
+            for name, mark in self.keys(section).items():
                 if not name.isidentifier() or name.startswith("_"):
                     cure = "use letters, digits and underscores: fake_b"
-                    self.problems.append(Problem(f"'{name}' cannot be used in expressions", mark, cure))
+                    self.fault(f"'{name}' cannot be used in expressions", mark, cure)
                 if name in seen:
-                    message = f"'{name}' is {kind}, but {seen[name]} has that name already"
-                    self.problems.append(Problem(message, mark, "rename one of them"))
+                    self.fault(
+                        f"'{name}' is {kind}, but {seen[name]} has that name already", mark, "rename one of them"
+                    )
                 seen[name] = kind
 
     def known(self, validation: bool) -> set[str]:
@@ -108,9 +110,8 @@ class _Scope:
                 root = written.expression
                 is_network = isinstance(root, Name) and root.name in self.written("networks")
                 if name in modules and not is_network:
-                    message = f"'{name}' of {use.use.part.name} should be the name of a network"
-                    cure = f"networks: {', '.join(self.recipe.networks)}"
-                    self.problems.append(Problem(message, written.place(root), cure))
+                    wanted = f"'{name}' of {use.use.part.name} should be the name of a network"
+                    self.fault(wanted, written.place(root), f"networks: {', '.join(self.recipe.networks)}")
                 elif name not in modules or not is_network:
                     self.check(written, validation)
 
@@ -121,8 +122,7 @@ class _Scope:
                 self.warn_of_one_value(written, piece)
             elif isinstance(piece, Name) and piece.name in self.callable:
                 kind = "a network" if piece.name in self.written("networks") else "an op"
-                message = f"'{piece.name}' is {kind} and must be called, as in {piece.name}(x)"
-                self.problems.append(Problem(message, written.place(piece)))
+                self.fault(f"'{piece.name}' is {kind} and must be called, as in {piece.name}(x)", written.place(piece))
             elif isinstance(piece, Name) and piece.name not in self.known(validation):
                 self.unknown(written, piece, self.known(validation))
 
@@ -131,11 +131,9 @@ class _Scope:
         seen: set[str] = set()
         for argument in (*call.arguments, *(value for _, value in call.keywords)):
             if isinstance(argument, Call) and argument.text in seen:
-                message = (
-                    f"both arguments '{argument.text}' of '{call.function}' are one value: one text is computed once"
-                )
+                both = f"both arguments '{argument.text}' of '{call.function}' are one value"
                 cure = "for another draw give the op a second name under ops"
-                self.warnings.append(Problem(message, written.place(argument), cure))
+                self.warnings.append(Problem(f"{both}: one text is computed once", written.place(argument), cure))
             seen.add(argument.text)
 
     def unknown(self, written: Written, piece: Name | Call, known: set[str]) -> None:
@@ -161,10 +159,9 @@ class _Scope:
             self.unknown_function(written, call)
         elif call.method:
             message = f"'{name}' is neither a network nor an op; only these have methods that a recipe can call"
-            self.problems.append(Problem(message, written.mark.shifted(call.column, len(call.function))))
+            self.fault(message, written.mark.shifted(call.column, len(call.function)))
         else:
-            message = f"'{name}' is a value and cannot be called"
-            self.problems.append(Problem(message, written.mark.shifted(call.column, len(name))))
+            self.fault(f"'{name}' is a value and cannot be called", written.mark.shifted(call.column, len(name)))
 
     def unknown_function(self, written: Written, call: Call) -> None:
         """Nothing has the name that is called; plugins' function ops may be meant, by a short or a full name."""
@@ -172,10 +169,8 @@ class _Scope:
         same = [name for name in functions if name.endswith(f".{call.function}")]
         mark = written.mark.shifted(call.column, len(call.function))
         if same:
-            message = f"'{call.function}' is registered by {len(same)} plugins"
-            self.problems.append(Problem(message, mark, f"write {' or '.join(same)}"))
-        elif any(name.startswith(f"{call.name}.") for name in functions):
-            own = {name for name in functions if name.startswith(f"{call.name}.")}
+            self.fault(f"'{call.function}' is registered by {len(same)} plugins", mark, f"write {' or '.join(same)}")
+        elif own := {name for name in functions if name.startswith(f"{call.name}.")}:
             self.problems.append(misspelt(f"unknown op '{call.function}'", call.function, own, mark))
         else:
             self.unknown(written, call, self.callable | {name for name in functions if "." not in name})
@@ -191,9 +186,8 @@ class _Scope:
         elif inspect.isclass(factory):
             self.check_method(written, call, use, factory)
         elif use.part.kind == "ops":  # what a network is that a function makes is known when it is built
-            message = f"'{call.name}' is a function and has no methods"
             mark = written.mark.shifted(call.column, len(call.function))
-            self.problems.append(Problem(message, mark, f"call it: {call.name}(x)"))
+            self.fault(f"'{call.name}' is a function and has no methods", mark, f"call it: {call.name}(x)")
 
     def check_method(self, written: Written, call: Call, use: PartUse, factory: type) -> None:
         method = getattr(factory, call.method or "", None)
@@ -212,8 +206,7 @@ class _Scope:
     def bind(self, written: Written, call: Call, signature: inspect.Signature) -> None:
         if found := misfit(call, signature):
             message, place = found
-            cure = f"it takes: {describe(call.function, signature)}"
-            self.problems.append(Problem(message, written.place(place), cure))
+            self.fault(message, written.place(place), f"it takes: {describe(call.function, signature)}")
 
     # Signals and players
 
@@ -227,8 +220,8 @@ class _Scope:
                 if not done & set(loop):
                     written = signals[loop[0]]
                     message = f"signals depend on each other in a circle: {' -> '.join((*loop, name))}"
-                    cure = "compute one of them from a batch field"
-                    self.problems.append(Problem(message, written.place(written.expression), cure))
+                    place = written.place(written.expression)
+                    self.fault(message, place, "compute one of them from a batch field")
                 done.update(loop)
             elif name not in done:
                 for other in sorted(signals[name].expression.names() & set(signals)):
@@ -250,34 +243,31 @@ class _Scope:
                         self.problems.append(misspelt(f"unknown network '{network}'", network, recipe.networks, mark))
                 elif network in trained:
                     message = f"'{network}' belongs to the players '{trained[network]}' and '{player.name}'"
-                    self.problems.append(Problem(message, mark, "a network learns from one player's optimizer"))
+                    self.fault(message, mark, "a network learns from one player's optimizer")
                 elif recipe.networks[network].frozen:
                     message = f"'{network}' is frozen, yet player '{player.name}' trains it"
-                    self.problems.append(Problem(message, mark, "drop one of the two"))
+                    self.fault(message, mark, "drop one of the two")
                 trained.setdefault(network, player.name)
         told = unknown or len(recipe.players) < len(self.written("players"))
         for name, use in recipe.networks.items():
             if name not in trained and not use.frozen and not told:
                 cure = "name it in a player's networks, or write frozen: true if it must not learn"
-                self.problems.append(
-                    Problem(f"no player trains the network '{name}'", self.key_mark("networks", name), cure)
-                )
+                self.fault(f"no player trains the network '{name}'", self.keys("networks")[name], cure)
         self.check_phases()
 
     def check_phases(self) -> None:
         recipe = self.recipe
         for phase in recipe.phases:
             if phase.train not in self.written("players"):
-                known = self.written("players")
-                self.problems.append(misspelt(f"unknown player '{phase.train}'", phase.train, known, phase.mark))
+                message = f"unknown player '{phase.train}'"
+                self.problems.append(misspelt(message, phase.train, self.written("players"), phase.mark))
         if self.problems or not self.whole:
             return  # what the losses reach cannot be told yet
         for player in recipe.players.values():
             phases = [phase for phase in recipe.phases if phase.train == player.name]
             if not phases:
                 cure = f"add it to the phases: - train: {player.name}"
-                mark = self.key_mark("players", player.name)
-                self.problems.append(Problem(f"no phase trains the player '{player.name}'", mark, cure))
+                self.fault(f"no phase trains the player '{player.name}'", self.keys("players")[player.name], cure)
                 continue
             for phase in phases:
                 self.check_reach(phase, player)
@@ -287,9 +277,7 @@ class _Scope:
             for network, mark in player.marks.items():
                 if network not in reached:
                     message = f"no loss of the player '{player.name}' depends on its network '{network}'"
-                    self.problems.append(
-                        Problem(message, mark, "it would never learn; add a loss, or drop it from the player")
-                    )
+                    self.fault(message, mark, "it would never learn; add a loss, or drop it from the player")
                 elif network not in learning:
                     message = f"all losses of the player '{player.name}' that depend on '{network}' have weight 0"
                     self.warnings.append(Problem(message, mark, "it does not learn; give one of them a weight"))
@@ -304,18 +292,15 @@ class _Scope:
         for loss in phase.losses:
             if not self.reached([loss]) & set(player.networks):
                 message = f"the loss '{loss.name}' depends on no network of the player '{player.name}'"
-                cure = f"the player has: {', '.join(player.networks)}"
-                self.problems.append(Problem(message, loss.use.mark, cure))
+                self.fault(message, loss.use.mark, f"the player has: {', '.join(player.networks)}")
 
     def check_unused(self) -> None:
         recipe = self.recipe
         used = set().union(*(dependencies(recipe, written.expression) for written in self.roots()))
         for name in recipe.signals:
             if name not in used:
-                message = f"nothing uses the signal '{name}'"
-                self.warnings.append(
-                    Problem(message, self.key_mark("signals", name), "it costs nothing, and does nothing")
-                )
+                message, mark = f"nothing uses the signal '{name}'", self.keys("signals")[name]
+                self.warnings.append(Problem(message, mark, "it costs nothing, and does nothing"))
 
     def roots(self) -> Iterator[Written]:
         yield from self.recipe.images
@@ -323,17 +308,15 @@ class _Scope:
             for loss in phase.losses:
                 yield from loss.expressions()
         for metric in self.recipe.metrics:
-            for bound in metric.inputs.values():
-                yield from bound if isinstance(bound, tuple) else (bound,)
+            yield from every_written(metric.inputs)
+
+    def keys(self, section: str) -> dict[str, Mark]:
+        """The names that a section gives and their places, faulty ones too: one fault must not cause others."""
+        node = self.recipe.node.mapping().get(section)
+        return node.keys if node else {}
 
     def written(self, section: str) -> set[str]:
-        """The names that a section gives, faulty ones included: one fault must not cause others."""
-        root = self.recipe.node.value
-        node = root.get(section) if isinstance(root, dict) else None
-        return set(node.keys) if node else set()
-
-    def key_mark(self, section: str, name: str) -> Mark:
-        return self.recipe.node.mapping()[section].keys[name]
+        return set(self.keys(section))
 
 
 def takes_module(annotation: object) -> bool:

@@ -92,19 +92,7 @@ class Node:
         Raises:
             RecipeError: the value is something else.
         """
-        if not isinstance(self.value, dict):
-            raise self._not("a mapping")
-        return self.value
-
-    def sequence(self) -> list[Node]:
-        """The entries of a list.
-
-        Raises:
-            RecipeError: the value is something else.
-        """
-        if not isinstance(self.value, list):
-            raise self._not("a list")
-        return self.value
+        return self._as(dict, "a mapping")
 
     def text(self) -> str:
         """The characters of a text.
@@ -112,12 +100,12 @@ class Node:
         Raises:
             RecipeError: the value is something else.
         """
-        if not isinstance(self.value, str):
-            raise self._not("text")
-        return self.value
+        return self._as(str, "text")
 
-    def _not(self, wanted: str) -> RecipeError:
-        return RecipeError([Problem(f"here stands {self.kind}, but {wanted} is needed", self.mark)])
+    def _as(self, kind: type, wanted: str) -> Any:
+        if not isinstance(self.value, kind):
+            raise RecipeError([Problem(f"here stands {self.kind}, but {wanted} is needed", self.mark)])
+        return self.value
 
 
 _CORE: tuple[tuple[re.Pattern[str], Callable[[str], Scalar]], ...] = (

@@ -65,9 +65,8 @@ class PartReader:
                 missing.append(f"'{parameter.name}'")
         if missing:
             message = f"{part.name} needs the input{'s' * (len(missing) > 1)} {' and '.join(missing)}"
-            self.fault(
-                message, mark, f"it takes: {part.signature}\ntensors are given as expressions, for example G_ab(real_a)"
-            )
+            how = "tensors are given as expressions, for example G_ab(real_a)"
+            self.fault(message, mark, f"it takes: {part.signature}\n{how}")
         names = {parameter.name for parameter in part.signature.inputs}
         use = self.use(kind, node, {*reserved, *names})
         complete = all(p.name in inputs for p in part.signature.inputs if p.required or p.name in entries)
@@ -116,11 +115,8 @@ class PartReader:
             quoted = [f"'{name}'" for name in given or group]
             named = f"{', '.join(quoted[:-1])} and {quoted[-1]}"
             if len(given) > 1:
-                self.fault(
-                    f"{named} of {part.name} say one thing in several ways",
-                    node.keys[given[1]],
-                    "give one; null removes the other",
-                )
+                message = f"{named} of {part.name} say one thing in several ways"
+                self.fault(message, node.keys[given[1]], "give one; null removes the other")
             elif not given:
                 self.fault(f"{part.name} needs one of the options {named}", node.mark, f"it takes: {part.signature}")
             sound = sound and len(given) == 1
@@ -130,7 +126,8 @@ class PartReader:
         """Settings of a fixed form."""
         try:
             # Through JSON, where strict types still let a list become a tuple.
-            return form.model_validate_json(_json(self.mapping(node, what)))
+            given = {key: child.plain() for key, child in self.mapping(node, what).items()}
+            return form.model_validate_json(json.dumps(given))
         except ValidationError as error:
             for fault in faults(error):
                 self.option_fault(fault, node, what, dict.fromkeys((*form.model_fields, *known), ""))
@@ -159,10 +156,8 @@ class PartReader:
 
     def expression(self, node: Node) -> model.Written | None:
         if isinstance(node.value, dict | list) or node.value is None:
-            message = (
-                "an expression is missing" if node.value is None else f"here stands {node.kind}, not an expression"
-            )
-            self.fault(message, node.mark, "for example G_ab(real_a)")
+            there = "an expression is missing" if node.value is None else f"here stands {node.kind}, not an expression"
+            self.fault(there, node.mark, "for example G_ab(real_a)")
             return None
         text = node.value if isinstance(node.value, str) else str(node.value)
         try:
@@ -188,10 +183,6 @@ class PartReader:
             return node.value
         self.fault(f"'{what}' should be a list", node.mark)
         return []
-
-
-def _json(entries: Mapping[str, Node]) -> str:
-    return json.dumps({key: node.plain() for key, node in entries.items()})
 
 
 def _meant(part: Part, name: str) -> str | None:

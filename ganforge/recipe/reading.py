@@ -6,11 +6,10 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 from torch import Tensor
@@ -26,24 +25,10 @@ from ganforge.recipe.name_checks import check_scope
 from ganforge.recipe.nodes import Node
 from ganforge.recipe.part_reader import PartReader
 
-SECTIONS = (
-    "data",
-    "networks",
-    "ops",
-    "schedules",
-    "signals",
-    "players",
-    "phases",
-    "metrics",
-    "callbacks",
-    "run",
-    "requires",
-)
+SECTIONS = tuple(name for name in model.SECTIONS if name != "extends")
+"""Those of a recipe that was laid on what it extends."""
 BEGINNING = Progress(0, 100, 1000)
 """The progress at which schedules are tried, and take the number that they begin with."""
-REQUIRED = ("data", "networks", "players", "phases", "run")
-
-S = TypeVar("S", bound=model.Settings)
 
 
 def read_recipe(node: Node, registry: Registry, name: str) -> model.Recipe:
@@ -75,7 +60,7 @@ class _Reader(PartReader):
         sections = {k: n for k, n in self.mapping(root, "a recipe").items() if n.value not in (None, {})}
         if not isinstance(root.value, dict):
             return None
-        if lacking := [f"'{key}'" for key in REQUIRED if key not in sections]:
+        if lacking := [f"'{key}'" for key in model.REQUIRED if key not in sections]:
             message = f"{root.mark.source.name}: the recipe lacks {' and '.join(lacking)}"
             self.problems.append(Problem(message, cure="`ganforge cp` copies a whole recipe to start from"))
         self.requirements(sections.get("requires"))
@@ -96,9 +81,7 @@ class _Reader(PartReader):
             schedules=schedules,
             signals={k: w for k, n in self.section(sections, "signals") if (w := self.expression(n))},
             players={k: p for k, n in self.section(sections, "players") if (p := self.player(k, n, schedules))},
-            phases=self.phases(
-                sections.get("phases"), schedules, [name for name, _ in self.section(sections, "players")]
-            ),
+            phases=self.phases(sections, schedules),
             metrics=tuple(m for k, n in self.section(sections, "metrics") if (m := self.metric(k, n))),
             callbacks={
                 k: self.use("callbacks", n) if n.value is not None else None
@@ -136,11 +119,8 @@ class _Reader(PartReader):
             except InvalidRequirement:
                 self.fault(f"'{item.value}' is not a requirement", item.mark, "write it as pip does: my-losses>=0.1")
             except PackageNotFoundError:
-                self.fault(
-                    f"this recipe requires {requirement}, which is not installed",
-                    item.mark,
-                    f"pip install '{requirement}'",
-                )
+                message = f"this recipe requires {requirement}, which is not installed"
+                self.fault(message, item.mark, f"pip install '{requirement}'")
             else:
                 if installed not in requirement.specifier:
                     cure = f"pip install --upgrade '{requirement}'"
@@ -187,13 +167,12 @@ class _Reader(PartReader):
         entries = dict(self.mapping(node, f"player '{name}'"))
         moving: dict[tuple[str | int, ...], model.PartUse] = {}
         for key in ("optimizer", "ema"):
-            if isinstance(entries.get(key), Node) and isinstance(entries[key].value, dict):
+            if key in entries and isinstance(entries[key].value, dict):
                 entries[key] = self.settled(entries[key], (key,), schedules, moving)
         optimizer_node, schedule_node = entries.get("optimizer"), entries.get("schedule")
         rest = {k: n for k, n in entries.items() if k not in ("optimizer", "schedule")}
-        settings = self.settings(
-            model.PlayerSettings, Node(rest, node.mark, node.keys), f"player '{name}'", ("optimizer", "schedule")
-        )
+        others = Node(rest, node.mark, node.keys)
+        settings = self.settings(model.PlayerSettings, others, f"player '{name}'", ("optimizer", "schedule"))
         if optimizer_node is None:
             self.fault(f"player '{name}' has no optimizer", node.mark, "for example optimizer: {type: adam, lr: 2e-4}")
         optimizer = self.use("optimizers", optimizer_node) if optimizer_node else None
@@ -201,7 +180,7 @@ class _Reader(PartReader):
         if settings is None or optimizer is None:
             return None
         marks: dict[str, Mark] = {}
-        for network, item in zip(settings.networks, entries["networks"].sequence(), strict=True):
+        for network, item in zip(settings.networks, self.items(entries["networks"], "networks"), strict=True):
             if network in marks:
                 self.fault(f"player '{name}' names the network '{network}' twice", item.mark, "once is enough")
             marks.setdefault(network, item.mark)
@@ -220,7 +199,8 @@ class _Reader(PartReader):
             self.problems.append(self._at_option(use, node, refusal(error, use)))
             return None
         if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
-            self.fault(f"{use.part.name} gives {_article(value)}, not a number", use.mark, "a schedule returns a float")
+            given = "nothing" if value is None else f"a value of type {type(value).__name__}"
+            self.fault(f"{use.part.name} gives {given}, not a number", use.mark, "a schedule returns a float")
             return None
         return use
 
@@ -255,11 +235,12 @@ class _Reader(PartReader):
         return node
 
     def phases(
-        self, node: Node | None, schedules: Mapping[str, model.PartUse], players: Collection[str]
+        self, sections: Mapping[str, Node], schedules: Mapping[str, model.PartUse]
     ) -> tuple[model.PhaseUse, ...]:
         phases: list[model.PhaseUse] = []
         named: dict[str, Mark] = {}
-        for item in self.items(node, "phases"):
+        players = {name for name, _ in self.section(sections, "players")}
+        for item in self.items(sections.get("phases"), "phases"):
             entries = self.mapping(item, "a phase")
             losses_node = entries.get("losses")
             rest = Node({k: n for k, n in entries.items() if k != "losses"}, item.mark, item.keys)
@@ -274,7 +255,7 @@ class _Reader(PartReader):
                 self.fault("the phase has no losses", item.mark, "a phase trains a player on one loss or more")
             if settings is not None:
                 name = settings.train
-                taken = {phase.name for phase in phases} | set(players) - {name}
+                taken = {phase.name for phase in phases} | players - {name}
                 names = (f"{name}_{number}" if number > 1 else name for number in itertools.count(1))
                 name = next(each for each in names if each not in taken)
                 mark = entries["train"].mark
@@ -284,9 +265,7 @@ class _Reader(PartReader):
     def loss(self, name: str, node: Node, schedules: Mapping[str, model.PartUse]) -> model.LossUse | None:
         entries = self.mapping(node, f"loss '{name}'")
         weight_node, every_node = entries.get("weight"), entries.get("every")
-        weight: float | model.PartUse | None = 1.0
-        if weight_node is not None:
-            weight = self.weight(weight_node, schedules)
+        weight = 1.0 if weight_node is None else self.weight(weight_node, schedules)
         every = 1
         if every_node is not None:
             every = every_node.value if type(every_node.value) is int and every_node.value >= 1 else 0
@@ -304,14 +283,12 @@ class _Reader(PartReader):
         if isinstance(value, str) and value in schedules:
             return schedules[value]
         if isinstance(value, str) and schedules:
-            self.problems.append(
-                misspelt(f"'weight' is neither a number nor a schedule: '{value}'", value, schedules, node.mark)
-            )
+            message = f"'weight' is neither a number nor a schedule: '{value}'"
+            self.problems.append(misspelt(message, value, schedules, node.mark))
         else:
+            wanted = f"{'finite ' * isinstance(value, float)}number or a schedule"
             cure = "for example weight: 10, or weight: {type: ramp, end: 1, steps: 1000}"
-            self.fault(
-                f"'weight' should be a {'finite ' * isinstance(value, float)}number or a schedule", node.mark, cure
-            )
+            self.fault(f"'weight' should be a {wanted}", node.mark, cure)
         return None
 
     def metric(self, name: str, node: Node) -> model.MetricUse | None:
@@ -322,10 +299,6 @@ class _Reader(PartReader):
         entries = node.value if node and isinstance(node.value, dict) else {}
         image_nodes = self.items(entries.get("images"), "images")
         return tuple(w for n in image_nodes if isinstance(n.value, str) and (w := self.expression(n)))
-
-
-def _article(value: Any) -> str:
-    return "nothing" if value is None else f"a value of type {type(value).__name__}"
 
 
 def _one_or_many(node: Node | None) -> list[Node]:

@@ -18,25 +18,10 @@ from pydantic_core import core_schema, to_jsonable_python
 from ganforge.plugins.registry import KINDS_IN_RECIPES, SINGULAR, Part, Registry, UnknownPart
 from ganforge.plugins.signature import Parameter, is_sequence
 from ganforge.recipe import model
-from ganforge.recipe.reading import REQUIRED
+from ganforge.recipe.model import REQUIRED, SECTIONS
 
 Json = dict[str, Any]
 
-SECTIONS = {
-    "data": "The dataset, and how it is loaded.",
-    "networks": "The networks by name. Each belongs to one player, or is frozen.",
-    "ops": "Ops that keep state, or whose options should have a name, by the name that expressions call them by.",
-    "schedules": "Numbers that change with the steps, by name: for expressions and a loss's weight.",
-    "signals": "Values by name, each an expression: `fake_b: G_ab(real_a)`. A signal is computed once a step.",
-    "players": "Who learns, by name: networks with one optimizer.",
-    "phases": "What a step does: one phase after the other, each an optimizer step of its player.",
-    "metrics": "Figures over the validation samples, by name.",
-    "callbacks": "What watches the run, by name; null removes `progress`, `tensorboard`, `panels` or `doctor`, "
-    "which are there unasked.",
-    "run": "The length of the run, its precision, and how often things are written.",
-    "requires": "Packages that the recipe needs, as pip writes them: `my-losses>=0.1`.",
-    "extends": "What this recipe is laid on: a path beside it, the name of a shipped recipe, or a list of them.",
-}
 OWN_KEYS = {
     "frozen": "The network does not learn, and no player names it.",
     "weight": "What the loss is multiplied by: a number, a schedule, or the name of one.",
@@ -91,7 +76,8 @@ class _Writer:
             "extends": {"anyOf": [{"type": "string", "examples": shipped}, texts]},
         }
         properties = {name: sections[name] | {"description": text} for name, text in SECTIONS.items()}
-        return {"type": "object", "properties": properties, "required": [*REQUIRED], "additionalProperties": False}
+        required = list(REQUIRED)
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
     def player(self) -> Json:
         form = self.settings(model.PlayerSettings)
@@ -267,11 +253,7 @@ def _or_schedule(schema: Json) -> Json:
     kinds = _kinds(schema)
     if {"number", "integer"} & set(kinds):
         # Not `anyOf`: the number keeps its range, and an editor complains of what was meant.
-        return schema | {
-            "type": [*kinds, "string", "object"],
-            "if": {"type": "object"},
-            "then": _reference("schedule"),
-        }
+        return schema | {"type": [*kinds, "string", "object"], "if": {"type": "object"}, "then": _reference("schedule")}
     changed = dict(schema)
     for key, value in schema.items():
         match key, value:

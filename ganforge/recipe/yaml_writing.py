@@ -19,14 +19,9 @@ def dump(node: Node, origins: bool = False) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def inline(node: Node) -> str:
-    """The value on one line, as an override of the command line has it."""
-    return _flow(node)
-
-
 def _lines(node: Node, head: str, width: int, origins: bool) -> Iterator[str]:
     """The lines of a value behind its head, which is `key:` or, in a list, nothing."""
-    line = f"{head} {_flow(node)}".lstrip() if _is_leaf(node) else ""
+    line = f"{head} {inline(node)}".lstrip() if _is_leaf(node) else ""
     if line and (not node.children or (len(line) <= width and not (origins and len(_origins(node)) > 1))):
         yield f"{line}  # {_origins(node).pop()}" if origins else line
         return
@@ -61,12 +56,13 @@ def _origins(node: Node) -> set[str]:
     return set().union(*map(_origins, node.children))
 
 
-def _flow(node: Node) -> str:
+def inline(node: Node) -> str:
+    """The value on one line, as an override of the command line has it."""
     match node.value:
         case dict():
-            return "{" + ", ".join(f"{_flow_text(name)}: {_flow(child)}" for name, child in node.value.items()) + "}"
+            return "{" + ", ".join(f"{_flow_text(name)}: {inline(child)}" for name, child in node.value.items()) + "}"
         case list():
-            return "[" + ", ".join(map(_flow, node.value)) + "]"
+            return "[" + ", ".join(map(inline, node.value)) + "]"
         case str():
             return _flow_text(node.value)
         case float():

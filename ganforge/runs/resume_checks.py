@@ -12,8 +12,7 @@ from typing import Any
 from ganforge.errors import GanforgeError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.ranks.division import Division
-from ganforge.recipe.dotted import flat
-from ganforge.recipe.merge import override
+from ganforge.recipe.merge import flat, override
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import Node, read
 from ganforge.recipe.reading import read_recipe

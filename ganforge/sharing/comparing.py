@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ganforge.recipe.dotted import flat
+from ganforge.recipe.merge import flat
 from ganforge.recipe.nodes import read
 from ganforge.sharing.records import Record
 
@@ -27,7 +27,8 @@ def recipe_differences(records: Sequence[Record]) -> Table:
 
 def version_differences(records: Sequence[Record]) -> Table:
     """The versions and machines that differ."""
-    return _differences([{**record.versions, **_prefixed("machine", record.machine)} for record in records])
+    machines = [{f"machine.{key}": value for key, value in record.machine.items()} for record in records]
+    return _differences([record.versions | machine for record, machine in zip(records, machines, strict=True)])
 
 
 def figures(records: Sequence[Record]) -> Table:
@@ -60,7 +61,3 @@ def _differences(tables: Sequence[Mapping[str, Any]]) -> Table:
     keys = dict.fromkeys(key for table in tables for key in table)
     rows = {key: [table.get(key, ABSENT) for table in tables] for key in keys}
     return {key: values for key, values in rows.items() if any(value != values[0] for value in values)}
-
-
-def _prefixed(prefix: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{prefix}.{key}": value for key, value in table.items()}

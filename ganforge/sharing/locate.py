@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganforge.sharing.bundle import is_bundle, unpack
-from ganforge.sharing.bundle.requirements import check_plugins
+from ganforge.sharing.bundle.code import check_plugins
 from ganforge.sharing.records import as_checkpoint, recipe_at
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 255
 """The longest name that a file may have."""
-
-__all__ = ["is_bundle", "recipe_in", "run_in"]
 
 
 def recipe_in(given: str) -> str:

@@ -189,9 +189,8 @@ def find_records(folders: Iterable[Path]) -> tuple[list[Record], list[str]]:
     unread = []
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(
-                f"there is no folder {folder}; give a run's folder, or one of runs, such as runs/my_recipe"
-            )
+            cure = "give a run's folder, or one of runs, such as runs/my_recipe"
+            raise UsageError(f"there is no folder {folder}; {cure}")
         for path in _runs_below(folder):
             try:
                 records.setdefault(path.resolve(), Record.read(path))

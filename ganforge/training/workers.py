@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ganforge.core.torch_internals.worker_processes import shut_down, workers_of
+from ganforge.core.torch_internals.processes import shut_down, workers_of
 from ganforge.failures.exhaustion import lost_worker_told, worker_lost
 from ganforge.ranks.device import Precision
 

@@ -175,7 +175,7 @@ def test_another_content_under_the_same_hash(good: bytes, refused: Callable) -> 
 
 def test_bombs(good: bytes, refused: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     zeros = bytes(2**24)
-    monkeypatch.setattr("ganforge.sharing.bundle.unpacking.MAX_TEXT_BYTES", 2**25 - 1)
+    monkeypatch.setattr("ganforge.sharing.bundle.contents.MAX_TEXT_BYTES", 2**25 - 1)
     names = [f"images/{side}/step_0000001.png" for side in ("a", "b")]
     bomb = zipped({**files_of(good), **dict.fromkeys(names, zeros)}, frozenset(names))
     assert len(bomb) < 2**17

@@ -100,21 +100,16 @@ def _sources(record: Record, checkpoint: Path, data: Mapping[str, Any], state: b
         if steps:
             latest = max(steps, key=lambda path: int(path.stem.removeprefix("step_")))
             sources[f"images/{panel.name}/{latest.name}"] = latest
-    files = _whole(checkpoint) if state else _weights(checkpoint)
+    files = {path.name: path for path in checkpoint.iterdir()} if state else _weights(checkpoint)
     sources |= {f"checkpoints/{checkpoint.name}/{name}": source for name, source in files.items()}
     return {name: source for name, source in sources.items() if ENTRY.fullmatch(name)}
-
-
-def _whole(checkpoint: Path) -> dict[str, Source]:
-    return {path.name: path for path in checkpoint.iterdir()}
 
 
 def _weights(checkpoint: Path) -> dict[str, Source]:
     """The files of a checkpoint from which training cannot go on."""
     state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    files: dict[str, Source] = {
-        f"{name}.safetensors": checkpoint / f"{name}.safetensors" for name in ("networks", "ema")
-    }
+    kept = ("networks.safetensors", "ema.safetensors")
+    files: dict[str, Source] = {name: checkpoint / name for name in kept}
     files |= {"training.safetensors": NO_TENSORS, "state.json": _json({"format": state["format"], "training": {}})}
     return files | {"manifest.json": _json({name: _described(source)["sha256"] for name, source in files.items()})}
 

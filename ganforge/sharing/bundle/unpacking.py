@@ -17,18 +17,8 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from ganforge.errors import EnvironmentFault, UsageError
-from ganforge.sharing.bundle.contents import (
-    CHECKPOINT,
-    ENTRY,
-    FORMAT,
-    HEAD,
-    MAX_ENTRIES,
-    MAX_HEAD_BYTES,
-    MAX_TEXT_BYTES,
-    REQUIRED,
-    Contents,
-    Entry,
-)
+from ganforge.sharing.bundle import contents as form
+from ganforge.sharing.bundle.contents import HEAD, Contents, Entry
 
 CHUNK = 2**20
 ENCRYPTED = 0x1
@@ -102,13 +92,13 @@ def _contents(bundle: Path, archive: zipfile.ZipFile) -> Contents:
     if HEAD not in archive.namelist():
         raise UsageError(f"{bundle} is no bundle of a run: it has no {HEAD}; `ganforge bundle RUN` packs one")
     with archive.open(HEAD) as file:
-        text = file.read(MAX_HEAD_BYTES + 1)
-    if len(text) > MAX_HEAD_BYTES:
-        _refuse(bundle, f"its {HEAD} is larger than {MAX_HEAD_BYTES >> 20} MiB")
+        text = file.read(form.MAX_HEAD_BYTES + 1)
+    if len(text) > form.MAX_HEAD_BYTES:
+        _refuse(bundle, f"its {HEAD} is larger than {form.MAX_HEAD_BYTES >> 20} MiB")
     try:
         head = json.loads(text)
-        if isinstance(head, dict) and isinstance(made := head.get("format"), int) and made != FORMAT:
-            raise UsageError(f"{bundle} has format {made}, and this ganforge reads format {FORMAT}: upgrade it")
+        if isinstance(head, dict) and isinstance(made := head.get("format"), int) and made != form.FORMAT:
+            raise UsageError(f"{bundle} has format {made}, and this ganforge reads format {form.FORMAT}: upgrade it")
         return Contents.model_validate(head)
     except ValidationError as error:
         first = error.errors()[0]
@@ -121,22 +111,22 @@ def _contents(bundle: Path, archive: zipfile.ZipFile) -> Contents:
 def _check_members(bundle: Path, archive: zipfile.ZipFile, contents: Contents, size: int) -> None:
     """The zip's own directory must hold exactly what the head lists, and no more than the file has room for."""
     members = archive.infolist()
-    if len(members) > MAX_ENTRIES + 1:
+    if len(members) > form.MAX_ENTRIES + 1:
         _refuse(bundle, f"it has {len(members)} entries")
     names = [member.filename for member in members]
-    if strange := next((name for name in names if name != HEAD and not ENTRY.fullmatch(name)), None):
+    if strange := next((name for name in names if name != HEAD and not form.ENTRY.fullmatch(name)), None):
         _refuse(bundle, f"it holds {strange!r}, which no bundle holds")
     if len(set(names)) < len(names) or set(names) != {HEAD, *contents.entries}:
         _refuse(bundle, "its entries are not those that it lists")
-    required = [*REQUIRED, *(f"checkpoints/{contents.checkpoint}/{name}" for name in CHECKPOINT)]
+    required = [*form.REQUIRED, *(f"checkpoints/{contents.checkpoint}/{name}" for name in form.CHECKPOINT)]
     if lacking := [name for name in required if name not in names]:
         _refuse(bundle, f"it lacks {', '.join(lacking)}")
     if other := next(
         (n for n in names if n.startswith("checkpoints/") and n.split("/")[1] != contents.checkpoint), None
     ):
         _refuse(bundle, f"it holds {other}, of another checkpoint than its own")
-    if sum(member.file_size for member in members if member.compress_type != zipfile.ZIP_STORED) > MAX_TEXT_BYTES:
-        _refuse(bundle, f"it unpacks to more than {MAX_TEXT_BYTES >> 20} MiB of text")
+    if sum(member.file_size for member in members if member.compress_type != zipfile.ZIP_STORED) > form.MAX_TEXT_BYTES:
+        _refuse(bundle, f"it unpacks to more than {form.MAX_TEXT_BYTES >> 20} MiB of text")
     if sum(member.compress_size for member in members) > size:
         _refuse(bundle, "its entries lie on top of each other")
     for member in members:
@@ -172,7 +162,7 @@ def _check_manifest(bundle: Path, manifest: Path) -> None:
         named = json.loads(manifest.read_text(encoding="utf-8"))
     except RecursionError as error:
         _refuse(bundle, "the checkpoint's manifest is nested too deeply", error)
-    if not isinstance(named, dict) or set(named) != set(CHECKPOINT) - {"manifest.json"}:
+    if not isinstance(named, dict) or set(named) != set(form.CHECKPOINT) - {"manifest.json"}:
         _refuse(bundle, "the checkpoint's manifest lists other files than a checkpoint has")
 
 

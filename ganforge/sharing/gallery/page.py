@@ -74,7 +74,7 @@ def render(page: Page) -> str:
         title=escape(name),
         number=escape(number),
         status=escape(record.status),
-        facts="".join(_fact(*fact) for fact in _facts(page)),
+        facts="".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in _facts(page)),
         figures=_figures(record),
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in page.notes),
         links="".join(f'<a href="#{_id(i)}">{_heading(s)}</a>' for i, s in enumerate(page.sections)),
@@ -110,10 +110,6 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _fact(name: str, value: str) -> str:
-    return f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
-
-
 def _figures(record: Record) -> str:
     if not record.figures:
         return ""
@@ -122,16 +118,14 @@ def _figures(record: Record) -> str:
 
 
 def _diagnoses(record: Record) -> str:
+    if not record.diagnoses:
+        return ""
     items = "".join(
         f"<li><strong>step {escape(str(entry.get('step', '?')))}</strong> {escape(str(entry.get('message', '')))}"
         f"<br><span>{escape(str(entry.get('cure', '')))}</span></li>"
         for entry in record.diagnoses
     )
-    return (
-        f'<details class="fold"><summary>Diagnoses</summary><ul class="diagnoses">{items}</ul></details>'
-        if items
-        else ""
-    )
+    return f'<details class="fold"><summary>Diagnoses</summary><ul class="diagnoses">{items}</ul></details>'
 
 
 def _id(index: int) -> str:
@@ -182,17 +176,13 @@ def _timeline(section: Section) -> str:
     last = len(section.frames) - 1
     shown = section.frames[last]
     data = escape(json.dumps([[frame.step, frame.file] for frame in section.frames]))
-    controls = ""
-    if last:
-        controls = (
-            '<div class="controls"><button type="button" class="play" aria-label="Play"></button>'
-            f'<input type="range" min="0" max="{last}" value="{last}" step="1" aria-label="Step of training">'
-            f"<output>step {shown.step:,}</output></div>"
-        )
-    else:
-        controls = f'<div class="controls"><output>step {shown.step:,}</output></div>'
+    controls = (
+        '<button type="button" class="play" aria-label="Play"></button>'
+        f'<input type="range" min="0" max="{last}" value="{last}" step="1" aria-label="Step of training">'
+    )
     return (
-        f'<div class="timeline" data-frames="{data}"><h3>How it learnt</h3>{controls}'
+        f'<div class="timeline" data-frames="{data}"><h3>How it learnt</h3>'
+        f'<div class="controls">{controls if last else ""}<output>step {shown.step:,}</output></div>'
         f'<div class="panel"><img src="{escape(shown.file)}" alt="The fixed validation pictures at this step" '
         f'width="{shown.width_px}" height="{shown.height_px}"></div></div>'
     )

@@ -1,8 +1,12 @@
-"""The worker processes of a data loader's iterator."""
+"""The stores through which ranks meet, which torch names in public, but its types do not; and a loader's workers."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from torch._C._distributed_c10d import PrefixStore as PrefixStore
+from torch._C._distributed_c10d import Store as Store
+from torch._C._distributed_c10d import TCPStore as TCPStore
 
 
 def workers_of(iterator: Any) -> list[Any]:
