@@ -160,7 +160,12 @@ def _join_sparse(held: list[Any]) -> Tensor:
     return torch.sparse_coo_tensor(indices, others[0], size, is_coalesced=more["coalesced"])
 
 
-def _join_dtype(name: str) -> torch.dtype:
+def dtype_named(name: str) -> torch.dtype:
+    """`float32` as torch's type.
+
+    Raises:
+        ValueError: torch has none of this name.
+    """
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype):
         raise ValueError(f"torch has no type '{name}'")
@@ -176,7 +181,7 @@ _JOINED: dict[str, Callable[[Any], Any]] = {
     "$bytearray": lambda text: bytearray(base64.b64decode(text)),
     "$set": set,
     "$frozenset": frozenset,
-    "$dtype": _join_dtype,
+    "$dtype": dtype_named,
     "$device": torch.device,
     "$complex128": torch.view_as_complex,
     "$array": Tensor.numpy,

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ganforge.core.serialise import put_together, take_apart
+from ganforge.core.serialise import dtype_named, put_together, take_apart
 
 
 def gather_json(value: Any) -> list[Any]:
@@ -80,7 +80,7 @@ def _described(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _empty(described: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {key: torch.empty(shape, dtype=getattr(torch, dtype)) for key, (dtype, shape) in described.items()}
+    return {key: torch.empty(shape, dtype=dtype_named(dtype)) for key, (dtype, shape) in described.items()}
 
 
 def _bytes(tensor: Tensor) -> Tensor:

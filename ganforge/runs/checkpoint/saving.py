@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.core.sections import expect
-from ganforge.core.serialise import take_apart
+from ganforge.core.serialise import dtype_named, take_apart
 from ganforge.core.torch_internals.modules import versioned, versions_of
 from ganforge.errors import TrainingFailed
 from ganforge.runs.checkpoint.files import Checkpoint, Shards, stage_shards
@@ -109,7 +109,7 @@ def put_back(checkpoint: Checkpoint | None, trainer: Trainer) -> None:
     trainer.load_state_dict(common["trainer"])
     if not world.leads:
         trainer.statistics.read()  # the first rank has all that was not read yet
-    trainer.lanes.put_back(lanes, getattr(torch, weights) if weights else None)
+    trainer.lanes.put_back(lanes, dtype_named(weights) if weights else None)
 
 
 def _type_of(networks: Mapping[str, Tensor]) -> str | None:
