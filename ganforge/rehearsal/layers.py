@@ -150,16 +150,20 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _piece(layer: Layer) -> tuple[Layer, float]:
-    """The layer, or a convolution on fewer rows of smaller batches, and what part of the work that is.
+    """The layer, or one on fewer rows of smaller batches, and what part of the work that is."""
+    if layer.flops <= PIECE_FLOPS or layer.op not in _CONVOLUTIONS:
+        return layer, 1.0
+    samples, _, *size = layer.arguments[layer.op == _CONVOLUTIONS[1]]["shape"]
+    return _cut(layer, min(1.0, max(PIECE_FLOPS / layer.flops, POSITIONS / (samples * math.prod(size)))))
 
-    What is upstream of it in a backward pass follows from its input.
-    """
+
+def _cut(layer: Layer, part: float) -> tuple[Layer, float]:
+    """A convolution on fewer samples and rows. What is upstream of it in a backward pass follows from its input."""
     backward = layer.op == _CONVOLUTIONS[1]
     image = 1 if backward else 0
-    small = layer.flops <= PIECE_FLOPS or layer.op not in _CONVOLUTIONS
-    if small or len(shape := list(layer.arguments[image]["shape"])) != 4:
+    shape = list(layer.arguments[image]["shape"])
+    if len(shape) != 4:
         return layer, 1.0
-    part = min(1.0, max(PIECE_FLOPS / layer.flops, POSITIONS / (shape[0] * math.prod(shape[2:]))))
     weight = layer.arguments[image + 1]["shape"]
     samples = max(1, round(shape[0] * part))
     left = part * shape[0] / samples
