@@ -178,7 +178,7 @@ def train(jobs: Mapping[str, str], folder: Path) -> None:
             run.train()
             with run.trainer.whole():
                 averages = {f"ema.{n}": net for n, net in run.trainer.averages().items()}
-                modules = {**run.trainer.cast.networks, **run.trainer.twins(), **averages}
+                modules = {**run.trainer.cast.networks, **run.trainer.sharding.twins, **averages}
                 weights = {f"{n}.{key}": t for n, module in modules.items() for key, t in module.state_dict().items()}
                 if world.leads:
                     save_file(weights, folder / f"{name}.safetensors")
