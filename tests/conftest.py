@@ -35,6 +35,11 @@ LONG = ("test_packaging", "test_new", "test_misbehaving_parts", "test_launching"
 """Modules with tests of half a minute: where one of these comes last, one process works while the others have gone."""
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """With `-n auto`: ranks, launchers and kills wait more than they compute, and others work meanwhile."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in LONG)
 
