@@ -20,8 +20,12 @@ from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from ganforge.runs.run import Run
 from rich.console import Console
 from rich.table import Table
 
@@ -96,17 +100,9 @@ def be_a_rank(result: Path, recipe: str, overrides: tuple[str, ...]) -> None:
             folder = RunFolder(Path(tempfile.mkdtemp()), writes=False)
             return Run(open_recipe(recipe, settings, registry), folder, registry, world=world)
 
-    def stepping(run: Run) -> Iterator[float]:
-        batches = run.loader.batches(0)
-        while True:
-            micro = list(islice(batches, run.recipe.run.accumulate))
-            start = time.perf_counter()
-            run.trainer.step(micro)
-            yield time.perf_counter() - start
-
     with joined(600) as world:
         runs = {"alone": made(ALONE, "false"), "apart": made(world, "false"), "overlapped": made(world, "true")}
-        steps = {name: stepping(run) for name, run in runs.items()}
+        steps = {name: _stepping(run) for name, run in runs.items()}
         times: dict[str, list[float]] = {name: [] for name in runs}
         averaging = []
         for number in range(ROUNDS + 2):  # the first lay out buckets
@@ -125,6 +121,16 @@ def be_a_rank(result: Path, recipe: str, overrides: tuple[str, ...]) -> None:
         told["backward"] = told["alone"] * 2 / 3
         if world.leads:
             result.write_text(json.dumps(told))
+
+
+def _stepping(run: Run) -> Iterator[float]:
+    """The seconds of one step after the other."""
+    batches = run.loader.batches(0)
+    while True:
+        micro = list(islice(batches, run.recipe.run.accumulate))
+        start = time.perf_counter()
+        run.trainer.step(micro)
+        yield time.perf_counter() - start
 
 
 @contextmanager

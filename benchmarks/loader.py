@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from timing import show
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
+from torchvision.transforms.v2 import functional as transforms  # type: ignore[import-untyped]
 
 from ganforge.builtin.datasets import UnpairedFolders
 from ganforge.builtin.datasets.caching import Cache
@@ -87,10 +87,13 @@ def speeds(root: Path, paths: list[Path], batch_size: int, rounds: int) -> None:
     show("one core", times, rate="images/s")
 
 
+KINDS: tuple[tuple[str, Cache, int], ...] = (("cache: memory", "memory", 0), ("2 workers", "none", 2))
+
+
 def waits(root: Path, batch_size: int, step_s: float, steps: int = 60) -> Table:
     """What a step waits for its batch where steps keep one core busy, as launching a GPU's kernels does."""
     table = Table(f"steps of {step_s * 1e3:.0f} ms", "ms waited", "share of a step")
-    for name, cache, workers in (("cache: memory", "memory", 0), ("2 workers", "none", 2)):
+    for name, cache, workers in KINDS:
         waited = []
         with closing(loader(root, batch_size, cache, workers).made(0)) as batches:
             for _ in range(steps):

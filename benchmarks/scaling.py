@@ -25,6 +25,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from timing import seconds
+from torch.multiprocessing.spawn import spawn
 
 from ganforge.plugins.loading import load_plugins
 from ganforge.ranks import ALONE, World, joined
@@ -48,7 +49,7 @@ def main(recipe: str, ranks: int, rounds: int, steps: int, overrides: tuple[str,
         port = free.getsockname()[1]
     os.environ |= {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ |= {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
-    torch.multiprocessing.spawn(work, (recipe, overrides, rounds, steps), nprocs=ranks)
+    spawn(work, (recipe, overrides, rounds, steps), nprocs=ranks)
 
 
 def work(rank: int, recipe: str, overrides: tuple[str, ...], rounds: int, steps: int) -> None:
