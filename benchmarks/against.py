@@ -1,6 +1,6 @@
 """This checkout against another one: a tiny CycleGAN step, where nothing but the engine's own overhead is left.
 
-    git worktree add ../before v0.1.0 && (cd ../before && uv sync)
+    git worktree add ../before COMMIT && (cd ../before && uv sync)
     python benchmarks/against.py ../before
 
 One process for each checkout, with that one's environment and that one's `benchmarks/step.py`; they take turns, so that

@@ -22,7 +22,7 @@ from ganforge.cli import SECTIONS as COMMANDS
 from ganforge.cli import cli
 from ganforge.plugins.loading import load_plugins
 from ganforge.plugins.registry import BUILT_IN, KINDS_IN_RECIPES, RESERVED, SINGULAR, Part, Registry
-from ganforge.plugins.signature import Parameter, describe_default, describe_type
+from ganforge.plugins.signature import Parameter, describe_default, describe_range, describe_type
 from ganforge.recipe.examples import called
 from ganforge.recipe.model import SECTIONS
 from ganforge.recipe.schema import recipe_schema
@@ -175,12 +175,8 @@ def _simple(schema: Json, kind: str) -> str:
 def _range(schema: Json) -> str:
     """Bounds as `ganforge parts` has them: `>= 1`, `in [0, 1)`."""
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = {sign: schema[key] for key, sign in signs.items() if key in schema}
-    if len(bounds) < 2:
-        return "".join(f" {sign} {bound}" for sign, bound in bounds.items())
-    lower = f"[{bounds['>=']}" if ">=" in bounds else f"({bounds['>']}"
-    upper = f"{bounds['<=']}]" if "<=" in bounds else f"{bounds['<']})"
-    return f" in {lower}, {upper}"
+    told = describe_range({sign: schema[key] for key, sign in signs.items() if key in schema})
+    return told and f" {told}"
 
 
 def _linked(kind: str) -> str:

@@ -275,7 +275,7 @@ def describe_type(annotation: Any) -> str:
     """An annotation as a person writes it: `int >= 1`, `instance|batch|none`, `tensor`."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return f"{describe_type(args[0])} {_range(dict(_bounds(args[1:])))}".rstrip()
+        return f"{describe_type(args[0])} {describe_range(dict(_bounds(args[1:])))}".rstrip()
     if origin is Literal:
         return "|".join(map(str, args))
     if origin in (Union, types.UnionType):
@@ -308,7 +308,7 @@ def _bounds(metadata: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
             yield _BOUNDS[type(item)], getattr(item, type(item).__name__.lower())
 
 
-def _range(bounds: dict[str, Any]) -> str:
+def describe_range(bounds: dict[str, Any]) -> str:
     """Bounds as a person writes them: `>= 1`, or both of them as an interval, `in [0, 1)`."""
     if len(bounds) < 2:
         return "".join(f"{sign} {bound}" for sign, bound in bounds.items())

@@ -88,8 +88,8 @@ def _code(recipe: Recipe) -> list[str] | None:
         factory = part.factory
         while isinstance(factory, partial):
             factory = factory.func
-        name = getattr(factory, "__module__", None)
-        if name not in sys.modules:
+        name = str(getattr(factory, "__module__", ""))
+        if not getattr(sys.modules.get(name), "__file__", None):  # typed in: nobody knows whether it has changed
             return None
         if not name.startswith("torch."):  # its version tells enough
             modules.update((name, name.partition(".")[0]))  # a namespace has no file of its own

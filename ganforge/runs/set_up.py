@@ -72,7 +72,7 @@ def set_up(recipe: Recipe, folder: RunFolder, plan: DryRun | None, world: World,
         agree_on_data(world, recipe.dataset, len(samples))
         steps_per_epoch = count_steps(samples, division)
     beginning = Progress(0, steps_per_epoch, length(recipe, steps_per_epoch))
-    before = levers_before(folder, device)
+    before = _levers_before(folder, device)
 
     def choose() -> dict[str, Any]:
         return settled(recipe, plan, device, division, beginning.total_steps, before, tell).record()
@@ -92,7 +92,7 @@ def set_up(recipe: Recipe, folder: RunFolder, plan: DryRun | None, world: World,
     return SetUp(recipe, plan, device, division, choice, levers, loader, trainer, found, validation)
 
 
-def levers_before(folder: RunFolder, device: torch.device) -> Mapping[str, bool]:
+def _levers_before(folder: RunFolder, device: torch.device) -> Mapping[str, bool]:
     """What an interrupted run had settled, if it computed here: on another device other levers help."""
     then, now = folder.record.get("machine", {}), machine(device)
     here = all(then.get(key, now[key]) == now[key] for key in ("device", "processor")) and "device" in then

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -134,6 +135,16 @@ def test_changed_code_is_rehearsed_and_its_fault_is_never_kept(
         assert len(rehearsed) == count
     Path(file).write_text(text)
     assert check(ganforge).code == 0
+
+
+def test_code_without_a_file_is_rehearsed_each_time(
+    rehearsed: list[str], ganforge: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "typed_in", ModuleType("typed_in"))
+    Path("mine.py").write_text(PLUGIN + 'Painter.__module__ = "typed_in"\n')
+    for count in (1, 2):
+        assert check(ganforge).code == 0
+        assert len(rehearsed) == count
 
 
 @pytest.mark.parametrize("name", ["cyclegan_shapes", "munit_shapes", "stylegan2_folder", "acgan_spots"])

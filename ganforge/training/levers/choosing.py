@@ -46,7 +46,7 @@ def choose_levers(
     refused = _Refused(recipe, device, division, sharded if division.ranks > 1 else frozenset())
     if sharded and division.ranks == 1:
         refused.notes.append("nothing is in parts: there is one rank")
-    compiling = refused.compiling() if settled["compile"] else False
+    compiling = settled["compile"] and refused.compiling()
     return Levers(
         merged=plan.mergeable if settled["merge"] else frozenset(),
         quiet=plan.quiet,
@@ -54,8 +54,8 @@ def choose_levers(
         layouts=settled.get("layouts", True),
         recomputed=recomputed,
         fused=frozenset(_fusible(recipe)) if settled["fused"] else frozenset(),
-        channels_last=refused.channels_last() if settled["channels_last"] else False,
-        graphs=refused.graphs(recomputed - plan.quiet) if settled["cuda_graphs"] else False,
+        channels_last=settled["channels_last"] and refused.channels_last(),
+        graphs=settled["cuda_graphs"] and refused.graphs(recomputed - plan.quiet),
         overlap=settled["overlap"] and division.ranks > 1,
         sharded=refused.sharded,
         notes=tuple(refused.notes),
