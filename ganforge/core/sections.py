@@ -8,6 +8,10 @@ from typing import Any
 from ganforge.errors import EnvironmentFault
 
 
+class Unfit(EnvironmentFault):
+    """A section of a checkpoint is missing, or there is one that nobody knows."""
+
+
 def expect(state: Mapping[str, Any], place: str, needed: Collection[str], known: Collection[str] = ()) -> None:
     """Refuse a state that is not its owner's.
 
@@ -18,12 +22,12 @@ def expect(state: Mapping[str, Any], place: str, needed: Collection[str], known:
         known: those that it may have: earlier releases wrote no such.
 
     Raises:
-        EnvironmentFault: a section is missing, or there is one that nobody knows.
+        Unfit: it is another's.
     """
     found = [f"has no {place}.{name}" for name in needed if name not in state]
     found += [f"has {place}.{name}, which nobody takes" for name in state if name not in needed and name not in known]
     if found:
-        raise EnvironmentFault(
+        raise Unfit(
             f"the checkpoint {'; it '.join(found)}",
             "another release of ganforge or of a plugin wrote it, or another recipe: run.json says which;\n"
             "install what it names, or go back to an earlier checkpoint: ganforge run CHECKPOINT --resume",

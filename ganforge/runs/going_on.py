@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ganforge.api.callbacks import Diagnosis
+from ganforge.core.sections import Unfit
 from ganforge.errors import EnvironmentFault
 from ganforge.ranks import World
 from ganforge.ranks.division import Division, length
@@ -56,6 +57,8 @@ def put_back_from(newest: Path, trainer: Trainer, record: Mapping[str, Any]) -> 
     known = checkpoint.training.get("best", record.get("best", {})) if checkpoint else {}
     try:
         put_back(checkpoint, trainer)
+    except Unfit as fault:
+        raise EnvironmentFault(f"{newest} cannot be taken up: {fault.message}", fault.cure) from fault
     except RuntimeError as error:
         raise EnvironmentFault(
             f"the networks of {newest} are not those of the recipe: {str(error).splitlines()[-1].strip()}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,3 +59,18 @@ def test_what_a_lane_adds_is_kept_for_the_first_too(parity: Parity, monkeypatch:
     monkeypatch.setattr(type(lane), "load_state_dict", lambda self, *args: (taken.append(args[0]), load(self, *args)))
     put_back(capture(parity.trainer), parity.trainer)
     assert taken[0]["mood"] == "calm"
+
+
+def test_a_run_says_which_checkpoint_it_cannot_take_up(ganforge: Callable[..., Any], in_tmp: Path) -> None:
+    assert ganforge("run", TINY, "run.images=[]").code == 0
+    newest = max((in_tmp / "runs/cyclegan_shapes/0001/checkpoints").iterdir())
+    state = json.loads((newest / "state.json").read_text())
+    del state["training"]["trainer"]["statistics"]
+    (newest / "state.json").write_text(json.dumps(state))
+    sums = json.loads((newest / "manifest.json").read_text())
+    sums["state.json"] = hashlib.sha256((newest / "state.json").read_bytes()).hexdigest()
+    (newest / "manifest.json").write_text(json.dumps(sums))
+    refused = ganforge("run", "runs/cyclegan_shapes/0001", "--resume", "run.steps=9")
+    assert refused.code == 3
+    assert f"{newest.name} cannot be taken up: the checkpoint has no trainer.statistics" in refused.err
+    assert "or go back to an earlier checkpoint" in refused.err
