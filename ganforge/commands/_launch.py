@@ -7,8 +7,11 @@ import logging
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ganforge.commands._common import warn
@@ -17,6 +20,8 @@ DEFINITE = frozenset({1, 2, 3, 4})
 """Exit codes of faults that would come again."""
 GRACE_S = 300
 """Seconds that processes which are asked to stop have for their last checkpoint."""
+AT_ONCE_S = 10
+"""Seconds that they have where a second signal ends them."""
 
 
 def launch(arguments: Sequence[str], nproc: int, restarts: int) -> None:
@@ -72,8 +77,40 @@ def _attempt(arguments: Sequence[str], nproc: int, job: str) -> Mapping[int, int
         codes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
         return dict(sorted(codes.items(), key=_blame))
     except SignalException as asked:
+        if _end_what_is_left():
+            os._exit(128 + asked.sigval)  # torch's threads would wait for ranks that it has not seen end
         sys.exit(128 + asked.sigval)
     return {}
+
+
+def _end_what_is_left() -> bool:
+    """End ranks that are left, at once, and say whether there were some: torch's launcher raises out of its signal
+    handler, so that a second signal may find it anywhere on its way to end them."""
+    left = _children()
+    for number in (signal.SIGINT, signal.SIGTERM) if left else ():  # twice, whatever they have heard before
+        signal.signal(number, signal.SIG_IGN)
+        for rank in left:
+            with suppress(ProcessLookupError):
+                os.killpg(rank, number)
+    limit = time.monotonic() + AT_ONCE_S
+    for rank in left:
+        with suppress(ChildProcessError):
+            while os.waitpid(rank, os.WNOHANG) == (0, 0):
+                if time.monotonic() > limit:
+                    os.killpg(rank, signal.SIGKILL)
+                time.sleep(0.05)
+    return bool(left)
+
+
+def _children() -> list[int]:
+    """The processes that this one has started, and that run; none where the system has no /proc."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):  # it may be gone by now
+            state, parent = (place / "stat").read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == os.getpid() and state != "Z":
+                found.append(int(place.name))
+    return found
 
 
 def _blame(failed: tuple[int, int]) -> tuple[bool, bool]:

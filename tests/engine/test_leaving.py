@@ -49,6 +49,34 @@ def step(self, *_, **__):
 Trainer.step = step
 """
 
+BROKEN_OFF = """
+import os, signal, subprocess, sys, threading
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.launcher import api
+from ganforge.commands._launch import launch
+
+RANK = (
+    "import signal, time\\n"
+    "signal.signal(signal.SIGTERM, lambda *_: print('heard', flush=True))\\n"
+    "print('listens', flush=True)\\n"
+    "while True: time.sleep(1)"
+)
+
+def elastic_launch(*_):
+    rank = subprocess.Popen([sys.executable, "-c", RANK], stdout=subprocess.PIPE, start_new_session=True)
+    rank.stdout.readline()
+    os.kill(rank.pid, signal.SIGTERM)
+    rank.stdout.readline()
+    print(rank.pid, flush=True)
+    threading.Thread(target=threading.Event().wait).start()  # as torch's, which read what ranks write
+    def run(*_):
+        raise SignalException("while it ended the ranks", signal.SIGINT)
+    return run
+
+api.elastic_launch = elastic_launch
+launch([], 1, 0)
+"""
+
 
 def two_ranks(folder: Path, more: str, *arguments: str) -> list[str]:
     """A short run of two ranks; `more` is done where plugins are loaded."""
@@ -144,6 +172,15 @@ def test_a_second_ctrl_c_ends_ranks_at_once(tmp_path: Path) -> None:
             run.kill()
     assert run.returncode == 130
     assert told.split() == ["interrupted"], told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_launcher_that_a_signal_breaks_off_leaves_no_rank(tmp_path: Path) -> None:
+    script = tmp_path / "broken_off.py"
+    script.write_text(BROKEN_OFF)
+    done = ended([sys.executable, str(script)])
+    assert done.returncode == 130, done.stderr
+    assert not Path("/proc", done.stdout.strip()).exists()
 
 
 def test_a_killed_rank_is_named_where_nothing_restarts_it(tmp_path: Path) -> None:
