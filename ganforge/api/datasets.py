@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from ganforge.images.storage import Storage
+
 Sample = dict[str, Tensor]
 
 
@@ -28,9 +30,10 @@ class Samples(ABC):
     def sample(self, index: int, rng: random.Random) -> Sample:
         """Sample `index` in `[0, len)`.
 
-        Images are `[C, H, W]`: float in `[-1, 1]`, or uint8 in 0..255, which the engine turns into float on the device
-        (a quarter of the bytes travels there). All randomness (crops, flips, pairings) must come from `rng`, which the
-        engine seeds by (seed, epoch, index): then the number of workers changes nothing.
+        Images are `[C, H, W]`: float in `[-1, 1]`, or uint8 in 0..255 or uint16 in 0..65535, which the engine turns
+        into float on the device (a quarter, or a half, of the bytes travels there). All randomness (crops, flips,
+        pairings) must come from `rng`, which the engine seeds by (seed, epoch, index): then the number of workers
+        changes nothing.
         """
 
     def order(self, rng: random.Random) -> Sequence[int] | None:
@@ -69,12 +72,18 @@ class Dataset(ABC):
         """The batch fields of a training sample and their shapes without the batch dimension."""
 
     def dtypes(self) -> Mapping[str, torch.dtype]:
-        """The types of the fields that hold no floats, such as `torch.int64` of labels; uint8 is always a picture."""
+        """The types of the fields that hold no floats, such as `torch.int64` of labels; uint8 and
+        uint16 are always pictures. A field of floats that is named is no picture: a mask, a condition."""
         return {}
 
     def ranges(self) -> Mapping[str, range]:
         """The whole numbers that fields of integers hold, as `{"label": range(10)}`; of a field that is not named,
         nobody knows. `ganforge check` holds what is looked up by them against the sizes of the tables."""
+        return {}
+
+    def storage(self) -> Mapping[str, Storage]:
+        """How the files of picture fields are stored: their channels, depth and range, as far as they are not plain
+        pictures of 8 bits. Translating reads pictures in the same way, and writes results as those of their domain."""
         return {}
 
     def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:

@@ -12,7 +12,9 @@ RESIZER = "bicubic, antialiased, on bytes, by torchvision"
 
 
 def to_float(image: Tensor) -> Tensor:
-    """uint8 in 0..255, or uint16 in 0..65535, to float32 in `[-1, 1]`, of any shape."""
+    """uint8 in 0..255, or uint16 in 0..65535, to float32 in `[-1, 1]`, of any shape; floats stay as they are."""
+    if image.is_floating_point():
+        return image
     return image.to(torch.float32).div_(32767.5 if image.dtype == torch.uint16 else 127.5).sub_(1)
 
 
@@ -47,14 +49,21 @@ def to_grey(image: Tensor) -> Tensor:
 
 
 def resize(image: Tensor, height_px: int, width_px: int) -> Tensor:
-    """uint8 or uint16 `[..., C, H, W]` resized with an antialiased bicubic filter, whatever its proportions were."""
+    """`[..., C, H, W]` resized with an antialiased bicubic filter, whatever its proportions were: uint8, uint16, or
+    floats, which stay in `[-1, 1]`."""
     deep = image.dtype == torch.uint16  # which torchvision's filter does not take
     bicubic = transforms().InterpolationMode.BICUBIC
     resized = transforms().resize(to_float(image) if deep else image, [height_px, width_px], bicubic, antialias=True)
-    return to_uint16(resized) if deep else resized
+    if deep:
+        return to_uint16(resized)
+    return resized.clamp_(-1, 1) if image.is_floating_point() and image.shape[-2:] != (height_px, width_px) else resized
+
+
+def centre_crop(image: Tensor, height_px: int, width_px: int) -> Tensor:
+    """The centre of `[..., H, W]`, which is at least as large."""
+    return transforms().center_crop(image, [height_px, width_px])
 
 
 def centre_square(image: Tensor) -> Tensor:
     """The largest centred square of `[..., H, W]`."""
-    side = min(image.shape[-2:])
-    return transforms().center_crop(image, [side])
+    return centre_crop(image, *[min(image.shape[-2:])] * 2)

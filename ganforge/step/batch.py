@@ -12,17 +12,19 @@ from ganforge.api.datasets import Sample
 from ganforge.ranks.device import Precision
 from ganforge.recipe.model import Recipe
 
+PICTURES = (torch.uint8, torch.uint16)
+"""Types that hold nothing but pictures."""
 Batch = Mapping[str, Tensor]
 """The fields of a batch, `[N, ...]` each."""
 
 
 def to_device(batch: Sample, precision: Precision) -> dict[str, Tensor]:
-    """A batch on the device: floats in the weights' type, pictures of uint8 as floats in `[-1, 1]`."""
+    """A batch on the device: floats in the weights' type, pictures of uint8 and uint16 as floats in `[-1, 1]`."""
     return {name: _widened(images.upload(tensor, precision.device), precision) for name, tensor in batch.items()}
 
 
 def _widened(tensor: Tensor, precision: Precision) -> Tensor:
-    return precision.arrange(precision.widen(images.to_float(tensor) if tensor.dtype == torch.uint8 else tensor))
+    return precision.arrange(precision.widen(images.to_float(tensor) if tensor.dtype in PICTURES else tensor))
 
 
 def blank_batch(recipe: Recipe, precision: Precision, validation: bool = False) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@ import random
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from ganforge import Dataset, EnvironmentFault, Sample, Samples, UsageError, images
 from ganforge.builtin.datasets import ClassFolders, ImageFolder, PairedFolders, UnpairedFolders, caching
+from ganforge.images import storage
 from ganforge.ranks.device import Precision
 from ganforge.ranks.division import Division
 from ganforge.training.loader import Loader
@@ -326,13 +328,13 @@ def test_datasets_name_the_files_that_samples_are_read_from(
     ]
     for dataset in datasets:
         read: set[Path] = set()
-        original = images.read_image
+        original = storage.read_with
 
-        def reading(path: Path, *more: int, seen: set[Path] = read, original: Callable = original) -> Tensor:
+        def reading(path: Path, *more: Any, seen: set[Path] = read, original: Callable = original) -> Tensor:
             seen.add(path)
             return original(path, *more)
 
-        monkeypatch.setattr(images, "read_image", reading)
+        monkeypatch.setattr(storage, "read_with", reading)
         for samples in (dataset.train(), dataset.validation()):
             for index in range(len(samples) if samples else 0):
                 for seed in range(12):  # partners are drawn at random

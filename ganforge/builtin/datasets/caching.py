@@ -25,7 +25,7 @@ _THREADS = min(8, os.cpu_count() or 1)
 
 
 class Pictures(Protocol):
-    """A sequence of pictures of one shape, uint8 `[C, H, W]`; a uint8 tensor `[N, C, H, W]` is one too."""
+    """A sequence of pictures `[C, H, W]` of one type; a tensor `[N, C, H, W]` is one too."""
 
     def __len__(self) -> int: ...
 
@@ -50,7 +50,7 @@ class Files(Generic[Item]):
 class Holed:
     """Pictures in memory but for those that cannot be read, which are told when they are asked for."""
 
-    held: Tensor
+    held: Sequence[Tensor] | Tensor
     faults: Mapping[int, BadFile]
 
     def __len__(self) -> int:
@@ -62,10 +62,16 @@ class Holed:
         return self.held[index]
 
 
-def pictures(items: Sequence[Item], read: Callable[[Item], Tensor], cache: Cache, skips_bad: bool = False) -> Pictures:
-    """The items' pictures, all of one shape; `memory` reads them at once, if there is room, and `device` keeps them on
-    the GPU, which then crops and flips them too. With `skips_bad`, one that cannot be read is told only when it is
-    asked for.
+def pictures(
+    items: Sequence[Item],
+    read: Callable[[Item], Tensor],
+    cache: Cache,
+    skips_bad: bool = False,
+    one_size: bool = True,
+) -> Pictures:
+    """The items' pictures; `memory` reads them at once, if there is room, and `device` keeps them on
+    the GPU, which then crops and flips them too, where they are of one size. With `skips_bad`, one that cannot be read
+    is told only when it is asked for.
 
     The tensor of a memory cache is complete before it is returned and never written again. So forked workers share
     its pages, spawned workers get it through torch's shared memory, and neither needs a lock.
@@ -77,7 +83,7 @@ def pictures(items: Sequence[Item], read: Callable[[Item], Tensor], cache: Cache
     files = Files(items, read)
     if cache == "none":
         return files
-    held = _held_in_memory(files, skips_bad)
+    held = _held_in_memory(files, skips_bad) if one_size else _held_one_by_one(files, skips_bad)
     return _on_device(held) if cache == "device" and isinstance(held, Tensor) else held
 
 
@@ -96,15 +102,40 @@ def _on_device(held: Tensor) -> Tensor:
 
 def _held_in_memory(files: Files[Item], skips_bad: bool) -> Pictures:
     first = _first(files, skips_bad)
-    needed, free = len(files) * first.numel(), _free_bytes()
-    if free is not None and needed > _USABLE * free:
-        warnings.warn(
-            f"`cache: memory` needs {needed / 2**30:.1f} GiB for {len(files)} pictures, "
-            f"but only {free / 2**30:.1f} GiB are free: reading them from their files each time",
-            stacklevel=4,
-        )
+    if not _fit_into_memory(len(files) * first.nbytes, len(files)):
         return files
-    held = torch.empty((len(files), *first.shape), dtype=torch.uint8)
+    held = torch.empty((len(files), *first.shape), dtype=first.dtype)
+    faults = _filled(held, files, skips_bad)
+    return Holed(held, faults) if faults else held
+
+
+def _held_one_by_one(files: Files[Item], skips_bad: bool) -> Pictures:
+    """Pictures of several sizes; how much memory all need is guessed by some."""
+    some = [
+        _first(Files(files.items[start:], files.read), skips_bad)
+        for start in range(0, len(files), 1 + len(files) // 16)
+    ]
+    if not _fit_into_memory(len(files) * sum(each.nbytes for each in some) // len(some), len(files)):
+        return files
+    held = [some[0]] * len(files)
+    faults = _filled(held, files, skips_bad)
+    return Holed(held, faults) if faults else held
+
+
+def _fit_into_memory(needed: int, count: int) -> bool:
+    free = _free_bytes()
+    if free is None or needed <= _USABLE * free:
+        return True
+    warnings.warn(
+        f"`cache: memory` needs {needed / 2**30:.1f} GiB for {count} pictures, "
+        f"but only {free / 2**30:.1f} GiB are free: reading them from their files each time",
+        stacklevel=5,
+    )
+    return False
+
+
+def _filled(held: Tensor | list[Tensor], files: Files[Item], skips_bad: bool) -> dict[int, BadFile]:
+    """Read every picture into its place; those that cannot be read."""
     faults: dict[int, BadFile] = {}
 
     def fill(index: int) -> None:
@@ -117,7 +148,7 @@ def _held_in_memory(files: Files[Item], skips_bad: bool) -> Pictures:
 
     with ThreadPoolExecutor(_THREADS) as pool:
         deque(pool.map(fill, range(len(files))), maxlen=0)
-    return Holed(held, faults) if faults else held
+    return faults
 
 
 def _first(files: Files[Item], skips_bad: bool) -> Tensor:

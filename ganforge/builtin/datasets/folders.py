@@ -5,24 +5,25 @@ from __future__ import annotations
 import random
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganforge import Dataset, EnvironmentFault, Sample, Samples, images
+from ganforge import BadFile, Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.archives import Archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
 from ganforge.builtin.datasets.download import fetch
-from ganforge.builtin.datasets.framing import Framed, Framing
-from ganforge.builtin.datasets.layout.model import Kind, Layout
+from ganforge.builtin.datasets.fitting import refuse_misfits
+from ganforge.builtin.datasets.framing import Fit, Framed, Framing, Layers, Scale, Size, load_size
+from ganforge.builtin.datasets.layout.model import Folder, Kind, Layout
 from ganforge.builtin.datasets.layout.reading import read_layout
 
-Pixels = Annotated[int, Field(ge=1)]
-Channels = Literal[1, 3]
+Channels = Annotated[int, Field(ge=1)]
 
 
 class Folders:
@@ -49,14 +50,22 @@ class Folders:
         return self.layout
 
 
-def read_square(path: Path, channels: int, size_px: int) -> Tensor:
-    """uint8 `[channels, size_px, size_px]`: the whole picture, squeezed if it is no square."""
-    return images.resize(images.read_image(path, channels), size_px, size_px)
+@dataclass(frozen=True)
+class Reader:
+    """Files as pictures of a field, before they are cropped."""
+
+    storage: images.Storage
+    framing: Framing
+
+    def __call__(self, path: Path) -> Tensor:
+        picture = self.storage.read(path)
+        try:
+            return self.framing.bring(picture)
+        except ValueError as error:
+            raise BadFile(f"cannot use the picture {path}: {error}", TOO_SMALL) from error
 
 
-def _read_centre_square(path: Path, channels: int, size_px: int) -> Tensor:
-    """uint8 `[channels, size_px, size_px]`: the largest centred square of the picture."""
-    return images.resize(images.centre_square(images.read_image(path, channels)), size_px, size_px)
+TOO_SMALL = "lower `crop_px`, enlarge pictures by `scale_px` or another `fit`, or take such files out"
 
 
 class FolderDataset(Dataset):
@@ -68,14 +77,33 @@ class FolderDataset(Dataset):
     framing: Framing
 
     def prepare(self) -> None:
-        self.folders.look()
+        self._look()
+
+    def _look(self) -> Layout:
+        """Look at the folders anew, and at the files as far as it is not known that all fit."""
+        layout = self.folders.look()
+        if not self.skips_bad:
+            refuse_misfits(self._by_storage(layout), self.framing)
+        return layout
+
+    def _by_storage(self, layout: Layout) -> Mapping[images.Storage, Sequence[Path]]:
+        """The files that are read, by how they are stored."""
+        found: dict[images.Storage, list[Path]] = {}
+        for folder in layout.read:
+            found.setdefault(self._storage_of(folder), []).extend(folder.found.pictures)
+        return found
+
+    @abstractmethod
+    def _storage_of(self, folder: Folder) -> images.Storage: ...
 
     def bring(self, archive: Archive | None, benchmark: str) -> None:
         """Fetch the archive, if it is asked for, and look; what is missing, this benchmark may bring."""
         if archive:
             fetch(archive.name, self.root)
         try:
-            self.folders.look()
+            self._look()
+        except BadFile:
+            raise
         except EnvironmentFault as fault:
             raise EnvironmentFault(
                 str(fault),
@@ -103,57 +131,81 @@ class FolderDataset(Dataset):
 class ImageFolder(FolderDataset):
     """All the pictures below one folder, for models that make pictures from noise.
 
-    The largest centred square of a picture is resized to `load_px`; a random crop of `crop_px` is taken from it.
-    Where the folder has train, and val or test, it learns from train; validation samples are whole squares of val, or
-    else of test. Fields: `real`, float `[channels, crop_px, crop_px]` in `[-1, 1]`.
+    A picture is brought to `load_px`; by default its largest centred part of these proportions is resized. A random
+    crop of `crop_px` is taken from it. Where the folder has train, and val or test, it learns from train; validation
+    samples are val, or else test, not cropped at random. Fields: `real`, float `[channels, *crop_px]` in `[-1, 1]`;
+    with `mask` also `mask`, float `[1, *crop_px]`, 1 where the picture is and 0 where it was filled up.
 
     Args:
         root: the folder; relative to the working directory.
-        load_px: the side of a picture before the crop; `crop_px` if left out.
-        crop_px: the side of a sample.
+        load_px: the size of a picture before the crop, the side of a square or [height, width]; `crop_px` if left out.
+        crop_px: the size of a sample, the side of a square or [height, width].
         flip: mirror left to right with probability 1/2.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for grey, 4 and 2 for those with transparency, and as many as the files have.
         cache: `memory` reads and resizes every picture once, before the first step; `device` keeps them on the GPU.
+        fit: how a picture of other proportions is brought to `load_px`: `cover` it, and what juts out is cut off;
+            `squeeze` it; `contain` it, and the rest is black; `none` takes the crop from it as it is.
+        scale_px: for `fit: none`, what the shorter side becomes, or `{longer: 512}`.
+        mask: for `fit: contain`, whether samples say where the picture is.
+        depth: bits of a channel in files: 8 or 16, or `float`.
+        range: which values are black and white: `[0, 4095]`; `file`, or `{percentiles: [1, 99]}` of each file; by
+            default the lowest and the highest that the depth has.
 
     Raises:
-        ValueError: `load_px` is smaller than `crop_px`.
+        ValueError: `load_px` is smaller than `crop_px`; options that do not go together.
     """
 
     def __init__(
         self,
         root: Path,
-        load_px: Pixels | None = None,
-        crop_px: Pixels = 256,
+        load_px: Size | None = None,
+        crop_px: Size = 256,
         flip: bool = True,
         channels: Channels = 3,
         cache: Cache = "none",
+        fit: Fit = "cover",
+        scale_px: Scale | None = None,
+        mask: bool = False,
+        depth: images.Depth = 8,
+        range: images.Range = None,
     ) -> None:
         self.root = root.expanduser()
         self.folders = Folders(self.root, "one_folder")
-        self.framing = Framing(load_px or crop_px, crop_px, flip)
-        self.channels = channels
+        self.framing = Framing(load_size(load_px, crop_px, fit), crop_px, flip, fit, scale_px, mask)
+        self.stored = images.Storage(channels, depth, range)
         self.cache = cache
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {"real": (self.channels, self.framing.crop_px, self.framing.crop_px)}
+        return self.framing.shapes({"real": self.stored.channels})
+
+    def dtypes(self) -> Mapping[str, torch.dtype]:
+        return self.framing.dtypes({"real": self.stored.channels})
+
+    def storage(self) -> Mapping[str, images.Storage]:
+        return {"real": self.stored}
+
+    def _storage_of(self, folder: Folder) -> images.Storage:
+        return self.stored
 
     def _samples(self, split: str, framing: Framing) -> Samples:
-        return Pictured(framing, self._squares(self.folders.layout.pictures(split), framing.load_px))
+        return Pictured(framing, self._pictures(self.folders.layout.pictures(split), framing), self.stored.channels)
 
-    def _squares(self, paths: Sequence[Path], size_px: int) -> Pictures:
-        """The largest centred square of each picture: uint8 `[channels, size_px, size_px]`."""
-        read = partial(_read_centre_square, channels=self.channels, size_px=size_px)
-        return pictures(paths, read, self.cache, self.skips_bad)
+    def _pictures(self, paths: Sequence[Path], framing: Framing) -> Pictures:
+        return pictures(paths, Reader(self.stored, framing), self.cache, self.skips_bad, framing.one_size)
 
 
 class Pictured(Framed):
     """Pictures of one kind, as the field `real`."""
 
+    def __init__(self, framing: Framing, real: Pictures, channels: int) -> None:
+        super().__init__(framing, real)
+        self.layers = Layers.of({"real": channels}, framing)
+
     def sample(self, index: int, rng: random.Random) -> Sample:
-        return {"real": self.framing.augment(self.held[0][index], rng)}
+        return self.layers.fields(self.framing.augment(self.held[0][index], rng))
 
     def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
-        return {"real": self.framing.batch(self.held[0], indices, rngs)}
+        return self.layers.fields(self.framing.batch(self.held[0], indices, rngs))
 
 
 class ClassFolders(ImageFolder):
@@ -162,52 +214,63 @@ class ClassFolders(ImageFolder):
     The folders `root/<class>` are numbered in their natural order; those without pictures are none. Or they lie in
     `root/train` and, for validation, in `root/val` or else `root/test`, under the same names. Otherwise as
     `image_folder`.
-    Fields: `real`, float `[channels, crop_px, crop_px]` in `[-1, 1]`; `label`, int64 `[]` in `[0, classes)`.
+    Fields: those of `image_folder`, and `label`, int64 `[]` in `[0, classes)`.
 
     Args:
         root: the folder of the classes' folders; relative to the working directory.
         classes: how many there are, so that a recipe can be checked without them.
-        load_px: the side of a picture before the crop; `crop_px` if left out.
-        crop_px: the side of a sample.
+        load_px: the size of a picture before the crop, the side of a square or [height, width]; `crop_px` if left out.
+        crop_px: the size of a sample, the side of a square or [height, width].
         flip: mirror left to right with probability 1/2.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for grey, 4 and 2 for those with transparency, and as many as the files have.
         cache: `memory` reads and resizes every picture once, before the first step; `device` keeps them on the GPU.
+        fit: how a picture of other proportions is brought to `load_px`, as in `image_folder`.
+        scale_px: for `fit: none`, what the shorter side becomes, or `{longer: 512}`.
+        mask: for `fit: contain`, whether samples say where the picture is.
+        depth: bits of a channel in files: 8 or 16, or `float`.
+        range: which values are black and white, as in `image_folder`.
 
     Raises:
-        ValueError: `load_px` is smaller than `crop_px`.
+        ValueError: `load_px` is smaller than `crop_px`; options that do not go together.
     """
 
     def __init__(
         self,
         root: Path,
         classes: Annotated[int, Field(ge=1)],
-        load_px: Pixels | None = None,
-        crop_px: Pixels = 256,
+        load_px: Size | None = None,
+        crop_px: Size = 256,
         flip: bool = True,
         channels: Channels = 3,
         cache: Cache = "none",
+        fit: Fit = "cover",
+        scale_px: Scale | None = None,
+        mask: bool = False,
+        depth: images.Depth = 8,
+        range: images.Range = None,
     ) -> None:
-        super().__init__(root, load_px, crop_px, flip, channels, cache)
+        super().__init__(root, load_px, crop_px, flip, channels, cache, fit, scale_px, mask, depth, range)
         self.classes, self.folders = classes, Folders(self.root, "classes")
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return {**super().shapes(), "label": ()}
 
     def dtypes(self) -> Mapping[str, torch.dtype]:
-        return {"label": torch.int64}
+        return {**super().dtypes(), "label": torch.int64}
 
     def ranges(self) -> Mapping[str, range]:
         return {"label": range(self.classes)}
 
     def prepare(self) -> None:
-        self._check(self.folders.look())
+        self._check(self._look())
 
     def _samples(self, split: str, framing: Framing) -> Samples:
         layout = self.folders.layout
         self._check(layout)
         found = [layout.pictures(split, name) for name in layout.classes]
         labels = [label for label, paths in enumerate(found) for _ in paths]
-        return _Labelled(framing, self._squares([path for paths in found for path in paths], framing.load_px), labels)
+        real = self._pictures([path for paths in found for path in paths], framing)
+        return _Labelled(framing, real, self.stored.channels, labels)
 
     def _check(self, layout: Layout) -> None:
         if len(layout.classes) != self.classes:
@@ -225,8 +288,8 @@ class ClassFolders(ImageFolder):
 class _Labelled(Pictured):
     """Pictures with the number of their class."""
 
-    def __init__(self, framing: Framing, real: Pictures, labels: list[int]) -> None:
-        super().__init__(framing, real)
+    def __init__(self, framing: Framing, real: Pictures, channels: int, labels: list[int]) -> None:
+        super().__init__(framing, real, channels)
         self.labels = labels
 
     def sample(self, index: int, rng: random.Random) -> Sample:

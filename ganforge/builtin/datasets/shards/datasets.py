@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from ganforge import BadFile, Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Files
-from ganforge.builtin.datasets.folders import Channels, Pixels
-from ganforge.builtin.datasets.framing import Framed, Framing
-from ganforge.builtin.datasets.paired import Pairs, PairSamples, halves, side_by_side
+from ganforge.builtin.datasets.folders import Channels
+from ganforge.builtin.datasets.framing import LOAD_PX, Fit, Framing, Scale, Size, load_size
+from ganforge.builtin.datasets.paired import Pairs, PairSamples, Stored, halves, side_by_side, stacked, wider
 from ganforge.builtin.datasets.shards.cache import FOLDER, Gibibytes
 from ganforge.builtin.datasets.shards.index import Index, Shard
 from ganforge.builtin.datasets.shards.store import Store, open_store
-from ganforge.builtin.datasets.unpaired import Domains, Validation
+from ganforge.builtin.datasets.unpaired import Domains, TwoFramed, Validation
 
 MixShards = Annotated[int, Field(ge=1)]
 Make = Callable[[list[Tensor]], Tensor]
@@ -40,9 +39,9 @@ class Split:
     def __len__(self) -> int:
         return self._firsts[-1]
 
-    def pictures(self, channels: Sequence[int], make: Make) -> Files[int]:
-        """Each sample as one picture, which `make` makes of its files' pictures, decoded to so many channels each."""
-        return Files(range(len(self)), partial(self._picture, channels=channels, make=make))
+    def pictures(self, stored: Sequence[images.Storage], make: Make) -> Files[int]:
+        """Each sample as one picture, which `make` makes of its files' pictures, so stored."""
+        return Files(range(len(self)), partial(self._picture, stored=stored, make=make))
 
     def order(self, rng: random.Random, mix_shards: int) -> np.ndarray:
         """All numbers in a random order, int64 `[N]`, in which about `mix_shards` shards are in use at any time.
@@ -57,12 +56,12 @@ class Split:
         times = starts + mix_shards * np.array([rng.random() for _ in range(len(self))])
         return np.argsort(times, kind="stable")
 
-    def _picture(self, number: int, channels: Sequence[int], make: Make) -> Tensor:
+    def _picture(self, number: int, stored: Sequence[images.Storage], make: Make) -> Tensor:
         place = bisect_right(self._firsts, number) - 1
         shard, within = self.shards[place], number - self._firsts[place]
         data = self.store.read(shard, within, self.members)
         try:
-            return make([images.decode_image(*pair) for pair in zip(data, channels, strict=True)])
+            return make([storage.decode(each) for each, storage in zip(data, stored, strict=True)])
         except ValueError as error:
             raise BadFile(
                 f"cannot read the picture of sample {within} in {shard.name}: {error}",
@@ -99,23 +98,36 @@ class PairedShards(_Shards, Pairs):
 
     As `paired_folders`, for data larger than memory, a disk or a file system's patience; the shards know whether a
     pair is one file or two. An epoch shows each pair once, in an order that is near the shards'.
-    Fields: `real_a`, `real_b`, float `[channels_a or channels_b, crop_px, crop_px]` in `[-1, 1]`; validation samples,
+    Fields: `real_a`, `real_b`, float `[channels_a or channels_b, *crop_px]` in `[-1, 1]`; validation samples,
     of val or else of test, are resized to `crop_px`.
 
     Args:
         root: the folder with the shards, or its URL: `https://`, `http://` or `file://`.
         left: which of the two, `real_a` or `real_b`, is the left half of a side-by-side picture.
-        load_px: the side of a picture before the crop; null resizes to `crop_px` straight away.
-        crop_px: the side of a sample.
+        load_px: the size of a picture before the crop, the side of a square or [height, width]; null takes `crop_px`
+            straight away.
+        crop_px: the size of a sample, the side of a square or [height, width].
         flip: mirror left to right with probability 1/2.
-        channels_a: of `real_a`: 3 for RGB, 1 for grey.
-        channels_b: of `real_b`.
+        channels_a: of domain A: 3 for RGB, 1 for grey, 4 and 2 for those with transparency, and as many as the files
+            have.
+        channels_b: of domain B.
         mix_shards: samples are shuffled among so many shards of a shuffled list.
         cache_dir: where shards from a URL are kept; all processes of a machine may share it.
         cache_gib: how much they may take; those unused for longest leave first.
+        fit: how a picture of other proportions is brought to `load_px`: `squeeze` it; `cover` it, and what juts out is
+            cut off; `contain` it, and the rest is black; `none` takes the crop from it as it is.
+        scale_px: for `fit: none`, what the shorter side becomes, or `{longer: 512}`.
+        mask: for `fit: contain`, whether samples say where the picture is: `mask_a` and `mask_b`, float
+            `[1, *crop_px]`, 1 there and 0 elsewhere.
+        depth_a: bits of a channel in files of domain A: 8 or 16, or `float`.
+        depth_b: of domain B.
+        range_a: which values of domain A are black and white: `[0, 4095]`; `file`, or `{percentiles: [1, 99]}` of each
+            file; by default the lowest and the highest that the depth has.
+        range_b: of domain B.
 
     Raises:
-        ValueError: `load_px` is smaller than `crop_px`; `root` is a URL of another kind.
+        ValueError: `load_px` is smaller than `crop_px`; options that do not go together; `root` is a URL of another
+            kind.
     """
 
     paired = True
@@ -124,19 +136,26 @@ class PairedShards(_Shards, Pairs):
         self,
         root: str,
         left: Literal["a", "b"] = "a",
-        load_px: Pixels | None = 286,
-        crop_px: Pixels = 256,
+        load_px: Size | None = LOAD_PX,
+        crop_px: Size = 256,
         flip: bool = True,
         channels_a: Channels = 3,
         channels_b: Channels = 3,
         mix_shards: MixShards = 4,
         cache_dir: str = FOLDER,
         cache_gib: Gibibytes = 32,
+        fit: Fit = "squeeze",
+        scale_px: Scale | None = None,
+        mask: bool = False,
+        depth_a: images.Depth = 8,
+        depth_b: images.Depth = 8,
+        range_a: images.Range = None,
+        range_b: images.Range = None,
     ) -> None:
         self.store = open_store(root, cache_dir, cache_gib)
         self.left = left
-        self.framing = Framing(load_px or crop_px, crop_px, flip)
-        self.channels = (channels_a, channels_b)
+        self.framing = Framing(load_size(load_px, crop_px, fit), crop_px, flip, fit, scale_px, mask)
+        self.stored = images.Storage(channels_a, depth_a, range_a), images.Storage(channels_b, depth_b, range_b)
         self.mix_shards = mix_shards
 
     def fields_in(self, height_px: int, width_px: int) -> Mapping[str, tuple[int, int, int, int]]:
@@ -145,36 +164,34 @@ class PairedShards(_Shards, Pairs):
     def train(self) -> Samples:
         index = self.index()
         split = Split(self.store, index, "train")
-        return _Pairs(self.framing, self._pairs(split, index, self.framing.load_px), self.channels[0], split, self)
+        return _Pairs(self.framing, self._pairs(split, index, self.framing), split, self)
 
     def validation(self) -> Samples | None:
         index = self.index()
         name = next((name for name in ("val", "test") if name in index.splits), None)
         if name is None:
             return None
-        pairs = self._pairs(Split(self.store, index, name), index, self.framing.crop_px)
-        return PairSamples(self.framing.whole, pairs, self.channels[0])
+        whole = self.framing.whole
+        return PairSamples(whole, self._pairs(Split(self.store, index, name), index, whole), self.channels)
 
-    def _pairs(self, split: Split, index: Index, size_px: int) -> Files[int]:
-        """uint8 `[channels_a + channels_b, size_px, size_px]`."""
+    def _pairs(self, split: Split, index: Index, framing: Framing) -> Files[int]:
         if index.layout == "two_folders":
-            return split.pictures(self.channels, partial(_stack, size_px=size_px))
-        return split.pictures([3], partial(_halves, channels=self.channels, size_px=size_px, left=self.left))
+            return split.pictures(self.stored, partial(_stack, framing=framing))
+        make = partial(_halves, stored=self.stored, framing=framing, left=self.left)
+        return split.pictures([wider(self.stored)], make)
 
 
-def _stack(pictures: list[Tensor], size_px: int) -> Tensor:
-    return torch.cat([images.resize(picture, size_px, size_px) for picture in pictures])
+def _stack(pictures: list[Tensor], framing: Framing) -> Tensor:
+    return stacked([framing.bring(picture) for picture in pictures])
 
 
-def _halves(pictures: list[Tensor], channels: tuple[int, int], size_px: int, left: str) -> Tensor:
-    return halves(pictures[0], channels, size_px, left)
+def _halves(pictures: list[Tensor], stored: Stored, framing: Framing, left: str) -> Tensor:
+    return halves(pictures[0], stored, framing, left)
 
 
 class _Pairs(PairSamples):
-    def __init__(
-        self, framing: Framing, pairs: Files[int], channels_a: int, split: Split, dataset: PairedShards
-    ) -> None:
-        super().__init__(framing, pairs, channels_a)
+    def __init__(self, framing: Framing, pairs: Files[int], split: Split, dataset: PairedShards) -> None:
+        super().__init__(framing, pairs, dataset.channels)
         self.split, self.mix_shards = split, dataset.mix_shards
 
     def order(self, rng: random.Random) -> Sequence[int]:
@@ -188,21 +205,34 @@ class UnpairedShards(_Shards, Domains):
     As `unpaired_folders`, for data larger than memory, a disk or a file system's patience. An epoch shows each picture
     of the larger domain once, and those of the other equally often, in an order that is near the shards'. Validation:
     picture i of both domains' val, or else test.
-    Fields: `real_a`, `real_b`, float `[channels_a or channels_b, crop_px, crop_px]` in `[-1, 1]`.
+    Fields: `real_a`, `real_b`, float `[channels_a or channels_b, *crop_px]` in `[-1, 1]`.
 
     Args:
         root: the folder with the shards, or its URL: `https://`, `http://` or `file://`.
-        load_px: the side of a picture before the crop; null resizes to `crop_px` straight away.
-        crop_px: the side of a sample.
+        load_px: the size of a picture before the crop, the side of a square or [height, width]; null takes `crop_px`
+            straight away.
+        crop_px: the size of a sample, the side of a square or [height, width].
         flip: mirror left to right with probability 1/2.
-        channels_a: of domain A: 3 for RGB, 1 for grey.
+        channels_a: of domain A: 3 for RGB, 1 for grey, 4 and 2 for those with transparency, and as many as the files
+            have.
         channels_b: of domain B.
         mix_shards: samples are shuffled among so many shards of a shuffled list.
         cache_dir: where shards from a URL are kept; all processes of a machine may share it.
         cache_gib: how much they may take; those unused for longest leave first.
+        fit: how a picture of other proportions is brought to `load_px`: `squeeze` it; `cover` it, and what juts out is
+            cut off; `contain` it, and the rest is black; `none` takes the crop from it as it is.
+        scale_px: for `fit: none`, what the shorter side becomes, or `{longer: 512}`.
+        mask: for `fit: contain`, whether samples say where the picture is: `mask_a` and `mask_b`, float
+            `[1, *crop_px]`, 1 there and 0 elsewhere.
+        depth_a: bits of a channel in files of domain A: 8 or 16, or `float`.
+        depth_b: of domain B.
+        range_a: which values of domain A are black and white: `[0, 4095]`; `file`, or `{percentiles: [1, 99]}` of each
+            file; by default the lowest and the highest that the depth has.
+        range_b: of domain B.
 
     Raises:
-        ValueError: `load_px` is smaller than `crop_px`; `root` is a URL of another kind.
+        ValueError: `load_px` is smaller than `crop_px`; options that do not go together; `root` is a URL of another
+            kind.
     """
 
     paired = False
@@ -210,18 +240,25 @@ class UnpairedShards(_Shards, Domains):
     def __init__(
         self,
         root: str,
-        load_px: Pixels | None = 286,
-        crop_px: Pixels = 256,
+        load_px: Size | None = LOAD_PX,
+        crop_px: Size = 256,
         flip: bool = True,
         channels_a: Channels = 3,
         channels_b: Channels = 3,
         mix_shards: MixShards = 4,
         cache_dir: str = FOLDER,
         cache_gib: Gibibytes = 32,
+        fit: Fit = "squeeze",
+        scale_px: Scale | None = None,
+        mask: bool = False,
+        depth_a: images.Depth = 8,
+        depth_b: images.Depth = 8,
+        range_a: images.Range = None,
+        range_b: images.Range = None,
     ) -> None:
         self.store = open_store(root, cache_dir, cache_gib)
-        self.framing = Framing(load_px or crop_px, crop_px, flip)
-        self.channels = (channels_a, channels_b)
+        self.framing = Framing(load_size(load_px, crop_px, fit), crop_px, flip, fit, scale_px, mask)
+        self.stored = images.Storage(channels_a, depth_a, range_a), images.Storage(channels_b, depth_b, range_b)
         self.mix_shards = mix_shards
 
     def train(self) -> Samples:
@@ -234,18 +271,19 @@ class UnpairedShards(_Shards, Domains):
         if split is None:
             return None
         whole, splits = self.framing.whole, {domain: Split(self.store, index, f"{split}{domain}") for domain in "AB"}
-        return Validation(whole, *(self.pictures(split, domain, whole.load_px) for domain, split in splits.items()))
+        held = (self.pictures(split, domain, whole) for domain, split in splits.items())
+        return Validation(whole, self.channels, *held)
 
-    def pictures(self, split: Split, domain: str, size_px: int) -> Files[int]:
-        """The pictures of a domain in a split, resized."""
-        return split.pictures([self.channels["AB".index(domain)]], partial(_square, size_px=size_px))
-
-
-def _square(pictures: list[Tensor], size_px: int) -> Tensor:
-    return images.resize(pictures[0], size_px, size_px)
+    def pictures(self, split: Split, domain: str, framing: Framing) -> Files[int]:
+        """The pictures of a domain in a split, brought to their size."""
+        return split.pictures([self.stored["AB".index(domain)]], partial(_single, framing=framing))
 
 
-class _Unpaired(Framed):
+def _single(pictures: list[Tensor], framing: Framing) -> Tensor:
+    return framing.bring(pictures[0])
+
+
+class _Unpaired(TwoFramed):
     """Number `i + n * k`, for n samples of the larger domain and m of the other, is its picture i with (i + k) mod m.
 
     So the first n numbers are pictures of the same number, and an order can pair any two.
@@ -253,7 +291,8 @@ class _Unpaired(Framed):
 
     def __init__(self, dataset: UnpairedShards, *splits: Split) -> None:
         framing, both = dataset.framing, zip(splits, "AB", strict=True)
-        super().__init__(framing, *(dataset.pictures(split, domain, framing.load_px) for split, domain in both))
+        held = (dataset.pictures(split, domain, framing) for split, domain in both)
+        super().__init__(framing, dataset.channels, *held)
         self.splits, self.mix_shards = splits, dataset.mix_shards
         a, b = map(len, self.held)
         self.larger_first, self.fewer = a >= b, min(a, b)
@@ -269,8 +308,8 @@ class _Unpaired(Framed):
         turn, larger = divmod(index, len(self))
         smaller = (larger + turn) % self.fewer
         numbers = (larger, smaller) if self.larger_first else (smaller, larger)
-        a, b = (self.framing.augment(held[number], rng) for held, number in zip(self.held, numbers, strict=True))
-        return {"real_a": a, "real_b": b}
+        framed = (self.framing.augment(held[number], rng) for held, number in zip(self.held, numbers, strict=True))
+        return self.fields(*framed)
 
     def _filled(self, split: Split, rng: random.Random) -> np.ndarray:
         """As many orders of a split, one after the other, as an epoch needs."""

@@ -1,0 +1,204 @@
+"""Files that Pillow does not read: numpy's arrays, TIFF of any channels and numbers, and DICOM."""
+
+from __future__ import annotations
+
+import importlib.util
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganforge.images.depths import Unfit
+
+MOST_BYTES = 4 * 2**30
+"""What a compressed file may become."""
+WHITE = {torch.uint8: 255, torch.uint16: 65535}
+
+_NPY, _ZIP, _DICOM = b"\x93NUMPY", b"PK\x03\x04", b"DICM"
+_DICOM_AT = 128
+
+
+def decode(data: bytes, channels: int) -> Tensor | None:
+    """The numbers of a file, `[C, H, W]`, of a type that torch has; None where it is of another format.
+
+    Raises:
+        Unfit: the extra that reads it is not installed.
+        ValueError: it is broken, or no picture.
+    """
+    if data.startswith(_NPY):
+        return _oriented(np.load(BytesIO(data), allow_pickle=False), channels)
+    if data.startswith(_ZIP):
+        return _oriented(_only_array(data), channels)
+    if data[_DICOM_AT : _DICOM_AT + len(_DICOM)] == _DICOM:
+        return _decode_dicom(data)
+    return None
+
+
+def decode_tiff(data: bytes) -> Tensor:
+    """The numbers of a TIFF: its samples, or pages, are channels.
+
+    Raises:
+        Unfit: it needs an extra that is not installed.
+        ValueError: it is broken, or no picture.
+    """
+    tifffile = _extra("tifffile", "tiff", "a TIFF of such numbers or channels")
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        series = file.series[0]
+        if series.size * series.dtype.itemsize > MOST_BYTES:
+            raise ValueError(f"{' x '.join(map(str, series.shape))} are more than {MOST_BYTES // 2**30} GiB")
+        try:
+            array = series.asarray()
+        except ValueError as error:
+            if "imagecodecs" in str(error):
+                raise Unfit(f"it is compressed: {error}", "pip install imagecodecs, or store it deflated") from error
+            raise
+        numbers = _numbers(_channels_first(array, series.axes))
+        if file.pages[0].photometric == 0 and numbers.dtype in WHITE:  # white is zero
+            numbers = (WHITE[numbers.dtype] - numbers.to(torch.int32)).to(numbers.dtype)
+        return numbers
+
+
+def tiff_header(path: Path) -> tuple[int, int, int, np.dtype]:
+    """The height, width and channels of a TIFF, and numpy's type of its values.
+
+    Raises:
+        Unfit: it needs an extra that is not installed.
+        ValueError: it is broken, or no picture.
+    """
+    tifffile = _extra("tifffile", "tiff", "a TIFF of such numbers or channels")
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        sizes = dict(zip(series.axes, series.shape, strict=True))
+        if not {"Y", "X"} <= sizes.keys():
+            raise ValueError(f"its axes are {series.axes}, and a picture has Y and X")
+        return sizes["Y"], sizes["X"], series.size // (sizes["Y"] * sizes["X"]), np.dtype(series.dtype)
+
+
+def is_array_or_dicom(start: bytes) -> bool:
+    """Whether a file that begins so, with at least 132 bytes, is read by `decode`."""
+    return start.startswith((_NPY, _ZIP)) or start[_DICOM_AT : _DICOM_AT + len(_DICOM)] == _DICOM
+
+
+def reads_tiff() -> bool:
+    """Whether the extra is installed that reads TIFF of any kind."""
+    return importlib.util.find_spec("tifffile") is not None
+
+
+def encode_tiff(picture: Tensor) -> bytes:
+    """A TIFF of uint8, uint16 or float32 `[C, H, W]`, deflated; channels are samples of each pixel.
+
+    Raises:
+        Unfit: the extra is not installed.
+    """
+    tifffile = _extra("tifffile", "tiff", "a TIFF of such numbers or channels")
+    channels = len(picture)
+    colours = channels in (3, 4) and picture.dtype != torch.float32
+    more = channels - 3 if colours else channels - 1  # than the photometric interpretation has
+    written = BytesIO()
+    tifffile.imwrite(
+        written,
+        _channels_last(picture),
+        photometric="rgb" if colours else "minisblack",
+        planarconfig=None if channels == 1 else "contig",
+        extrasamples=["unassalpha" if colours else "unspecified"] * more or None,
+        compression="zlib",
+    )
+    return written.getvalue()
+
+
+def encode_npy(picture: Tensor) -> bytes:
+    """numpy's file of `[H, W]`, or `[H, W, C]` where there are several channels."""
+    written = BytesIO()
+    np.save(written, _channels_last(picture))
+    return written.getvalue()
+
+
+def _channels_last(picture: Tensor) -> np.ndarray:
+    array: np.ndarray = picture.permute(1, 2, 0).contiguous().numpy()
+    return array[:, :, 0] if len(picture) == 1 else array
+
+
+def _only_array(data: bytes) -> np.ndarray:
+    try:
+        sizes = [entry.file_size for entry in zipfile.ZipFile(BytesIO(data)).infolist()]
+        if sum(sizes) > MOST_BYTES:
+            raise ValueError(f"it holds more than {MOST_BYTES // 2**30} GiB")
+        with np.load(BytesIO(data), allow_pickle=False) as arrays:
+            names = list(arrays)
+            if len(names) != 1:
+                raise ValueError(f"it holds {len(names)} arrays ({', '.join(names[:5])}), and a picture is one")
+            array: np.ndarray = arrays[names[0]]
+            return array
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"the file is damaged: {error}") from error
+
+
+def _oriented(array: np.ndarray, channels: int) -> Tensor:
+    """An array `[H, W]`, `[H, W, C]` or `[C, H, W]`; where both could be, the channels are last."""
+    shape = channels_height_width(array.shape, channels)
+    return _numbers(array.reshape(shape) if shape[1:] == array.shape[-2:] else array.transpose(2, 0, 1))
+
+
+def channels_height_width(shape: tuple[int, ...], channels: int) -> tuple[int, int, int]:
+    """The channels, height and width of an array `[H, W]`, `[H, W, C]` or `[C, H, W]`, of which so many channels are
+    wanted; where both could be, the channels are last.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match shape:
+        case (height, width):
+            return 1, height, width
+        case (first, height, width) if width != channels and first in (channels, *range(1, 5)):
+            return first, height, width
+        case (height, width, last):
+            return last, height, width
+    raise ValueError(f"it is an array of {list(shape)}, and a picture is [H, W], [H, W, C] or [C, H, W]")
+
+
+def _channels_first(array: np.ndarray, axes: str) -> np.ndarray:
+    """`[C, H, W]` of a series with tifffile's axes: Y and X, and whatever else it has as channels."""
+    if "Y" not in axes or "X" not in axes:
+        raise ValueError(f"its axes are {axes}, and a picture has Y and X")
+    others = [place for place, axis in enumerate(axes) if axis not in "YX"]
+    array = array.transpose([*others, axes.index("Y"), axes.index("X")])
+    return array.reshape(-1, *array.shape[-2:])
+
+
+def _decode_dicom(data: bytes) -> Tensor:
+    pydicom = _extra("pydicom", "medical", "a DICOM file")
+    file = pydicom.dcmread(BytesIO(data))
+    array = file.pixel_array
+    numbers = np.asarray(array, np.float64) * float(file.get("RescaleSlope", 1)) + float(
+        file.get("RescaleIntercept", 0)
+    )
+    if file.get("PhotometricInterpretation") == "MONOCHROME1":
+        numbers = numbers.min() + numbers.max() - numbers
+    if file.get("SamplesPerPixel", 1) > 1:
+        return _numbers(array.transpose(2, 0, 1))
+    return _numbers(numbers.reshape(-1, *numbers.shape[-2:]))
+
+
+def _numbers(array: np.ndarray) -> Tensor:
+    """An array as a tensor: whole numbers of 8 and 16 bits as they are, all others as float64 or float32."""
+    array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    if array.dtype.kind not in "uif":
+        raise ValueError(f"it holds {array.dtype}, and pictures are numbers")
+    if array.dtype not in (np.uint8, np.uint16, np.float32):
+        array = array.astype(np.float64)
+    return torch.from_numpy(array)
+
+
+def _extra(module: str, extra: str, what: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise Unfit(
+            f"{what} is read with {module}, which is not installed", f"pip install 'ganforge[{extra}]'"
+        ) from error
