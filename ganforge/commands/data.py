@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -105,14 +105,15 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
     for name, shape in checked.dataset.shapes().items():
         click.echo(f"  {name}: {list(shape)}")
     names = [name for name, shape in checked.dataset.shapes().items() if len(shape) == 3]
+    show = checked.run.show
     if not names:
         click.echo("no field is an image: nothing is drawn")
         return
-    _draw(train, names, min(count, len(train)), checked.run.seed, output)
+    _draw(train, {name: show.get(name) for name in names}, min(count, len(train)), checked.run.seed, output)
     click.echo(f"drawn: {output}")
 
 
-def _draw(samples: Samples, names: Sequence[str], count: int, seed: int, output: Path) -> None:
+def _draw(samples: Samples, names: Mapping[str, Sequence[int] | None], count: int, seed: int, output: Path) -> None:
     import random
 
     from ganforge import images
@@ -120,8 +121,8 @@ def _draw(samples: Samples, names: Sequence[str], count: int, seed: int, output:
     from ganforge.training.panels import lay_out
 
     drawn = [samples.sample(index, random.Random(derive_seed(seed, "sample", 0, index))) for index in range(count)]
-    rows = [[images.to_uint8(sample[name]).expand(3, -1, -1) for name in names] for sample in drawn]
-    images.write_image(output, lay_out(rows, names))
+    rows = [[images.shown(sample[name], look) for name, look in names.items()] for sample in drawn]
+    images.write_image(output, lay_out(rows, list(names)))
 
 
 @command.command()

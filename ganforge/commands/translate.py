@@ -13,6 +13,7 @@ from ganforge.commands._options import FOLDER, PATH, plugin_option, precision_op
 from ganforge.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
+    from ganforge.images import Storage
     from ganforge.inference.translate.batch import Album
     from ganforge.inference.translate.jobs import Job
 
@@ -58,17 +59,17 @@ COMPARED = ("absolute_error", "psnr", "ssim")
 @click.option(
     "--format",
     "suffix",
-    default="png",
+    default="auto",
     show_default=True,
-    type=click.Choice(["png", "jpg", "webp", "tiff"]),
-    help="Of the results.",
+    type=click.Choice(["auto", "png", "jpg", "webp", "tiff", "npy"]),
+    help="Of the results; auto: PNG, or TIFF where that keeps them and PNG does not.",
 )
 @click.option(
     "--depth",
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "8", "16"]),
-    help="Bits a channel of the results; auto: 16 where the picture has 16, as PNG.",
+    help="Bits a channel of the results; auto: what the run's data have, or 16 where the picture has 16, as PNG.",
 )
 @click.option(
     "--compare",
@@ -120,18 +121,47 @@ def command(
     from ganforge.inference.translate.jobs import find_jobs
     from ganforge.sharing.locate import run_in
 
-    if depth == "16" and suffix != "png":
-        raise UsageError(f"16 bits a channel are written as PNG only; leave out --format {suffix} or --depth 16")
+    if depth == "16" and suffix in ("jpg", "webp"):
+        raise UsageError(f"16 bits a channel are not kept by {suffix}; leave out --format {suffix} or --depth 16")
     failed: list[str] = []
-    jobs = find_jobs(inputs, output, f".{suffix}", compare, Ledger.results(output), failed.append)
+
+    def jobs_as(suffix: str) -> list[Job]:
+        failed.clear()
+        return find_jobs(inputs, output, suffix, compare, Ledger.results(output), failed.append)
+
+    jobs = jobs_as(".png" if suffix == "auto" else f".{suffix}")
     registry = plugins_with_warnings(files).registry
     translator = Translator.open(run_in(run, registry), registry, averaged=not raw, tell=click.echo, **how)
+    if (fitting := _suffix(translator.given, suffix, depth)) != ".png" and suffix == "auto":
+        jobs = jobs_as(fitting)
     click.echo(f"{translator.signal} = {translator.text}, {translator.weights}")
     ledger = Ledger(output, {**translator.identity, "size": size, "depth": depth}, overwrite)
     ledger.shared = any(output.resolve() in job.source.resolve().parents for job in jobs)
-    deep = {"auto": None if suffix == "png" else False, "8": False, "16": True}[depth]
+    keeps = suffix in ("auto", "png") or not translator.given.plain
+    deep = {"auto": None if keeps else False, "8": False, "16": True}[depth]
     compared = {name: registry.find("metrics", f"ganforge.{name}").factory for name in COMPARED}
     _translate(Album(translator, ledger, batch, size, deep, compared, failed), jobs, output)
+
+
+def _suffix(given: Storage, suffix: str, depth: str) -> str:
+    """The format of results so stored.
+
+    Raises:
+        UsageError: the one that is asked for does not keep them.
+    """
+    import torch
+
+    from ganforge import images
+
+    whole = {"8": torch.uint8, "16": torch.uint16}
+    stored = {8: torch.uint8, 16: torch.uint16, "float": torch.float32}
+    dtype = whole[depth] if depth in whole else stored[given.depth]
+    if suffix == "auto":
+        return images.suffix_for(given.channels, dtype)
+    if reason := images.unwritable(f".{suffix}", given.channels, dtype):
+        fitting = images.suffix_for(given.channels, dtype).removeprefix(".")
+        raise UsageError(f"{reason}, which the results have", f"say --format {fitting}, or leave --format out")
+    return f".{suffix}"
 
 
 def _translate(album: Album, jobs: Sequence[Job], output: Path) -> None:

@@ -6,6 +6,7 @@ Which channels, depth and range its files have, a `Storage` says.
 
 from ganforge.images.channels import with_channels
 from ganforge.images.listing import SUFFIXES, list_images, natural_order
+from ganforge.images.looks import as_colours, shown
 from ganforge.images.reading import FORMATS, MAX_PIXELS, decode_image, from_pillow, read_exact, read_image
 from ganforge.images.sheets import heat_map, label_grid
 from ganforge.images.storage import Depth, Percentiles, Range, Storage
@@ -31,6 +32,7 @@ __all__ = [
     "Percentiles",
     "Range",
     "Storage",
+    "as_colours",
     "centre_crop",
     "centre_square",
     "decode_image",
@@ -42,6 +44,7 @@ __all__ = [
     "read_exact",
     "read_image",
     "resize",
+    "shown",
     "suffix_for",
     "to_float",
     "to_grey",

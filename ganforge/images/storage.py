@@ -85,15 +85,45 @@ class Storage:
         """Whether each file has black and white of its own."""
         return self.range is not None and not isinstance(self.range, tuple)
 
+    @property
+    def scaling(self) -> str:
+        """How values of files become those of networks, in words and numbers."""
+        match self.range:
+            case None:
+                return "value / 127.5 - 1" if self.depth == 8 else "value / 32767.5 - 1"
+            case "file":
+                return (
+                    "(value - low) / (high - low) * 2 - 1, low and high the least and the greatest value of a picture"
+                )
+            case Percentiles(percentiles=(first, last)):
+                which = f"the percentiles {first:g} and {last:g} of a picture, clamped"
+                return f"(value - low) / (high - low) * 2 - 1, low and high {which}"
+            case (low, high):
+                return f"(value - {low:g}) / {high - low:g} * 2 - 1, clamped"
+
+    @property
+    def plain(self) -> bool:
+        """Whether pictures are stored as all programs do: bytes, from black to white."""
+        return self.depth == 8 and self.range is None
+
     def read(self, path: Path) -> Tensor:
         """The picture of a file, as it travels: `[channels, H, W]`.
 
         Raises:
             BadFile: it cannot be read, or does not fit.
         """
+        return self.read_with_limits(path)[0]
+
+    def read_with_limits(self, path: Path) -> tuple[Tensor, Limits | None]:
+        """The same, with black and white of the file where each has its own.
+
+        Raises:
+            BadFile: as `read`.
+        """
         stored = read_with(path, self.channels, self._keep)
         try:
-            return self.seen(stored)
+            limits = self.limits(stored) if self.by_file else None
+            return self.seen(stored, limits), limits
         except Unfit as error:
             raise BadFile(f"cannot read the picture {path}: {error}", error.cure) from error
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ganforge import images
@@ -22,7 +23,7 @@ from ganforge.training.validation import Validation
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A direction and what comes of it: uint8 `[C, H, W]`, C = 1 or 3."""
+    """A direction and what comes of it: uint8 `[3, H, W]`."""
 
     direction: Direction
     text: str
@@ -48,8 +49,9 @@ def from_dataset(trained: Trained) -> list[Exhibit]:
     validation.panels()
     exhibits = []
     for direction in validation.directions:
-        before = [images.to_uint8(p) for p in validation.drawn[direction.source]] if direction.source else None
-        after = [images.to_uint8(picture) for picture in validation.drawn[direction.translated]]
+        source, made = direction.source, direction.translated
+        before = [images.shown(p, validation.looks.get(source)) for p in validation.drawn[source]] if source else None
+        after = [images.shown(picture, validation.looks.get(made)) for picture in validation.drawn[made]]
         captions = [f"{'picture' if direction.source else 'sample'} {number}" for number in range(1, len(after) + 1)]
         exhibits.append(Exhibit(direction, _text(trained, direction), before, after, captions))
     return exhibits
@@ -97,10 +99,13 @@ def from_pictures(
 
 def _before_and_after(path: Path, translator: Translator, tell: Callable[[str], None]) -> tuple[Tensor, Tensor] | None:
     try:
-        picture = images.read_image(path, translator.channels)
+        picture, _ = translator.read(path)
         box, _ = translator.parted(*picture.shape[1:])
         picture = cut(picture, box) if box else picture
-        return picture, images.to_uint8(translator(picture))
+        finish = images.to_uint8 if translator.given.plain else torch.Tensor.float
+        made = translator.translate(picture[None], finish)[0]
+        looks, choice = translator.looks, translator.choice
+        return images.shown(picture, looks.get(choice.field)), images.shown(made, looks.get(choice.signal))
     except (EnvironmentFault, UsageError) as error:
         tell(str(error) if str(path) in str(error) else f"{path}: {error}")
         return None

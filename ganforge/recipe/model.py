@@ -117,6 +117,10 @@ class RunSettings(Settings):
     translation; `[]` draws nothing."""
     images_count: Count = 4
     """How many samples each panel shows."""
+    show: Mapping[str, tuple[Count, ...]] = Field(default_factory=dict)
+    """Which channels of a field or signal panels and galleries show, counted from 1: one as grey, or three as red,
+    green and blue; by default the first three, or the first. A translation is shown as the field that it should look
+    like."""
     images_every: Every = 1000
     """Steps between panels."""
     log_every: Every = 50

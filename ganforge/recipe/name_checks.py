@@ -33,6 +33,7 @@ def check_scope(recipe: Recipe, dataset: Dataset | None, whole: bool) -> tuple[l
     scope.check_cycles()
     scope.check_players()
     scope.check_unused()
+    scope.check_shown()
     return scope.problems, scope.warnings
 
 
@@ -301,6 +302,20 @@ class _Scope:
             if name not in used:
                 message, mark = f"nothing uses the signal '{name}'", self.keys("signals")[name]
                 self.warnings.append(Problem(message, mark, "it costs nothing, and does nothing"))
+
+    def check_shown(self) -> None:
+        """Note what `run.show` says of names that are none, or of channels that are not there."""
+        shapes = self.dataset.shapes() if self.dataset is not None else {}
+        known = self.fields | self.written("signals")
+        shown = self.recipe.node.mapping()["run"].mapping()["show"].keys if self.recipe.run.show else {}
+        for name, mark in shown.items():
+            channels = self.recipe.run.show[name]
+            has = shapes[name][0] if len(shapes.get(name, ())) == 3 else None
+            if self.dataset is not None and name not in known:
+                self.problems.append(misspelt(f"run.show: '{name}' is no field and no signal", name, known, mark))
+            elif len(channels) not in (1, 3) or (has and max(channels) > has):
+                cure = f"name one channel, or three, of 1 to {has}" if has else "name one channel, or three"
+                self.fault(f"run.show: '{name}' cannot be shown by its channels {list(channels)}", mark, cure)
 
     def roots(self) -> Iterator[Written]:
         yield from self.recipe.images

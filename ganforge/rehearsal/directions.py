@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ganforge.api.callbacks import Direction
+from ganforge.images.storage import Storage
 from ganforge.recipe.expressions import Attribute, Call, Expression
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.name_checks import dependencies
@@ -23,8 +24,9 @@ def directions(recipe: Recipe, shapes: Mapping[str, Any]) -> tuple[Direction, ..
 class _Reader:
     def __init__(self, recipe: Recipe, shapes: Mapping[str, Any]) -> None:
         self.recipe = recipe
-        self.fields = [name for name in recipe.dataset.shapes() if is_image(shapes.get(name))]
-        self.pictures = [name for name in recipe.signals if is_image(shapes.get(name))]
+        self.fields = picture_fields(recipe)
+        seen = picture_channels(recipe)
+        self.pictures = [name for name in recipe.signals if is_image(shapes.get(name), seen)]
         self.judgements = list(self._judgements())
 
     def directions(self) -> tuple[Direction, ...]:
@@ -104,6 +106,52 @@ def _name(source: str | None, target: str, signal: str) -> str:
     return f"{a}2{b}" if stem == other else f"{source}2{target}"
 
 
-def is_image(shape: object) -> bool:
-    """Whether this is the shape of a batch of pictures: `[N, 1 or 3, H, W]`."""
-    return isinstance(shape, list) and len(shape) == 4 and shape[1] in (1, 3)
+def picture_fields(recipe: Recipe) -> list[str]:
+    """The batch fields that are pictures: `[C, H, W]`, and no other type is said of them."""
+    dataset = recipe.dataset
+    return [name for name, shape in dataset.shapes().items() if len(shape) == 3 and name not in dataset.dtypes()]
+
+
+def picture_channels(recipe: Recipe) -> frozenset[int]:
+    """How many channels pictures have in this recipe: grey, colours, and those of its data."""
+    shapes = recipe.dataset.shapes()
+    return frozenset({1, 3} | {shapes[name][0] for name in picture_fields(recipe)})
+
+
+def is_image(shape: object, channels: Collection[int]) -> bool:
+    """Whether this is the shape of a batch of pictures with one of these numbers of channels: `[N, C, H, W]`."""
+    return isinstance(shape, list) and len(shape) == 4 and shape[1] in channels
+
+
+def looks(recipe: Recipe, found: Iterable[Direction]) -> dict[str, tuple[int, ...]]:
+    """Which channels of fields and signals are shown, as `run.show` says; a translation is shown as its target."""
+    show = dict(recipe.run.show)
+    for signal, like in _ends(found):
+        if like in show:
+            show.setdefault(signal, show[like])
+    return show
+
+
+def storage_of(recipe: Recipe, field: str) -> Storage:
+    """How the pictures of a field are stored."""
+    dataset = recipe.dataset
+    return dataset.storage().get(field) or Storage(dataset.shapes()[field][0])
+
+
+def result_storage(recipe: Recipe, shapes: Mapping[str, Any], signal: str, source: str | None) -> Storage:
+    """How pictures of a signal are stored: as the field that they should look like, or else as what they are made of,
+    where that has as many channels."""
+    shape = shapes.get(signal)
+    like = [field for name, field in _ends(directions(recipe, shapes)) if name == signal]
+    candidates = [storage_of(recipe, field) for field in (*like, source) if field]
+    if not isinstance(shape, list):
+        return candidates[0]
+    return next((each for each in candidates if each.channels == shape[1]), Storage(shape[1]))
+
+
+def _ends(found: Iterable[Direction]) -> Iterator[tuple[str, str]]:
+    """The signals of directions, and the fields that they should look like."""
+    for each in found:
+        yield each.translated, each.target
+        if each.source and each.recovered:
+            yield each.recovered, each.source

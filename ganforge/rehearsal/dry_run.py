@@ -310,9 +310,9 @@ class _Rehearsal:
                     self._image(item, self._bound(scene, item))
 
     def _image(self, item: Written, value: Any) -> None:
-        if not (isinstance(value, Tensor) and value.ndim == 4 and value.shape[1] in (1, 3)):
+        if not (isinstance(value, Tensor) and value.ndim == 4):
             message = f"'{short(item.text)}' is no image, but {describe_kind(value)}"
-            cure = "run.images takes what is [N, 3, height, width], or [N, 1, height, width] for grey"
+            cure = "run.images takes what is [N, channels, height, width]"
             self.problems.append(Problem(message, item.place(item.expression), cure))
 
 

@@ -17,6 +17,7 @@ from ganforge.api.datasets import Dataset, Sample, Samples
 from ganforge.core.randomness import derive_seed
 from ganforge.errors import Mark, Problem, UsageError
 from ganforge.recipe.model import Recipe
+from ganforge.step.batch import PICTURES
 
 BATCHES = 4
 """How many batches a run looks at."""
@@ -56,16 +57,16 @@ class Promise:
     mark: Mark | None = None
 
     def is_picture(self, name: str) -> bool:
-        """Whether a field is taken for one: `[1 or 3, H, W]`, and not named in `dtypes()`."""
-        shape = self.shapes.get(name, ())
-        return len(shape) == 3 and shape[0] in (1, 3) and name not in self.dtypes
+        """Whether a field is taken for one: `[C, H, W]`, and not named in `dtypes()`."""
+        return len(self.shapes.get(name, ())) == 3 and name not in self.dtypes
 
     def contradiction(self) -> tuple[str, str] | None:
         """What the dataset promises that cannot be, with the cure."""
         for name, dtype in self.dtypes.items():
-            if dtype == torch.uint8:
+            if dtype in PICTURES:
+                kind = str(dtype).removeprefix("torch.")
                 return (
-                    f"dtypes() says that '{name}' is uint8, which the engine takes for a picture",
+                    f"dtypes() says that '{name}' is {kind}, which the engine takes for a picture",
                     "leave it out if it is one, use torch.int64 for numbers",
                 )
         return None
@@ -112,9 +113,9 @@ def _fault_of_type(name: str, value: Tensor, said: Promise) -> Fault | None:
     if value.layout != torch.strided or value.is_complex() or value.device.type == "meta":
         what = "on the device meta, without values" if value.device.type == "meta" else f"{value.layout} {value.dtype}"
         return Fault(name, f"is {what}", "give a plain tensor of real numbers")
-    if value.dtype == torch.uint8 and value.ndim < 3:
-        return Fault(name, "is torch.uint8, which is taken for a picture", "use torch.int64 for numbers")
-    if wanted is None and (value.is_floating_point() or value.dtype == torch.uint8):
+    if value.dtype in PICTURES and value.ndim < 3:
+        return Fault(name, f"is {value.dtype}, which is taken for a picture", "use torch.int64 for numbers")
+    if wanted is None and (value.is_floating_point() or value.dtype in PICTURES):
         return None
     if wanted is None:
         return Fault(name, f"is {value.dtype}, not torch.float32 or torch.uint8", "say so in dtypes(), or convert it")
@@ -143,7 +144,7 @@ def _fault_of_values(name: str, value: Tensor, said: Promise) -> Fault | None:
 
 def extremes(value: Tensor) -> tuple[float, float]:
     """The lowest and the highest number."""
-    low, high = value.aminmax()
+    low, high = (value.float() if value.dtype == torch.uint16 else value).aminmax()
     return float(low), float(high)
 
 
@@ -216,12 +217,13 @@ class Look:
             where = f"the dataset '{self.said.dataset}': '{name}' of the first {seen.samples} {self.said.split} samples"
             if not self.said.is_picture(name):
                 continue
-            if seen.type == "uint8" and seen.high <= _DARK:
+            white = {"uint8": 255, "uint16": 65535}.get(seen.type)
+            if white and seen.high <= _DARK * white / 255:
                 found.append(
-                    f"{where} is never above {seen.high:.0f} of 255: networks see black\n"
+                    f"{where} is never above {seen.high:.0f} of {white}: networks see black\n"
                     "  values of 12 bits, or numbers of classes, are to be scaled before they are stored"
                 )
-            elif seen.type != "uint8" and 0 <= seen.low <= _BLACK and seen.high > _WHITE and not seen.binary:
+            elif not white and 0 <= seen.low <= _BLACK and seen.high > _WHITE and not seen.binary:
                 found.append(
                     f"{where} goes from {seen.low:.2g} to {seen.high:.2g}, and black is -1\n"
                     "  if it is black at 0 and white at 1, give x * 2 - 1"

@@ -8,7 +8,7 @@ from ganforge.errors import UsageError, suggest
 from ganforge.recipe.expressions import Call
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.name_checks import dependencies
-from ganforge.rehearsal.directions import directions, is_image
+from ganforge.rehearsal.directions import directions, is_image, picture_channels
 from ganforge.rehearsal.dry_run import DryRun
 
 
@@ -47,7 +47,7 @@ def choose_signal(
 
 def possible_signals(recipe: Recipe, plan: DryRun, noise: bool = False) -> dict[str, str | None]:
     """The signals that are pictures made by a network of one picture, or of none, and the field that this is."""
-    fields = set(recipe.dataset.shapes())
+    fields, channels = set(recipe.dataset.shapes()), picture_channels(recipe)
     stateful = {name for name, use in recipe.ops.items() if hasattr(use.part.factory, "state_dict")}
     possible: dict[str, str | None] = {}
     for name, written in recipe.signals.items():
@@ -57,7 +57,7 @@ def possible_signals(recipe: Recipe, plan: DryRun, noise: bool = False) -> dict[
         few = len(given) == 1 or (noise and not given)
         if made and few:
             shapes = [plan.shapes[each] for each in (name, *given)]
-            if all(shape is None or is_image(shape) for shape in shapes):  # what is unknown may be one
+            if all(shape is None or is_image(shape, channels) for shape in shapes):  # what is unknown may be one
                 possible[name] = next(iter(given), None)
     return possible
 

@@ -24,7 +24,7 @@ from ganforge.training.levers.settling import AUTO, with_precision
 LENGTH = ("run.epochs", "run.steps")
 FREE = (
     *LENGTH,
-    *("run.images", "run.images_count", "run.images_every", "run.log_every", "run.metrics_every"),
+    *("run.images", "run.images_count", "run.images_every", "run.show", "run.log_every", "run.metrics_every"),
     *("run.checkpoint_every", "run.keep_last", "run.keep_every", "run.on_bad_loss", "run.strict", "run.device"),
     *(f"run.{lever.key}" for lever in TABLE),
     *("run.timeout_s", "run.lanes"),  # lanes the engine compares itself

@@ -29,6 +29,7 @@ from ganforge.ranks.device import Precision
 from ganforge.recipe.building import kind_of
 from ganforge.recipe.expressions import Name
 from ganforge.recipe.model import Bound, MetricUse, PartUse, place_of, written
+from ganforge.rehearsal.directions import looks
 from ganforge.step.batch import to_device
 from ganforge.step.cast import build_metric, evaluating
 from ganforge.step.program import Program
@@ -75,6 +76,8 @@ class Validation:
             self.count = len(samples)
         fields = self.recipe.dataset.validation_shapes()
         self.directions = [d for d in directions if d.target in fields and (d.source is None or d.source in fields)]
+        self.looks = looks(self.recipe, self.directions)
+        """Which channels of pictures panels show, by their text."""
         self.columns = self._columns()
         """The texts of each panel's columns, by the panel's name."""
         self.remarks: dict[str, tuple[str, ...]] = {}
@@ -122,9 +125,10 @@ class Validation:
                 sources[direction.recovered] = direction.source
         columns: dict[str, list[Tensor]] = {}
         for text in texts:
-            columns[text] = [images.to_uint8(picture).expand(3, -1, -1) for picture in self.drawn[text]]
+            look = self.looks.get(text)
+            columns[text] = [images.shown(picture, look) for picture in self.drawn[text]]
             if text in translated and raw:
-                columns[f"{text} raw"] = [images.to_uint8(picture).expand(3, -1, -1) for picture in raw[text]]
+                columns[f"{text} raw"] = [images.shown(picture, look) for picture in raw[text]]
             if text in sources:
                 pairs = zip(self.drawn[text], self.drawn[sources[text]], strict=True)
                 columns[f"{text} error"] = [images.heat_map((one - other).abs().mean(0)) for one, other in pairs]

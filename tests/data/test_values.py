@@ -159,5 +159,5 @@ def test_tensors_beyond_white_and_black_are_refused(values: tuple[float, float])
 
     tensor = torch.tensor(values).repeat(3, 4, 2)
     with pytest.raises(UsageError, match=r"this picture has floats from .*black is -1, white 1"):
-        opened(tensor, 3)
-    assert opened(tensor.nan_to_num().clamp(-1, 1), 3)[0].shape == (1, 3, 4, 4)
+        opened(tensor, images.Storage())
+    assert opened(tensor.nan_to_num().clamp(-1, 1), images.Storage())[0].shape == (1, 3, 4, 4)

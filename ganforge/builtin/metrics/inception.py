@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganforge import images
-from ganforge.builtin.metrics.weights import Weights, need
+from ganforge.builtin.metrics.weights import Weights, need, tell_of_channels
 from ganforge.core.torch_internals.fake import FakeTensor
 
 WEIGHTS = Weights(
@@ -29,10 +29,11 @@ class Inception:
 
     Args:
         weights: the file of weights; by default where torch keeps downloads. Its SHA-256 is checked before it is read.
+        channels: which channels it looks at, counted from 1: three, or one; by default the first three, or the first.
     """
 
-    def __init__(self, weights: Path | None = None) -> None:
-        self.weights = weights
+    def __init__(self, weights: Path | None = None, channels: tuple[int, ...] | None = None) -> None:
+        self.weights, self.channels = weights, channels
         self.network: Any = None
 
     def prepare(self) -> None:
@@ -45,13 +46,15 @@ class Inception:
         WEIGHTS.find(self.weights)
 
     def __call__(self, images_NCHW: Tensor) -> Tensor:
-        """Features `[N, 2048]`, float32, of pictures `[N, 1 or 3, H, W]` in `[-1, 1]`."""
+        """Features `[N, 2048]`, float32, of pictures `[N, C, H, W]` in `[-1, 1]`: it sees three channels, or one."""
+        if images_NCHW.shape[1] not in (1, 3):
+            tell_of_channels("inception", images_NCHW.shape[1], self.channels)
         if isinstance(images_NCHW, FakeTensor):  # a rehearsal of shapes, on a machine that may have no weights
             return images_NCHW.new_empty(len(images_NCHW), FEATURES, dtype=torch.float32)
         if self.network is None:
             self.network = self._load()
         self.network.to(images_NCHW.device)
-        features: Tensor = self.network(images.to_uint8(images_NCHW).expand(-1, 3, -1, -1))[0]
+        features: Tensor = self.network(images.shown(images_NCHW, self.channels))[0]
         return features
 
     def _load(self) -> Any:

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ganforge import Metric
-from ganforge.builtin.metrics.weights import Weights, need
+from ganforge import Metric, images
+from ganforge.builtin.metrics.weights import Weights, need, tell_of_channels
 
 _DOWNLOADS = "https://download.pytorch.org/models"
 
@@ -47,12 +47,18 @@ class Lpips(Metric):
         backbone: the network whose features are compared; papers mostly take `alex`.
         weights: the file of the backbone's weights; by default where torch keeps downloads. Its SHA-256 is checked
             before it is read.
+        channels: which channels it looks at, counted from 1: three, or one; by default the first three, or the first.
     """
 
     better: ClassVar = "lower"
 
-    def __init__(self, backbone: Literal["alex", "vgg", "squeeze"] = "alex", weights: Path | None = None) -> None:
-        self.backbone, self.weights = backbone, weights
+    def __init__(
+        self,
+        backbone: Literal["alex", "vgg", "squeeze"] = "alex",
+        weights: Path | None = None,
+        channels: tuple[int, ...] | None = None,
+    ) -> None:
+        self.backbone, self.weights, self.channels = backbone, weights, channels
         self.network: PerceptualDistance | None = None
         self.total, self.count = 0.0, 0
 
@@ -66,11 +72,13 @@ class Lpips(Metric):
         BACKBONES[self.backbone].weights.find(self.weights)
 
     def update(self, input: Tensor, target: Tensor) -> None:
-        """Count a batch in: pictures `[N, 1 or 3, H, W]` in `[-1, 1]`."""
+        """Count a batch in: pictures `[N, C, H, W]` in `[-1, 1]`, of which it sees three channels, or one."""
+        if input.shape[1] not in (1, 3):
+            tell_of_channels("lpips", input.shape[1], self.channels)
         if self.network is None:
             state = BACKBONES[self.backbone].weights.read(self.weights)
             self.network = PerceptualDistance(self.backbone, state).to(input.device)
-        pair = (image.clamp(-1, 1).expand(-1, 3, -1, -1).float() for image in (input, target))
+        pair = (images.as_colours(image.clamp(-1, 1), self.channels).float() for image in (input, target))
         self.total += float(self.network(*pair).double().sum())
         self.count += len(input)
 

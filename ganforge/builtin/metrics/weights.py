@@ -5,6 +5,7 @@ They are read as plain tensors: no pickle of theirs is run.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,3 +74,10 @@ def need(package: str, what: str) -> None:
     """
     if find_spec(package) is None:
         raise EnvironmentFault(f"{what} needs {package}, which is not installed: pip install 'ganforge[metrics]'")
+
+
+def tell_of_channels(metric: str, has: int, channels: tuple[int, ...] | None) -> None:
+    """Warn that a network of colour pictures does not see all channels."""
+    looks = channels or ((1, 2, 3) if has >= 3 else (1,))
+    listed = ", ".join(map(str, looks))
+    warnings.warn(f"{metric} looks at channel {listed} of {has}; `channels` names others", stacklevel=3)

@@ -13,7 +13,7 @@ from ganforge.errors import UsageError
 from ganforge.inference.export.graph import Eager, Graph
 from ganforge.inference.export.sizes import Sizes, find_sizes
 from ganforge.inference.trained_run import Trained
-from ganforge.rehearsal.directions import directions
+from ganforge.rehearsal.directions import directions, result_storage, storage_of
 from ganforge.rehearsal.signals import choose_signal
 
 
@@ -39,9 +39,17 @@ class Exportable:
             "signal": f"{self.graph.signal} = {self.graph.text}",
             "inputs": ", ".join(self.graph.names),
             "sizes": str(self.sizes) if self.sizes else "",
-            "normalisation": "pictures are float32 [N, C, H, W], RGB, value / 127.5 - 1, in and out",
+            "normalisation": f"pictures are float32 [N, C, H, W], {self._normalisation()}",
             "ganforge": __version__,
         }
+
+    def _normalisation(self) -> str:
+        recipe, graph = self.trained.recipe, self.graph
+        given = result_storage(recipe, self.trained.plan.shapes, graph.signal, graph.field)
+        taken = storage_of(recipe, graph.field) if graph.field else given
+        kinds = {1: "grey", 3: "RGB", 4: "RGBA"}
+        named = [f"{kinds.get(each.channels, f'C = {each.channels}')}, {each.scaling}" for each in (taken, given)]
+        return f"{named[0]}, in and out" if named[0] == named[1] else f"{named[0]}, in; {named[1]}, out"
 
     def eager(self, pictures: Tensor, seed: int) -> tuple[Tensor, list[Tensor]]:
         """What the engine itself makes of pictures, and all the graph's inputs, by which a file should make the same.

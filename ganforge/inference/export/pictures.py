@@ -15,6 +15,7 @@ from ganforge.api.datasets import Samples
 from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.inference.export.sizes import Size
 from ganforge.recipe.model import Recipe
+from ganforge.rehearsal.directions import storage_of
 
 COUNT = 2
 
@@ -41,18 +42,17 @@ def find_pictures(recipe: Recipe, field: str, folder: Path | None = None) -> Pic
         UsageError: the folder has no pictures.
         EnvironmentFault: a picture cannot be read.
     """
-    channels = recipe.dataset.shapes()[field][0]
+    storage = storage_of(recipe, field)
     if folder is not None:
         files = images.list_images(folder) if folder.is_dir() else []
         if not files:
             raise UsageError(f"there are no pictures in {folder}")
-        read = [images.to_float(images.read_image(file, channels)) for file in files[:COUNT]]
+        read = [images.to_float(storage.read(file)) for file in files[:COUNT]]
         return Pictures(read, f"pictures of {folder}")
     if samples := _samples(recipe, field):
         values = [samples.sample(index, random.Random(index))[field] for index in range(min(COUNT, len(samples)))]
-        floats = [images.to_float(value) if value.dtype == torch.uint8 else value.float() for value in values]
-        return Pictures([value.cpu() for value in floats], "samples of the recipe's data")
-    return Pictures([_smooth(channels, index) for index in range(COUNT)], "smooth random pictures")
+        return Pictures([images.to_float(value).float().cpu() for value in values], "samples of the recipe's data")
+    return Pictures([_smooth(storage.channels, index) for index in range(COUNT)], "smooth random pictures")
 
 
 def _samples(recipe: Recipe, field: str) -> Samples | None:

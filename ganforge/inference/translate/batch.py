@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ganforge import images
 from ganforge.errors import EnvironmentFault, GanforgeError
+from ganforge.images.storage import Limits
 from ganforge.inference.translate.done_list import Ledger
 from ganforge.inference.translate.jobs import Job
 from ganforge.inference.translate.padding import DEVICE_LOST
@@ -40,6 +41,8 @@ class _Read(NamedTuple):
     job: Job
     picture: Tensor
     truth: Tensor | None
+    limits: Limits | None = None
+    """Black and white of the file, where each has its own."""
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Album:
     size_px: int | None = None
     """Resize pictures to a square first."""
     deep: bool | None = None
-    """Write 16 bits a channel; by default where the picture has them."""
+    """Write 16 bits a channel; by default what the data have, or else where the picture has them."""
     compared: Mapping[str, Figure] = field(default_factory=dict)
     """What is measured where the truth is there, by name."""
     failed: list[str] = field(default_factory=list)
@@ -104,17 +107,17 @@ class Album:
     def _open(self, job: Job) -> _Read:
         if not S_ISREG(job.source.stat().st_mode):  # a pipe would be waited for
             raise EnvironmentFault(f"cannot read the picture {job.source}: it is no plain file")
-        picture = images.read_exact(job.source, self.translator.channels)
+        picture, limits = self.translator.read(job.source)
         box, of_truth = self.translator.parted(*picture.shape[1:])
         truth = self._truth(job.source, of_truth)
-        return _Read(job, self._sized(cut(picture, box) if box else picture), truth)
+        return _Read(job, self._sized(cut(picture, box) if box else picture), truth, limits)
 
     def _truth(self, source: Path, box: Box | None) -> Tensor | None:
         file = source if box else self.translator.partner(source)
         if file is None:
             return None
-        channels = self.translator.trained.recipe.dataset.shapes()[str(self.translator.truth)][0]
-        picture = images.read_exact(file, channels)
+        storage = self.translator.given
+        picture = images.read_exact(file, storage.channels) if storage.plain else storage.read(file)
         return self._sized(cut(picture, box) if box else picture)
 
     def _sized(self, picture: Tensor) -> Tensor:
@@ -122,9 +125,11 @@ class Album:
 
     def _make(self, batch: list[_Read], done: Callable[[float], None]) -> None:
         pictures = torch.stack([read.picture for read in batch])
-        deep = pictures.dtype == torch.uint16 if self.deep is None else self.deep
+        deep = self.deep
+        if deep is None:
+            deep = pictures.dtype == torch.uint16 and self.translator.taken.plain
         try:
-            finish = images.to_uint16 if deep else images.to_uint8
+            finish = torch.Tensor.float if self._stores else images.to_uint16 if deep else images.to_uint8
             made = self.translator.translate(pictures, finish, lambda pictures_done: done(self.count + pictures_done))
             sheets = self._sheets(batch, pictures, made) if batch[0].job.sheet else [None] * len(batch)
         except DEVICE_LOST as error:
@@ -137,13 +142,19 @@ class Album:
             return
         for read, picture, sheet in zip(batch, made, sheets, strict=True):
             try:
-                self._write(read.job, picture, sheet)
+                stored = self.translator.given.stored(picture, read.limits) if self._stores else picture
+                self._write(read.job, stored, sheet)
             except (EnvironmentFault, OSError) as error:
                 self._fail(read.job, error)
                 continue
             self._measure(picture, read.truth)
             self.count += 1
         done(self.count)
+
+    @property
+    def _stores(self) -> bool:
+        """Whether results have channels, depth and range as the data's files, and not those that are asked for."""
+        return self.deep is None and not self.translator.given.plain
 
     def _fail(self, job: Job, error: Exception) -> None:
         told = str(error) or type(error).__name__
@@ -161,7 +172,9 @@ class Album:
             columns[str(self.translator.truth)] = truths
         if back := self.translator.back:
             columns[back.signal] = [*back.translate(pictures, images.to_uint8)]
-        rows = zip(*(map(_shown, column) for column in columns.values()), strict=True)
+        looks = self.translator.looks
+        shown = ([_shown(each, looks.get(name)) for each in column] for name, column in columns.items())
+        rows = zip(*shown, strict=True)
         return [images.label_grid([row], list(columns)) for row in rows]
 
     def _measure(self, picture: Tensor, truth: Tensor | None) -> None:
@@ -205,9 +218,9 @@ def _floats(picture: Tensor) -> Tensor:
     return images.to_float(picture) if picture.dtype in (torch.uint8, torch.uint16) else picture
 
 
-def _shown(picture: Tensor) -> Tensor:
-    """A picture as a sheet shows it: 8 bits, and not larger than one looks at."""
-    picture = images.to_uint8(picture)
+def _shown(picture: Tensor, channels: Sequence[int] | None) -> Tensor:
+    """A picture as a sheet shows it: colours of 8 bits, and not larger than one looks at."""
+    picture = images.shown(picture, channels)
     height, width = picture.shape[1:]
     longer = max(height, width)
     if longer > SHEET_PX:

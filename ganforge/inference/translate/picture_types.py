@@ -21,13 +21,23 @@ TAKEN = (
 )
 
 
-def opened(image: Any, channels: int) -> tuple[Tensor, Callable[[Tensor], Any]]:
+def opened(
+    image: Any, taken: images.Storage, given: images.Storage | None = None
+) -> tuple[Tensor, Callable[[Tensor], Any]]:
     """Pictures `[N, channels, H, W]`, and what makes of such a result the kind of thing that was given.
+
+    Args:
+        image: what a caller has for a picture.
+        taken: how such pictures are stored.
+        given: how results are stored; by default as they are.
 
     Raises:
         UsageError: it is no picture, or has values that a picture cannot have.
         EnvironmentFault: it is a path, and the file cannot be read.
     """
+    channels, given = taken.channels, given or images.Storage(taken.channels)
+    if not (taken.plain and given.plain) and isinstance(image, str | os.PathLike | Image.Image | np.ndarray):
+        return _as_stored(image, taken, given)
     match image:
         case str() | os.PathLike():
             return images.read_exact(Path(image), channels)[None], lambda made: images.to_pillow(made[0])
@@ -44,6 +54,34 @@ def opened(image: Any, channels: int) -> tuple[Tensor, Callable[[Tensor], Any]]:
             return _with_channels(batch.cpu(), channels), lambda made: (made if many else made[0]).to(device)
     described = f"{type(image).__name__} {_shape(image)}".strip()
     raise UsageError(f"this is no picture: {described}", f"give {TAKEN}")
+
+
+def _as_stored(image: Any, taken: images.Storage, given: images.Storage) -> tuple[Tensor, Callable[[Tensor], Any]]:
+    """Where files have channels, depths or ranges of their own, numbers are taken as files have them."""
+    flat = False
+    if isinstance(image, str | os.PathLike):
+        seen, limits = taken.read_with_limits(Path(image))
+    else:
+        array = np.asarray(image)
+        if array.ndim not in (2, 3) or array.dtype.kind not in "uif":
+            raise UsageError(f"this is no picture: {type(image).__name__} {_shape(array)}", f"give {TAKEN}")
+        flat = array.ndim == 2
+        whole = array.dtype in (np.uint8, np.uint16)
+        tensor = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(array) if whole else np.atleast_3d(array) * 1.0))
+        try:
+            numbers = images.with_channels(tensor.permute(2, 0, 1), taken.channels)
+            limits = taken.limits(numbers) if taken.by_file else None
+            seen = taken.seen(numbers, limits)
+        except ValueError as error:
+            raise UsageError(f"this picture cannot be translated: {error}", getattr(error, "cure", "")) from error
+
+    def returned(made: Tensor) -> Any:
+        stored = given.stored(made[0], limits)
+        if isinstance(image, np.ndarray) or images.unwritable(".png", len(stored), stored.dtype):
+            return _to_numpy(stored, flat or len(stored) == 1)
+        return images.to_pillow(stored)
+
+    return seen[None], returned
 
 
 def _refuse_beyond(batch: Tensor) -> None:

@@ -19,6 +19,7 @@ from ganforge import images
 from ganforge.api.context import BEGINNING
 from ganforge.api.datasets import Dataset
 from ganforge.errors import UsageError
+from ganforge.images.storage import Limits
 from ganforge.inference.tiling import Tiling, Untileable
 from ganforge.inference.trained_run import Trained, open_trained
 from ganforge.inference.translate.padding import fitted
@@ -26,7 +27,7 @@ from ganforge.inference.translate.picture_types import opened
 from ganforge.plugins.registry import Registry
 from ganforge.ranks.device import Precision
 from ganforge.recipe.expressions import Name
-from ganforge.rehearsal.directions import directions
+from ganforge.rehearsal.directions import directions, looks, result_storage, storage_of
 from ganforge.rehearsal.signals import Choice, choose
 from ganforge.step.batch import to_device
 from ganforge.step.program import Program
@@ -121,8 +122,32 @@ class Translator:
 
     @property
     def channels(self) -> int:
-        """How many channels the pictures that it takes have: 1 or 3."""
-        return self.trained.recipe.dataset.shapes()[self.choice.field][0]
+        """How many channels the pictures that it takes have."""
+        return self.taken.channels
+
+    @cached_property
+    def taken(self) -> images.Storage:
+        """How the pictures that it takes are stored."""
+        return storage_of(self.trained.recipe, self.choice.field)
+
+    @cached_property
+    def given(self) -> images.Storage:
+        """How its results are stored."""
+        return result_storage(self.trained.recipe, self.trained.plan.shapes, self.signal, self.choice.field)
+
+    @cached_property
+    def looks(self) -> Mapping[str, tuple[int, ...]]:
+        """Which channels of fields and signals are shown, where the recipe says so."""
+        return looks(self.trained.recipe, directions(self.trained.recipe, self.trained.plan.shapes))
+
+    def read(self, path: Path) -> tuple[Tensor, Limits | None]:
+        """A file's picture `[C, H, W]`, as it travels or with all of its 16 bits, and black and white of the file where
+        each has its own.
+
+        Raises:
+            BadFile: it cannot be read, or does not fit.
+        """
+        return (images.read_exact(path, self.channels), None) if self.taken.plain else self.taken.read_with_limits(path)
 
     @property
     def weights(self) -> str:
@@ -208,8 +233,9 @@ class Translator:
         """Translate a picture; the result is of the same kind, type, height and width.
 
         Args:
-            image: a path, a Pillow image, a numpy array `[H, W, C]` or `[H, W]` of uint8 or uint16, or a tensor
-                `[C, H, W]` or `[N, C, H, W]` of uint8, uint16 or floats in `[-1, 1]`. For a path it is a Pillow image.
+            image: a path, a Pillow image, a numpy array `[H, W, C]` or `[H, W]` of uint8 or uint16 (or, where the data
+                have a range of their own, of any numbers), or a tensor `[C, H, W]` or `[N, C, H, W]` of uint8, uint16
+                or floats in `[-1, 1]`. For a path it is a Pillow image, or an array where Pillow has no such pictures.
                 Where the dataset's files hold pictures side by side, of a path and of a Pillow image only what is
                 translated is taken, unless `whole` is set.
             size_px: resize it to a square of so many pixels first.
@@ -218,7 +244,7 @@ class Translator:
             UsageError: it is no picture, or the networks do not take pictures of this size.
             EnvironmentFault: the file cannot be read, or memory does not suffice.
         """
-        pictures, returned = opened(image, self.channels)
+        pictures, returned = opened(image, self.taken, self.given)
         if isinstance(image, str | os.PathLike | Image.Image):
             box, _ = self.parted(*pictures.shape[-2:])
             pictures = pictures if box is None else cut(pictures, box)
@@ -226,6 +252,8 @@ class Translator:
             pictures = images.resize(pictures, size_px, size_px)
         whole: dict[torch.dtype, Convert] = {torch.uint8: images.to_uint8, torch.uint16: images.to_uint16}
         finish = whole.get(pictures.dtype, lambda made: made.to(pictures.dtype))
+        if not (isinstance(image, Tensor) or (self.taken.plain and self.given.plain)):
+            finish = torch.Tensor.float  # which become what files hold
         return returned(self.translate(pictures, finish))
 
     def translate(self, pictures: Tensor, finish: Convert, done: Callable[[float], None] = lambda _: None) -> Tensor:
@@ -273,8 +301,6 @@ class Translator:
             return scene.value(Name.of(self.signal))
 
     def _prepare(self, pictures: Tensor) -> Tensor:
-        if pictures.dtype == torch.uint16:
-            pictures = images.to_float(pictures)
         return to_device({self.choice.field: pictures}, self.precision)[self.choice.field]
 
     def _tiling_for(self, height: int, width: int) -> tuple[Tiling | None, int]:
