@@ -15,11 +15,13 @@ from ganforge.commands._options import FILE, FOLDER, PATH, overrides_argument, p
 from ganforge.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
+    from ganforge import images
     from ganforge.api.datasets import Samples
     from ganforge.builtin.datasets.inspection import Report
-    from ganforge.builtin.datasets.layout.model import Kind, Layout
+    from ganforge.builtin.datasets.layout.model import Folder, Kind, Layout
 
 T = TypeVar("T")
+StorageOf = Callable[["Folder"], "images.Storage"]
 
 
 @click.group()
@@ -170,13 +172,13 @@ def inspect(
     from ganforge.commands._findings import print_report
 
     folder: Path | Layout = Path(root)
-    sample_px = 256
+    sample_px, storage_of = 256, None
     if not Path(root).is_dir() or (Path(root) / "recipe.yaml").is_file():  # a run's folder is its recipe
-        folder, sample_px = _data_of(root, overrides, files)
+        folder, sample_px, storage_of = _data_of(root, overrides, files)
     elif overrides:
         message = f"{overrides[0]} changes a recipe, but {root} is a folder"
         raise UsageError(message, "`--crop` says how large samples are")
-    report = _inspected(folder, crop_px or sample_px, kind)
+    report = _inspected(folder, crop_px or sample_px, kind, storage_of)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -185,7 +187,7 @@ def inspect(
         context.exit(3)
 
 
-def _inspected(folder: Path | Layout, crop_px: int, kind: Kind | None) -> Report:
+def _inspected(folder: Path | Layout, crop_px: int, kind: Kind | None, storage_of: StorageOf | None) -> Report:
     from rich.console import Console
     from rich.progress import track as tracked
 
@@ -198,11 +200,14 @@ def _inspected(folder: Path | Layout, crop_px: int, kind: Kind | None) -> Report
         def track(items: Sequence[T], what: str, /) -> Iterable[T]:
             return tracked(items, what, console=bars, transient=True, disable=not bars.is_terminal)
 
-        return inspect(folder, crop_px, track, kind)
+        return inspect(folder, crop_px, track, kind, storage_of)
 
 
-def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -> tuple[Path | Layout, int]:
-    """What the dataset of a recipe finds in its folder, or else the folder; and the side of its samples."""
+def _data_of(
+    recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]
+) -> tuple[Path | Layout, int, StorageOf | None]:
+    """What the dataset of a recipe finds in its folder, or else the folder; the side of its samples; and how the
+    pictures of a folder are stored, where it says so."""
     from ganforge.builtin.datasets.layout.reading import read_layout
     from ganforge.images import SUFFIXES
     from ganforge.recipe import find_recipe
@@ -225,7 +230,8 @@ def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -
         raise UsageError(f"the data of {recipe} have no folder to inspect; `ganforge data show {recipe}` draws some")
     kind = getattr(getattr(dataset, "folders", None), "kind", None)
     found = read_layout(root, kind) if kind and root.is_dir() else root
-    return found, max((min(shape[1:]) for shape in dataset.shapes().values() if len(shape) == 3), default=256)
+    side = max((min(shape[1:]) for shape in dataset.shapes().values() if len(shape) == 3), default=256)
+    return found, side, getattr(dataset, "storage_of", None)
 
 
 @command.command()

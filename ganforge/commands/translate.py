@@ -124,23 +124,25 @@ def command(
     if depth == "16" and suffix in ("jpg", "webp"):
         raise UsageError(f"16 bits a channel are not kept by {suffix}; leave out --format {suffix} or --depth 16")
     failed: list[str] = []
-
-    def jobs_as(suffix: str) -> list[Job]:
-        failed.clear()
-        return find_jobs(inputs, output, suffix, compare, Ledger.results(output), failed.append)
-
-    jobs = jobs_as(".png" if suffix == "auto" else f".{suffix}")
+    known = Ledger.results(output)
+    jobs = find_jobs(inputs, output, ".png" if suffix == "auto" else f".{suffix}", compare, known, failed.append)
     registry = plugins_with_warnings(files).registry
     translator = Translator.open(run_in(run, registry), registry, averaged=not raw, tell=click.echo, **how)
     if (fitting := _suffix(translator.given, suffix, depth)) != ".png" and suffix == "auto":
-        jobs = jobs_as(fitting)
+        failed.clear()
+        jobs = find_jobs(inputs, output, fitting, compare, known, failed.append)
     click.echo(f"{translator.signal} = {translator.text}, {translator.weights}")
     ledger = Ledger(output, {**translator.identity, "size": size, "depth": depth}, overwrite)
     ledger.shared = any(output.resolve() in job.source.resolve().parents for job in jobs)
-    keeps = suffix in ("auto", "png") or not translator.given.plain
-    deep = {"auto": None if keeps else False, "8": False, "16": True}[depth]
+    deep = _deep(translator.given, suffix, depth)
     compared = {name: registry.find("metrics", f"ganforge.{name}").factory for name in COMPARED}
     _translate(Album(translator, ledger, batch, size, deep, compared, failed), jobs, output)
+
+
+def _deep(given: Storage, suffix: str, depth: str) -> bool | None:
+    """Whether results are of 16 bits; None, where their pictures, or their storage, say it."""
+    keeps = suffix in ("auto", "png") or not given.plain
+    return {"auto": None if keeps else False, "8": False, "16": True}[depth]
 
 
 def _suffix(given: Storage, suffix: str, depth: str) -> str:

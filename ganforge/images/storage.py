@@ -92,9 +92,7 @@ class Storage:
             case None:
                 return "value / 127.5 - 1" if self.depth == 8 else "value / 32767.5 - 1"
             case "file":
-                return (
-                    "(value - low) / (high - low) * 2 - 1, low and high the least and the greatest value of a picture"
-                )
+                return "(value - low) / (high - low) * 2 - 1, low and high the extremes of a picture"
             case Percentiles(percentiles=(first, last)):
                 which = f"the percentiles {first:g} and {last:g} of a picture, clamped"
                 return f"(value - low) / (high - low) * 2 - 1, low and high {which}"

@@ -19,6 +19,7 @@ from ganforge.failures.blame import blame, fault_of, refuse
 from ganforge.failures.exhaustion import exhausted
 from ganforge.failures.fault import PartFailed
 from ganforge.failures.words import words
+from ganforge.images.storage import Storage
 from ganforge.recipe.model import PartUse
 
 OPTIMIZER = ("step", "state_dict", "load_state_dict")
@@ -177,6 +178,12 @@ class Watched(Dataset):
         if not all(isinstance(known, range) for known in ranges.values()):
             raise refuse("ranges() gives something else than ranges by the names of fields", self._use)
         return ranges
+
+    def storage(self) -> Mapping[str, Storage]:
+        storage = self._call("storage", Mapping)
+        if not all(isinstance(each, Storage) for each in storage.values()):
+            raise refuse("storage() gives something else than images.Storage by the names of fields", self._use)
+        return storage
 
     def known_length(self) -> int | None:
         return self._call("known_length", int, type(None))

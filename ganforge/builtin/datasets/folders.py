@@ -90,11 +90,12 @@ class FolderDataset(Dataset):
         """The files that are read, by how they are stored."""
         found: dict[images.Storage, list[Path]] = {}
         for folder in layout.read:
-            found.setdefault(self._storage_of(folder), []).extend(folder.found.pictures)
+            found.setdefault(self.storage_of(folder), []).extend(folder.found.pictures)
         return found
 
     @abstractmethod
-    def _storage_of(self, folder: Folder) -> images.Storage: ...
+    def storage_of(self, folder: Folder) -> images.Storage:
+        """How the pictures of a folder are stored."""
 
     def bring(self, archive: Archive | None, benchmark: str) -> None:
         """Fetch the archive, if it is asked for, and look; what is missing, this benchmark may bring."""
@@ -184,7 +185,7 @@ class ImageFolder(FolderDataset):
     def storage(self) -> Mapping[str, images.Storage]:
         return {"real": self.stored}
 
-    def _storage_of(self, folder: Folder) -> images.Storage:
+    def storage_of(self, folder: Folder) -> images.Storage:
         return self.stored
 
     def _samples(self, split: str, framing: Framing) -> Samples:

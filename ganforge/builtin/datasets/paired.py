@@ -109,7 +109,7 @@ class PairedFolders(FolderDataset, Pairs):
     def prepare(self) -> None:
         self.bring(self.archive, "pix2pix_facades")
 
-    def _storage_of(self, folder: Folder) -> images.Storage:
+    def storage_of(self, folder: Folder) -> images.Storage:
         return self.stored["AB".index(folder.domain)] if folder.domain else wider(self.stored)
 
     def _samples(self, split: str, framing: Framing) -> Samples:

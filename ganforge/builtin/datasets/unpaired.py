@@ -104,7 +104,7 @@ class UnpairedFolders(FolderDataset, Domains):
     def prepare(self) -> None:
         self.bring(self.archive, self.root.name if self.root.name in UNPAIRED else "horse2zebra")
 
-    def _storage_of(self, folder: Folder) -> images.Storage:
+    def storage_of(self, folder: Folder) -> images.Storage:
         return self.stored["AB".index(folder.domain)]
 
     def _samples(self, split: str, framing: Framing) -> Samples:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from ganforge import UsageError
+from ganforge import UsageError, images
 from ganforge.builtin.datasets.inspection import copies, files, gaps, kinds
 from ganforge.builtin.datasets.inspection.complaints import Complaints
 from ganforge.builtin.datasets.inspection.picture import Picture, examine
@@ -22,7 +22,7 @@ from ganforge.builtin.datasets.inspection.report import (
     Track,
     silently,
 )
-from ganforge.builtin.datasets.layout.model import KINDS, Kind, Layout
+from ganforge.builtin.datasets.layout.model import KINDS, Folder, Kind, Layout
 from ganforge.builtin.datasets.layout.reading import find_layout, read_layout
 
 __all__ = ["KINDS", "SEVERITIES", "Case", "Examined", "Finding", "Report", "Severity", "Summary", "Track", "inspect"]
@@ -31,7 +31,13 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 _CHUNK = 64
 
 
-def inspect(root: Path | Layout, crop_px: int = 256, track: Track = silently, kind: Kind | None = None) -> Report:
+def inspect(
+    root: Path | Layout,
+    crop_px: int = 256,
+    track: Track = silently,
+    kind: Kind | None = None,
+    storage_of: Callable[[Folder], images.Storage] | None = None,
+) -> Report:
     """Decode every picture of a dataset, and report what is in it and what is wrong with it.
 
     Meanwhile standard error, the file descriptor, is kept back: C libraries complain there.
@@ -41,6 +47,7 @@ def inspect(root: Path | Layout, crop_px: int = 256, track: Track = silently, ki
         crop_px: the side of a training sample, for what is too small.
         track: shows the progress.
         kind: of the layout, where the folders' names tell none or two.
+        storage_of: how the pictures of a folder are stored, where a recipe says so.
 
     Raises:
         UsageError: there is no such folder, no picture in it, or it could be read in two ways.
@@ -56,7 +63,8 @@ def inspect(root: Path | Layout, crop_px: int = 256, track: Track = silently, ki
         reason = f"\n  {layout.faults[0]}" if layout.faults else ""
         raise UsageError(f"there are no pictures in {layout.root}, read as {layout.kind}{reason}")
     paths = {folder: folder.found.pictures for folder in layout.folders}
-    pictures = iter(examine_all([path for found in paths.values() for path in found], track))
+    stored = {folder: storage_of(folder) if storage_of else None for folder in paths}
+    pictures = iter(examine_all([(path, stored[folder]) for folder, found in paths.items() for path in found], track))
     summaries = tuple(Summary(folder, tuple(islice(pictures, len(found)))) for folder, found in paths.items())
     data = Examined(layout, crop_px, summaries)
     measured = gaps.measure(data)
@@ -69,13 +77,13 @@ def inspect(root: Path | Layout, crop_px: int = 256, track: Track = silently, ki
     return Report(data, measured, tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))))
 
 
-def examine_all(paths: Sequence[Path], track: Track) -> list[Picture]:
-    """What each file holds."""
+def examine_all(paths: Sequence[tuple[Path, images.Storage | None]], track: Track) -> list[Picture]:
+    """What each file holds, as it is stored."""
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     pictures: list[Picture] = []
     with Complaints() as complaints, ThreadPoolExecutor(os.cpu_count()) as pool:
         for chunk in track(chunks, "reading"):
-            read = list(pool.map(examine, chunk))
+            read = list(pool.map(lambda each: examine(*each), chunk))
             if complaints.taken():  # of which file, only reading one by one can tell
                 for picture in read:
                     if picture.format == "JPEG" and not picture.fault:

@@ -84,8 +84,9 @@ class Picture:
         return float(LUMA @ self.mean_rgb)
 
 
-def examine(path: Path) -> Picture:
-    """Read and decode a file whole; what is wrong with it stands in the picture's `fault` or `damage`."""
+def examine(path: Path, storage: images.Storage | None = None) -> Picture:
+    """Read and decode a file whole, as it is stored; what is wrong with it stands in the picture's `fault` or
+    `damage`."""
     picture = Picture(path)
     try:
         data = path.read_bytes()
@@ -93,6 +94,9 @@ def examine(path: Path) -> Picture:
         picture.sha256 = hashlib.sha256(data).hexdigest()
         if not data:
             raise ValueError("the file is empty")
+        if storage is not None and not (storage.plain and storage.channels in (1, 3)):
+            _read_stored(picture, storage)
+            return picture
         with Image.open(BytesIO(data), formats=images.FORMATS) as image:
             _read_header(picture, image, data)
             _read_pixels(picture, _decoded(picture, image))
@@ -104,6 +108,16 @@ def examine(path: Path) -> Picture:
     except Exception as error:  # on a broken file, decoders raise whatever their parsing stumbles on
         picture.fault = _reason(error.__cause__ or error)  # read_image's own message repeats the path
     return picture
+
+
+def _read_stored(picture: Picture, storage: images.Storage) -> None:
+    """What there is to know of a picture of other channels, depths or ranges; brightness is that of what is shown."""
+    picture.format = picture.path.suffix.removeprefix(".").upper().replace("TIF", "TIFF").replace("TIFFF", "TIFF")
+    picture.mode = f"{storage.channels} channel{'s' * (storage.channels != 1)}"
+    picture.bits = 32 if storage.depth == "float" else storage.depth
+    seen = storage.read(picture.path)
+    _read_pixels(picture, np.ascontiguousarray(images.shown(seen).permute(1, 2, 0).numpy()))
+    picture.pixels = hashlib.sha256(seen.numpy().tobytes()).hexdigest() + f" {picture.width}"
 
 
 def _read_header(picture: Picture, image: Image.Image, data: bytes) -> None:
