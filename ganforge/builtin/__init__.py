@@ -54,6 +54,7 @@ def register_datasets(register: Register) -> None:
     register("paired_folders", datasets.PairedFolders)
     register("image_folder", datasets.ImageFolder)
     register("class_folders", datasets.ClassFolders)
+    register("multi_folders", datasets.MultiFolders)
     register("unpaired_shards", datasets.UnpairedShards)
     register("paired_shards", datasets.PairedShards)
     register("shapes", datasets.Shapes)

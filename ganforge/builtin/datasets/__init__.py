@@ -1,6 +1,7 @@
 """The datasets that come with ganforge."""
 
 from ganforge.builtin.datasets.folders import ClassFolders, ImageFolder
+from ganforge.builtin.datasets.multi import MultiFolders
 from ganforge.builtin.datasets.paired import PairedFolders
 from ganforge.builtin.datasets.shapes import Shapes
 from ganforge.builtin.datasets.shards.datasets import PairedShards, UnpairedShards
@@ -9,6 +10,7 @@ from ganforge.builtin.datasets.unpaired import UnpairedFolders
 __all__ = [
     "ClassFolders",
     "ImageFolder",
+    "MultiFolders",
     "PairedFolders",
     "PairedShards",
     "Shapes",

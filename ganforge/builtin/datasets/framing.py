@@ -126,7 +126,11 @@ class Framing:
 
     def augment(self, picture: Tensor, rng: random.Random) -> Tensor:
         """`[C, H, W]`, as `bring` gives it, to `[C, *crop]`."""
-        top, left, mirrored = self._draw(rng, *picture.shape[1:])
+        return self.cut(picture, self.draw(rng, *picture.shape[1:]))
+
+    def cut(self, picture: Tensor, place: tuple[int, int, bool]) -> Tensor:
+        """The crop at a place that `draw` gave, for pictures that are cropped alike."""
+        top, left, mirrored = place
         height, width = self.crop
         crop = picture[:, top : top + height, left : left + width]
         return crop.flip(-1) if mirrored else crop
@@ -140,7 +144,7 @@ class Framing:
     def gather(self, held: Tensor, indices: Sequence[int], rngs: Sequence[random.Random]) -> Tensor:
         """`batch` as one kernel: the host sends the places of rows and columns, and waits for nothing."""
         height, width = self.crop
-        drawn = [(i, *self._draw(rng, *held.shape[2:])) for i, rng in zip(indices, rngs, strict=True)]
+        drawn = [(i, *self.draw(rng, *held.shape[2:])) for i, rng in zip(indices, rngs, strict=True)]
         numbers = [(i, top, left + width - 1 if flip else left, 1 - 2 * flip) for i, top, left, flip in drawn]
         picks, tops, starts, strides = torch.tensor(numbers).T[..., None]
         channels, down, across = held.shape[1], torch.arange(height), torch.arange(width)
@@ -151,8 +155,8 @@ class Framing:
         made = flat[planes[:, :, None, None], rows[:, None, :, None], columns[:, None, None, :]]
         return made.view(torch.uint16) if deep else made
 
-    def _draw(self, rng: random.Random, height: int, width: int) -> tuple[int, int, bool]:
-        """Top, left, and whether to mirror."""
+    def draw(self, rng: random.Random, height: int, width: int) -> tuple[int, int, bool]:
+        """Where a crop of a picture of this size is taken: top, left, and whether to mirror."""
         down, across = height - self.crop[0], width - self.crop[1]
         return rng.randint(0, down), rng.randint(0, across), self.flip and rng.random() < 0.5
 

@@ -1,0 +1,279 @@
+"""Samples of any named fields: pictures of several folders, masks, classes and numbers of a table."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from ganforge import BadFile, Dataset, EnvironmentFault, Sample, Samples, images
+from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
+from ganforge.builtin.datasets.fields import FieldSource
+from ganforge.builtin.datasets.fitting import MOST, refuse_misfits
+from ganforge.builtin.datasets.folders import Reader
+from ganforge.builtin.datasets.framing import Fit, Framing, Scale, Size, load_size
+from ganforge.builtin.datasets.tables import Row, read_table
+from ganforge.images.listing import did_you_mean, list_images
+
+SPLITS = ("val", "test")
+SPLIT = "{split}"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the samples of a split are made of."""
+
+    files: Mapping[str, Sequence[Path]]
+    """Of each field of pictures, in the order of samples; independent ones in their own."""
+    values: Mapping[str, Tensor]
+    """Of each field of classes or numbers, `[N, ...]`."""
+    count: int
+
+
+class MultiFolders(Dataset):
+    """Any named fields, each from a folder of its own or from a column of a table: inputs, masks, conditions, classes.
+
+    Files of folders belong together if they have one name, whatever their suffixes and subfolders of splits; rows of a
+    table are samples. All pictures and masks of a sample get the same crop and the same mirroring, but `independent`
+    ones, which are drawn at random. Validation samples are those of val or else test: where folders name their split
+    by `{split}`, or the table has a column `split`.
+    Fields: pictures, float `[channels, *crop_px]` in `[-1, 1]`; masks, float `[1, *crop_px]` of 0 and 1; classes, int64
+    `[]`; numbers, float `[]`, or `[columns]` of several.
+
+    Args:
+        fields: what each field is and where it lies, such as `{photo: {folder: photos}, depth: {folder: depths,
+            channels: 1, depth: 16}, kind: {column: kind, kind: class, classes: [cat, dog]}}`.
+        root: the folder that all others, and files in a table, are relative to.
+        table: CSV, TSV, JSON lines, Parquet (`ganforge[parquet]`), or StyleGAN's `dataset.json`, whose columns are
+            `file` and `label`; relative to `root`.
+        load_px: the size of a picture before the crop, the side of a square or [height, width]; `crop_px` if left out.
+        crop_px: the size of a sample, the side of a square or [height, width].
+        flip: mirror left to right with probability 1/2.
+        cache: `memory` reads and resizes every picture once, before the first step; `device` keeps them on the GPU.
+        fit: how a picture of other proportions is brought to `load_px`: `squeeze`, `cover`, `contain` or `none`.
+        scale_px: for `fit: none`, what the shorter side becomes, or `{longer: 512}`.
+
+    Raises:
+        ValueError: `load_px` is smaller than `crop_px`; options that do not go together; no field is a file.
+    """
+
+    resizer = images.RESIZER
+
+    def __init__(
+        self,
+        fields: Annotated[dict[str, FieldSource], Field(min_length=1)],
+        root: Path = Path(),
+        table: Path | None = None,
+        load_px: Size | None = None,
+        crop_px: Size = 256,
+        flip: bool = True,
+        cache: Cache = "none",
+        fit: Fit = "squeeze",
+        scale_px: Scale | None = None,
+    ) -> None:
+        self.sources, self.root, self.cache = fields, root.expanduser(), cache
+        self.table = None if table is None else self.root / table
+        self.framing = Framing(load_size(load_px, crop_px, fit), crop_px, flip, fit, scale_px)
+        if not any(source.is_file and not source.independent for source in fields.values()):
+            raise ValueError("one field at least is a picture or a mask that is not `independent`")
+        if lacking := [name for name, source in fields.items() if source.column and table is None]:
+            raise ValueError(f"the field '{lacking[0]}' is read from a column, and there is no `table`")
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {name: source.shape(self.framing.crop) for name, source in self.sources.items()}
+
+    def dtypes(self) -> Mapping[str, torch.dtype]:
+        named = {"class": torch.int64, "mask": torch.float32}
+        return {name: named[source.kind] for name, source in self.sources.items() if source.kind in named}
+
+    def ranges(self) -> Mapping[str, range]:
+        return {name: range(source.count) for name, source in self.sources.items() if source.kind == "class"}
+
+    def storage(self) -> Mapping[str, images.Storage]:
+        return {name: source.storage for name, source in self.sources.items() if source.is_file}
+
+    def prepare(self) -> None:
+        found: dict[images.Storage, list[Path]] = {}
+        for split in ("train", self._validates()):
+            for name, files in self._contents(split).files.items() if split else ():
+                found.setdefault(self.sources[name].storage, []).extend(files)
+        if not self.skips_bad:
+            refuse_misfits(found, self.framing)
+
+    def files(self) -> Sequence[Path]:
+        splits = [split for split in ("train", self._validates()) if split]
+        found = {file for split in splits for files in self._contents(split).files.values() for file in files}
+        return [*sorted(found), *([self.table] if self.table else [])]
+
+    def train(self) -> Samples:
+        return self._samples("train", self.framing)
+
+    def validation(self) -> Samples | None:
+        split = self._validates()
+        return self._samples(split, self.framing.whole) if split else None
+
+    def _samples(self, split: str, framing: Framing) -> Samples:
+        contents = self._contents(split)
+        held = {name: self._held(name, files, framing) for name, files in contents.files.items()}
+        return _Samples(self.sources, framing, held, contents)
+
+    def _held(self, name: str, files: Sequence[Path], framing: Framing) -> Pictures:
+        return pictures(
+            files, Reader(self.sources[name].storage, framing), self.cache, self.skips_bad, framing.one_size
+        )
+
+    # What there is
+
+    def _validates(self) -> str | None:
+        """The split that validates: val, or else test."""
+        rows = read_table(self.table) if self.table else []
+        folders = [source.folder for source in self.sources.values() if source.folder and SPLIT in source.folder]
+        for split in SPLITS:
+            if any(str(row.get("split")) == split for row in rows):
+                return split
+            if any((self.root / folder.replace(SPLIT, split)).is_dir() for folder in folders):
+                return split
+        return None
+
+    def _contents(self, split: str) -> Contents:
+        """What the samples of a split are made of.
+
+        Raises:
+            EnvironmentFault: a folder, a file or a column is missing, or a file has no partner.
+        """
+        rows = self._rows(split)
+        files: dict[str, Sequence[Path]] = {}
+        named = {name: self._in_folder(name, source, split) for name, source in self.sources.items() if source.folder}
+        if rows:
+            files |= self._of_table(rows)
+            stems = [path.stem for path in next(iter(files.values()))] if files else None
+        else:
+            stems = None
+        together = {name: found for name, found in named.items() if not self.sources[name].independent}
+        if together:
+            files |= _matched(together, stems)
+        files |= {name: list(found.values()) for name, found in named.items() if self.sources[name].independent}
+        valued = {name: source for name, source in self.sources.items() if not source.is_file}
+        values = {name: source.values(rows, name) for name, source in valued.items()}
+        count = next(len(found) for name, found in files.items() if not self.sources[name].independent)
+        return Contents({name: files[name] for name in self.sources if name in files}, values, count)
+
+    def _rows(self, split: str) -> Sequence[Row]:
+        if self.table is None:
+            return []
+        rows = read_table(self.table)
+        columns = {column for source in self.sources.values() for column in source.columns}
+        if lacking := sorted(columns - set(rows[0])):
+            has = ", ".join(rows[0])
+            raise EnvironmentFault(f"the table {self.table} has no column '{lacking[0]}'", f"it has {has}")
+        if "split" not in rows[0]:
+            return rows
+        chosen = [row for row in rows if str(row["split"]) == split]
+        if not chosen:
+            raise EnvironmentFault(f"no row of {self.table} has the split '{split}'", "name it in the column `split`")
+        return chosen
+
+    def _of_table(self, rows: Sequence[Row]) -> dict[str, Sequence[Path]]:
+        """The files that a table names; all that are missing are told."""
+        files: dict[str, Sequence[Path]] = {}
+        missing: list[str] = []
+        for name, source in self.sources.items():
+            if source.column and source.is_file:
+                files[name] = [self.root / str(row[source.columns[0]]) for row in rows]
+                missing += [f"  {path} ({name})" for path in files[name] if not path.is_file()]
+        if missing:
+            shown = "\n".join(missing[:MOST])
+            raise EnvironmentFault(
+                f"{len(missing)} files of {self.table} are missing:\n{shown}", "correct `root`, or it"
+            )
+        return files
+
+    def _in_folder(self, name: str, source: FieldSource, split: str) -> dict[str, Path]:
+        """The files of a field's folder, by their names without suffix."""
+        folder = self.root / str(source.folder).replace(SPLIT, split)
+        if not folder.is_dir():
+            raise EnvironmentFault(f"{folder}: no such folder, of the field '{name}'{did_you_mean(folder)}")
+        found: dict[str, Path] = {}
+        for path in list_images(folder):
+            stem = path.relative_to(folder).with_suffix("").as_posix()
+            if stem in found:
+                raise EnvironmentFault(f"{found[stem]} and {path} have one name but for their suffixes", "rename one")
+            found[stem] = path
+        if not found:
+            raise EnvironmentFault(f"{folder}: no pictures in it, of the field '{name}'")
+        return found
+
+
+def _matched(folders: Mapping[str, Mapping[str, Path]], stems: Sequence[str] | None) -> dict[str, Sequence[Path]]:
+    """Files of one name in all folders, in the order of a table's samples, or of the first folder.
+
+    Raises:
+        EnvironmentFault: some have no partner; the message names them.
+    """
+    wanted = list(next(iter(folders.values()))) if stems is None else stems
+    known = set(wanted)
+    lonely = [
+        f"  {name} has none for '{stem}'" for name, found in folders.items() for stem in wanted if stem not in found
+    ]
+    if stems is None:
+        first = next(iter(folders))
+        others = ((path, stem) for found in folders.values() for stem, path in found.items())
+        lonely += [f"  {path}: '{first}' has none" for path, stem in others if stem not in known]
+    if lonely:
+        more = f"\n  and {len(lonely) - MOST} more" if len(lonely) > MOST else ""
+        shown = "\n".join(lonely[:MOST])
+        raise EnvironmentFault(f"{len(lonely)} files have no partner:\n{shown}{more}", "rename them, or take them out")
+    return {name: [found[stem] for stem in wanted] for name, found in folders.items()}
+
+
+class _Samples(Samples):
+    """Fields that belong together, framed alike; independent ones are drawn."""
+
+    def __init__(
+        self, sources: Mapping[str, FieldSource], framing: Framing, held: Mapping[str, Pictures], contents: Contents
+    ) -> None:
+        self.sources, self.framing, self.held, self.contents = sources, framing, held, contents
+        on_host = (not isinstance(each, Tensor) or each.device.type == "cpu" for each in held.values())
+        self.in_workers = all(on_host)
+
+    def __len__(self) -> int:
+        return self.contents.count
+
+    def sample(self, index: int, rng: random.Random) -> Sample:
+        sample: dict[str, Any] = {name: values[index] for name, values in self.contents.values.items()}
+        place, size = None, None
+        for name, held in self.held.items():
+            source = self.sources[name]
+            picture = held[rng.randrange(len(held)) if source.independent else index]
+            if source.independent:
+                framed = self.framing.augment(picture, rng)
+            else:
+                if size not in (None, picture.shape[1:]):
+                    raise self._of_two_sizes(index)
+                size = picture.shape[1:]
+                place = place or self.framing.draw(rng, *size)
+                framed = self.framing.cut(picture, place)
+            sample[name] = _mask(framed) if source.kind == "mask" else framed
+        return {name: sample[name] for name in self.sources}
+
+    def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
+        return default_collate([self.sample(index, rng) for index, rng in zip(indices, rngs, strict=True)])
+
+    def _of_two_sizes(self, index: int) -> BadFile:
+        together = {name: held for name, held in self.held.items() if not self.sources[name].independent}
+        sizes = ", ".join(f"{name} {held[index].shape[2]}x{held[index].shape[1]}" for name, held in together.items())
+        first = self.contents.files[next(iter(together))][index]
+        cure = "make them of one size, or say a `fit` that scales them"
+        return BadFile(f"the pictures of sample {first.stem} are of different sizes: {sizes}", cure)
+
+
+def _mask(picture: Tensor) -> Tensor:
+    """Bytes as 0 and 1: what is brighter than grey counts."""
+    return (picture > 127).float()
