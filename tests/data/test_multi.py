@@ -88,8 +88,10 @@ def test_splits_are_folders_or_a_column(root: Path) -> None:
     assert (len(dataset.train()), len(validation)) == (2, 1)
 
 
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [{"file": "photos/a.png", "kind": "cat", "age": 3.5, "weight": 2}, {"file": "photos/c.png", "kind": "dog", "age": 1, "weight": 4}]  # fmt: skip
+ROWS: list[dict[str, Any]] = [
+    {"file": "photos/a.png", "kind": "cat", "age": 3.5, "weight": 2},
+    {"file": "photos/c.png", "kind": "dog", "age": 1, "weight": 4},
+]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
@@ -98,13 +100,13 @@ def test_tables_give_files_classes_and_numbers(root: Path, suffix: str) -> None:
     match suffix:
         case ".csv" | ".tsv":
             mark = "," if suffix == ".csv" else "\t"
-            lines = [mark.join(rows(root)[0]), *(mark.join(map(str, row.values())) for row in rows(root))]
+            lines = [mark.join(ROWS[0]), *(mark.join(map(str, row.values())) for row in ROWS)]
             table.write_text("\n".join(lines))
         case ".jsonl":
-            table.write_text("\n".join(map(json.dumps, rows(root))))
+            table.write_text("\n".join(map(json.dumps, ROWS)))
         case _:
             pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-            pq.write_table(pa.Table.from_pylist(rows(root)), table)
+            pq.write_table(pa.Table.from_pylist(ROWS), table)
     fields = {
         "photo": FieldSource(column="file"),
         "mask": FieldSource(folder="masks", kind="mask"),
