@@ -81,6 +81,11 @@ class Dataset(ABC):
         nobody knows. `ganforge check` holds what is looked up by them against the sizes of the tables."""
         return {}
 
+    def class_names(self) -> Mapping[str, Sequence[str]]:
+        """What the numbers of fields of classes stand for, in their order, as `{"label": ["cat", "dog"]}`; of a field
+        that is not named, nobody knows."""
+        return {}
+
     def storage(self) -> Mapping[str, Storage]:
         """How the files of picture fields are stored: their channels, depth and range, as far as they are not plain
         pictures of 8 bits. Translating reads pictures in the same way, and writes results as those of their domain."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ganforge.errors import EnvironmentFault, UsageError
 if TYPE_CHECKING:
     from ganforge.images import Storage
     from ganforge.inference.translate.batch import Album
+    from ganforge.inference.translate.done_list import Ledger
     from ganforge.inference.translate.jobs import Job
 
 
@@ -81,6 +83,13 @@ COMPARED = ("absolute_error", "psnr", "ssim")
     is_flag=True,
     help="Take each file as one picture, though the run's dataset has pictures side by side in one.",
 )
+@click.option(
+    "--input",
+    "others",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="What the signal takes beside a picture: a folder with files of the same names, a file, a class, a number.",
+)
 @click.option("--overwrite", is_flag=True, help="Make again what the folder has already.")
 @click.option("--raw", is_flag=True, help="Use the raw weights though the run has averaged ones (EMA).")
 @click.option("--seed", default=0, show_default=True, help="Of the random numbers in the signal, such as a style.")
@@ -97,6 +106,7 @@ def command(
     suffix: str,
     depth: str,
     compare: bool,
+    others: tuple[str, ...],
     overwrite: bool,
     raw: bool,
     files: tuple[Path, ...],
@@ -111,59 +121,82 @@ def command(
     Examples:
       ganforge translate runs/cyclegan_horse2zebra/0001 horses/ -o zebras
       ganforge translate runs/cyclegan_horse2zebra/0001 zebra.jpg -o horses --direction b2a
-      ganforge translate runs/x/0001/checkpoints/step_0100000 'photos/**/*.jpg' -o out --compare
-      ganforge translate runs/x/0001 scans/ -o out --tile 512 --depth 16
+      ganforge translate runs/x/0001/checkpoints/step_0100000 'photos/**/*.jpg' -o out --compare --tile 512
+      ganforge translate runs/x/0001 photos/ -o out --input depth=depths/ --input label=3
       ganforge translate runs/x/0001 horses/ -o zebras --batch 8 --precision bf16 --compile
     """
     from ganforge.inference.translate import Translator
     from ganforge.inference.translate.batch import Album
-    from ganforge.inference.translate.done_list import Ledger
-    from ganforge.inference.translate.jobs import find_jobs
+    from ganforge.inference.translate.inputs import Inputs
     from ganforge.sharing.locate import run_in
 
-    if depth == "16" and suffix in ("jpg", "webp"):
-        raise UsageError(f"16 bits a channel are not kept by {suffix}; leave out --format {suffix} or --depth 16")
-    failed: list[str] = []
-    known = Ledger.results(output)
-    jobs = find_jobs(inputs, output, ".png" if suffix == "auto" else f".{suffix}", compare, known, failed.append)
+    results = _Results(inputs, output, suffix, depth, compare)
+    results.jobs("png")  # what is not there is told before anything is loaded
     registry = plugins_with_warnings(files).registry
     translator = Translator.open(run_in(run, registry), registry, averaged=not raw, tell=click.echo, **how)
-    if (fitting := _suffix(translator.given, suffix, depth)) != ".png" and suffix == "auto":
-        failed.clear()
-        jobs = find_jobs(inputs, output, fitting, compare, known, failed.append)
+    jobs = results.jobs(results.fitting(translator.given))
+    beside = Inputs.parsed(translator.trained.recipe, translator.choice, others)
     click.echo(f"{translator.signal} = {translator.text}, {translator.weights}")
-    ledger = Ledger(output, {**translator.identity, "size": size, "depth": depth}, overwrite)
-    ledger.shared = any(output.resolve() in job.source.resolve().parents for job in jobs)
-    deep = _deep(translator.given, suffix, depth)
-    compared = {name: registry.find("metrics", f"ganforge.{name}").factory for name in COMPARED}
-    _translate(Album(translator, ledger, batch, size, deep, compared, failed), jobs, output)
+    more = {"size": size, "depth": depth} | ({"inputs": [*others]} if others else {})
+    ledger = results.ledger(translator.identity | more, jobs, overwrite)
+    figures = {name: registry.find("metrics", f"ganforge.{name}").factory for name in COMPARED}
+    deep = results.deep(translator.given)
+    _translate(Album(translator, ledger, batch, size, deep, beside, figures, results.failed), jobs, output)
 
 
-def _deep(given: Storage, suffix: str, depth: str) -> bool | None:
-    """Whether results are of 16 bits; None, where their pictures, or their storage, say it."""
-    keeps = suffix in ("auto", "png") or not given.plain
-    return {"auto": None if keeps else False, "8": False, "16": True}[depth]
+@dataclass
+class _Results:
+    """Which pictures are translated, and what the results are to be."""
 
+    inputs: tuple[str, ...]
+    output: Path
+    suffix: str
+    depth: str
+    compare: bool
+    failed: list[str] = field(default_factory=list)
+    """What is wrong with single inputs, while the others go on."""
 
-def _suffix(given: Storage, suffix: str, depth: str) -> str:
-    """The format of results so stored.
+    def jobs(self, suffix: str) -> list[Job]:
+        """The pictures, and where their results go in this format."""
+        if self.depth == "16" and self.suffix in ("jpg", "webp"):
+            raise UsageError(f"{self.suffix} does not keep 16 bits a channel", "leave out --format or --depth 16")
+        from ganforge.inference.translate.done_list import Ledger
+        from ganforge.inference.translate.jobs import find_jobs
 
-    Raises:
-        UsageError: the one that is asked for does not keep them.
-    """
-    import torch
+        self.failed.clear()
+        suffix = suffix if self.suffix == "auto" else self.suffix
+        known = Ledger.results(self.output)
+        return find_jobs(self.inputs, self.output, f".{suffix}", self.compare, known, self.failed.append)
 
-    from ganforge import images
+    def ledger(self, identity: dict[str, Any], jobs: Sequence[Job], overwrite: bool) -> Ledger:
+        """What of these is done."""
+        from ganforge.inference.translate.done_list import Ledger
 
-    whole = {"8": torch.uint8, "16": torch.uint16}
-    stored = {8: torch.uint8, 16: torch.uint16, "float": torch.float32}
-    dtype = whole[depth] if depth in whole else stored[given.depth]
-    if suffix == "auto":
-        return images.suffix_for(given.channels, dtype)
-    if reason := images.unwritable(f".{suffix}", given.channels, dtype):
-        fitting = images.suffix_for(given.channels, dtype).removeprefix(".")
-        raise UsageError(f"{reason}, which the results have", f"say --format {fitting}, or leave --format out")
-    return f".{suffix}"
+        ledger = Ledger(self.output, identity, overwrite)
+        ledger.shared = any(self.output.resolve() in job.source.resolve().parents for job in jobs)
+        return ledger
+
+    def deep(self, given: Storage) -> bool | None:
+        """Whether results are of 16 bits; None, where their pictures, or their storage, say it."""
+        keeps = self.suffix in ("auto", "png") or not given.plain
+        return {"auto": None if keeps else False, "8": False, "16": True}[self.depth]
+
+    def fitting(self, given: Storage) -> str:
+        """The format of results so stored.
+
+        Raises:
+            UsageError: the one that is asked for does not keep them.
+        """
+        import torch
+
+        from ganforge import images
+
+        stored = {8: torch.uint8, 16: torch.uint16, "float": torch.float32}[given.depth]
+        dtype = {"8": torch.uint8, "16": torch.uint16}.get(self.depth, stored)
+        best = images.suffix_for(given.channels, dtype).removeprefix(".")
+        if self.suffix != "auto" and (reason := images.unwritable(f".{self.suffix}", given.channels, dtype)):
+            raise UsageError(f"{reason}, which the results have", f"say --format {best}, or leave --format out")
+        return best
 
 
 def _translate(album: Album, jobs: Sequence[Job], output: Path) -> None:

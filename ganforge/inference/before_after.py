@@ -15,7 +15,7 @@ from ganforge.api.callbacks import Direction
 from ganforge.errors import EnvironmentFault, UsageError
 from ganforge.inference.trained_run import Trained
 from ganforge.inference.translate import Translator
-from ganforge.inference.translate.translator import cut
+from ganforge.inference.translate.picture_types import cut
 from ganforge.rehearsal.directions import directions
 from ganforge.training.data import prepare_data, training_samples, validation_samples
 from ganforge.training.validation import Validation
@@ -82,6 +82,8 @@ def from_pictures(
         try:
             translator = open_translator(direction.name)
         except UsageError:  # it takes more than a picture
+            continue
+        if translator.choice.others:  # as this does
             continue
         shown = [(path, *pair) for path in paths if (pair := _before_and_after(path, translator, wrong.append))]
         before, after = [one for _, one, _ in shown], [other for _, _, other in shown]

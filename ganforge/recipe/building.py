@@ -179,6 +179,9 @@ class Watched(Dataset):
             raise refuse("ranges() gives something else than ranges by the names of fields", self._use)
         return ranges
 
+    def class_names(self) -> Mapping[str, Sequence[str]]:
+        return self._call("class_names", Mapping)
+
     def storage(self) -> Mapping[str, Storage]:
         storage = self._call("storage", Mapping)
         if not all(isinstance(each, Storage) for each in storage.values()):

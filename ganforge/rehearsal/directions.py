@@ -42,12 +42,12 @@ class _Reader:
     def _direction(self, signal: str) -> Direction | None:
         made = self.recipe.signals[signal].expression
         maker, sources = self._maker(made), self._sources(made)
-        if maker is None or len(sources) > 1:
+        if maker is None:
             return None
         for judge, arguments in self.judgements:
             fits = maker in arguments and judge != maker and set(self.fields) & arguments == sources
             if fits and (target := self._target(judge, sources)):
-                source = next(iter(sources), None)
+                source = next((field for field in self.fields if field in sources), None)
                 back = source and self._recovered(signal, source)
                 return Direction(_name(source, target, signal), source, signal, target, judge, back)
         return None

@@ -8,20 +8,20 @@ from ganforge.errors import UsageError, suggest
 from ganforge.recipe.expressions import Call
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.name_checks import dependencies
-from ganforge.rehearsal.directions import directions, is_image, picture_channels
+from ganforge.rehearsal.directions import directions, is_image, picture_channels, picture_fields
 from ganforge.rehearsal.dry_run import DryRun
 
 
 def choose_signal(
     recipe: Recipe, plan: DryRun, direction: str | None = None, signal: str | None = None, noise: bool = False
-) -> tuple[str, str | None]:
+) -> tuple[str, tuple[str, ...]]:
     """A direction's translation, a named signal, or by default the recipe's first direction.
 
     Args:
         noise: whether signals that are made of noise alone will do.
 
     Returns:
-        the signal, and the batch field that it is made of: none where it is made of noise alone.
+        the signal, and the batch fields that it is made of, a picture first: none where it is made of noise alone.
 
     Raises:
         UsageError: there is no such thing.
@@ -39,36 +39,42 @@ def choose_signal(
         raise UsageError(f"'{signal}' is no signal of {recipe.name} that {gives}; such are: {such}")
     if not possible:
         raise UsageError(f"{recipe.name} has no signal that {gives}")
-    # Without directions, the first signal that needs one network only: fake_b before rec_a.
-    fewest = min(possible, key=lambda name: len(dependencies(recipe, recipe.signals[name].expression)))
+    # Without directions, the first signal that needs one picture and one network only: fake_b before rec_a.
+    fewest = min(
+        possible, key=lambda name: (len(possible[name]), len(dependencies(recipe, recipe.signals[name].expression)))
+    )
     chosen = signal or (found[direction] if direction else next(iter(found.values()), fewest))
     return chosen, possible[chosen]
 
 
-def possible_signals(recipe: Recipe, plan: DryRun, noise: bool = False) -> dict[str, str | None]:
-    """The signals that are pictures made by a network of one picture, or of none, and the field that this is."""
+def possible_signals(recipe: Recipe, plan: DryRun, noise: bool = False) -> dict[str, tuple[str, ...]]:
+    """The signals that are pictures made by a network of a picture, or of none, and the fields that they are made of:
+    the picture, and what else they take."""
     fields, channels = set(recipe.dataset.shapes()), picture_channels(recipe)
     stateful = {name for name, use in recipe.ops.items() if hasattr(use.part.factory, "state_dict")}
-    possible: dict[str, str | None] = {}
+    possible: dict[str, tuple[str, ...]] = {}
+    pictures = picture_fields(recipe)
     for name, written in recipe.signals.items():
         needed = dependencies(recipe, written.expression)
         given = needed & fields
         made = needed & set(recipe.networks) and not needed & stateful
-        few = len(given) == 1 or (noise and not given)
-        if made and few:
-            shapes = [plan.shapes[each] for each in (name, *given)]
-            if all(shape is None or is_image(shape, channels) for shape in shapes):  # what is unknown may be one
-                possible[name] = next(iter(given), None)
+        first = next((field for field in pictures if field in given), None)
+        shape = plan.shapes[name]
+        if made and (first or (noise and not given)) and (shape is None or is_image(shape, channels)):
+            others = [field for field in recipe.dataset.shapes() if field in given and field != first]
+            possible[name] = (first, *others) if first else ()
     return possible
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A signal that one picture gives."""
+    """A signal that a picture gives, alone or with other fields."""
 
     signal: str
     field: str
     """The batch field that the picture takes the place of."""
+    others: tuple[str, ...]
+    """The other fields that the signal takes."""
     recovered: str | None
     """The signal that translates back."""
     draws: bool
@@ -81,10 +87,10 @@ def choose(recipe: Recipe, plan: DryRun, direction: str | None = None, signal: s
     Raises:
         UsageError: there is no such thing.
     """
-    name, field = choose_signal(recipe, plan, direction, signal)
+    name, (field, *others) = choose_signal(recipe, plan, direction, signal)
     back = next((each.recovered for each in directions(recipe, plan.shapes) if each.translated == name), None)
-    back = back if back in possible_signals(recipe, plan) else None
-    return Choice(name, field or "", back, _draws(recipe, plan, name))
+    back = back if possible_signals(recipe, plan).get(back or "") == (field,) else None
+    return Choice(name, field, tuple(others), back, _draws(recipe, plan, name))
 
 
 def _draws(recipe: Recipe, plan: DryRun, signal: str) -> bool:

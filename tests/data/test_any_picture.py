@@ -15,7 +15,7 @@ from PIL import Image
 from tiny import TINY
 from torch import Tensor
 
-from ganforge import images
+from ganforge import UsageError, images, load
 
 SIZE = (40, 70)
 
@@ -70,9 +70,14 @@ def recipe(request: pytest.FixtureRequest, in_tmp: Path, repository: Path) -> Pa
             for number in range(count):
                 picture = made(smooth(number + 10 * (domain == "B"), kind.channels))
                 images.write_image(in_tmp / name / f"{folder}{domain}/{number}{suffix}", picture)
+    return documented(name, in_tmp, repository)
+
+
+def documented(name: str, folder: Path, repository: Path) -> Path:
+    """A recipe of the documents, on the small twin of what it extends."""
     text = next(code for _, code in blocks(repository / "docs/data.md") if code.startswith(f"# {name}.yaml"))
     small = re.sub(r"extends: (\w+)", lambda found: f"extends: {TINY}/{found[1]}.yaml", text)
-    path = in_tmp / f"{name}.yaml"
+    path = folder / f"{name}.yaml"
     path.write_text(small)
     return path
 
@@ -109,3 +114,81 @@ def test_every_kind_goes_the_whole_way(recipe: Path, in_tmp: Path, ganforge: Cal
     done(ganforge("evaluate", run, *measured))
     done(ganforge("gallery", run, "-o", "page.html"))
     done(ganforge("export", run, "-f", "onnx", "-o", "model.onnx"))
+
+
+CROP = ["data.crop_px=32", "data.workers=0"]
+
+
+@pytest.fixture
+def rooms(in_tmp: Path, repository: Path) -> Path:
+    for split, count in (("train", 4), ("test", 2)):
+        for number in range(count):
+            there = smooth(number, 3)
+            depth = deep_of(there[:1], 10000)
+            mask = bytes_of((there[:1] > 0.5).float())
+            made = {"photos": bytes_of(there), "depths": depth, "masks": mask, "normals": bytes_of(1 - there)}
+            for folder, picture in made.items():
+                (in_tmp / f"rooms/{split}/{folder}").mkdir(parents=True, exist_ok=True)
+                images.write_image(in_tmp / f"rooms/{split}/{folder}/{number}.png", picture)
+    return documented("rooms", in_tmp, repository)
+
+
+def test_two_pictures_and_a_mask_go_the_whole_way(rooms: Path, ganforge: Callable) -> None:
+    done(ganforge("data", "show", rooms, *CROP, "-o", "samples.png"))
+    done(ganforge("check", rooms, *CROP, "--data"))
+    done(ganforge("run", rooms, *CROP, "run.steps=2"))
+    done(ganforge("run", rooms, *CROP, "run.steps=4", "--resume"))
+    others = ["--input", "depth=rooms/test/depths", "--input", "inside=rooms/test/masks"]
+    missing = ganforge("translate", "runs/rooms/0001", "rooms/test/photos", "-o", "out", *others[:2])
+    assert missing.code == 2
+    assert "'fake_b' also takes inside\n" in missing.err
+    done(ganforge("translate", "runs/rooms/0001", "rooms/test/photos", "-o", "out", *others))
+    done(ganforge("evaluate", "runs/rooms/0001"))
+    done(ganforge("gallery", "runs/rooms/0001", "-o", "page.html"))
+    done(ganforge("export", "runs/rooms/0001", "-f", "onnx", "-o", "model.onnx"))
+
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession("model.onnx")
+    assert [given.name for given in session.get_inputs()] == ["photo", "depth", "inside"]
+    translate = load("runs/rooms/0001", device="cpu")
+    made = translate("rooms/test/photos/0.png", depth="rooms/test/depths/0.png", inside="rooms/test/masks/0.png")
+    assert np.array_equal(np.array(made), np.array(Image.open("out/0.png")))
+    with pytest.raises(UsageError, match="the picture is 70x40, and depth is 7x4"):
+        translate("rooms/test/photos/0.png", depth=np.zeros((4, 7), np.uint16), inside="rooms/test/masks/0.png")
+    with pytest.raises(UsageError, match="'fake_b' takes no 'dept'"):
+        translate("rooms/test/photos/0.png", dept=1)
+
+
+def test_what_has_no_partner_is_told_and_the_others_go_on(rooms: Path, ganforge: Callable) -> None:
+    done(ganforge("run", rooms, *CROP, "run.steps=1"))
+    Path("rooms/test/depths/1.png").unlink()
+    others = ["--input", "depth=rooms/test/depths", "--input", "inside=rooms/test/masks"]
+    outcome = ganforge("translate", "runs/rooms/0001", "rooms/test/photos", "-o", "out", *others)
+    assert outcome.code == 3
+    assert "rooms/test/photos/1.png has no depth of its name in rooms/test/depths" in outcome.err
+    assert "1 of 2 pictures are in out" in outcome.out
+
+
+def test_classes_of_a_table_go_the_whole_way(in_tmp: Path, repository: Path, ganforge: Callable) -> None:
+    moods = ("angry", "calm", "happy")
+    (in_tmp / "faces/photos").mkdir(parents=True)
+    lines = ["file,mood"]
+    for number in range(6):
+        images.write_image(in_tmp / f"faces/photos/{number}.png", bytes_of(smooth(number, 3)))
+        lines.append(f"photos/{number}.png,{moods[number % 3]}")
+    (in_tmp / "faces/faces.csv").write_text("\n".join(lines))
+    recipe = documented("faces", in_tmp, repository)
+    settings = ["data.crop_px=16", "data.fields.label.classes=[angry,calm,happy]"]
+    done(ganforge("check", recipe, "--data", *settings))
+    done(ganforge("run", recipe, *settings, "run.steps=2"))
+    done(ganforge("run", recipe, *settings, "run.steps=4", "--resume"))
+    for mood in ("happy", "2", "calm"):
+        done(ganforge("translate", "runs/faces/0001", "faces/photos", "-o", mood, "--input", f"label={mood}"))
+    happy, same, calm = (np.array(Image.open(f"{folder}/0.png")) for folder in ("happy", "2", "calm"))
+    assert np.array_equal(happy, same)
+    assert not np.array_equal(happy, calm)
+    wrong = ganforge("translate", "runs/faces/0001", "faces/photos", "-o", "x", "--input", "label=glad")
+    assert wrong.code == 2
+    assert "label is one of angry, calm, happy, and 'glad' was given" in wrong.err
+    done(ganforge("export", "runs/faces/0001", "-f", "onnx", "-o", "model.onnx", "--signal", "to_1"))

@@ -60,19 +60,32 @@ class Exportable:
         """
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
-            scene = Eager(self.trained, self.graph.field, pictures)
+            batch = self._batch(pictures)
+            scene = Eager(self.trained, batch or {"count": pictures})
             value = scene.compute(self.graph.signal)
-        return value, [*([pictures] if self.graph.field else []), *scene.drawn]
+        return value, [*batch.values(), *scene.drawn]
+
+    def _batch(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Fields to go with pictures, always the same: of other pictures their brightness, of classes all in turn."""
+        dataset, batch = self.trained.recipe.dataset, dict.fromkeys(self.graph.fields[:1], pictures)
+        for field in self.graph.fields[1:]:
+            shape, dtype = dataset.shapes()[field], dataset.dtypes().get(field, torch.float32)
+            if self.graph.is_sized(field):
+                bright = pictures.mean(1, keepdim=True).expand(-1, shape[0], -1, -1).contiguous()
+                batch[field] = (bright > 0).float() if field in dataset.dtypes() else bright
+            else:
+                numbers = torch.arange(len(pictures)).view(-1, *[1] * len(shape)).expand(-1, *shape)
+                many = len(dataset.ranges().get(field, range(2)))
+                batch[field] = (numbers % many).to(dtype).contiguous()
+        return batch
 
     def example(self) -> list[Tensor]:
         """Inputs of three samples, of unequal sides: of what is equal by chance, tracing would make a rule."""
-        inputs = [torch.zeros(3, *value.shape[1:], dtype=value.dtype) for value in self.drawn]
-        if self.graph.field and self.sizes:
-            channels = self.trained.recipe.dataset.shapes()[self.graph.field][0]
-            height, width = self.sizes.three()[0]
-            more = self.sizes.multiple or 0
-            inputs.insert(0, torch.zeros(3, channels, height + more, width + 2 * more))
-        return inputs
+        if self.sizes is None:
+            return self.graph.blank(3, (1, 1), self.drawn)
+        height, width = self.sizes.three()[0]
+        more = self.sizes.multiple or 0
+        return self.graph.blank(3, (height + more, width + 2 * more), self.drawn)
 
 
 def prepare(trained: Trained, direction: str | None, signal: str | None) -> Exportable:
@@ -82,14 +95,16 @@ def prepare(trained: Trained, direction: str | None, signal: str | None) -> Expo
         UsageError: there is no such signal, or none that can be exported.
     """
     recipe = trained.recipe
-    name, field = choose_signal(recipe, trained.plan, direction, signal, noise=True)
-    shape = recipe.dataset.shapes()[field] if field else ()
+    name, fields = choose_signal(recipe, trained.plan, direction, signal, noise=True)
+    shapes, dtypes = recipe.dataset.shapes(), recipe.dataset.dtypes()
+    batch = {each: torch.zeros(2, *shapes[each], dtype=dtypes.get(each, torch.float32)) for each in fields}
     with torch.random.fork_rng([]):
-        scene = Eager(trained, field, torch.zeros(2, *shape))
+        scene = Eager(trained, batch or {"count": torch.zeros(2)})
         scene.compute(name)
-    graph = Graph(trained, name, field, scene.calls)
-    _refuse_hidden_draws(graph, [*([torch.zeros(2, *shape)] if field else []), *scene.drawn])
-    sizes = find_sizes(graph, shape[0], (shape[1], shape[2]), scene.drawn) if field else None
+    graph = Graph(trained, name, fields, scene.calls)
+    _refuse_hidden_draws(graph, [*batch.values(), *scene.drawn])
+    crop = shapes[fields[0]][1:] if fields else ()
+    sizes = find_sizes(graph, (crop[0], crop[1]), scene.drawn) if fields else None
     way = next((each.name for each in directions(recipe, trained.plan.shapes) if each.translated == name), None)
     return Exportable(trained, graph, way, scene.drawn, sizes)
 

@@ -20,8 +20,8 @@ from ganforge.step.scene import Scene
 class Eager(Scene):
     """The engine's own way to a signal's value; it notes what ops draw at random on the way."""
 
-    def __init__(self, trained: Trained, field: str | None, pictures: Tensor) -> None:
-        super().__init__(trained.program(), {field or "count": pictures}, (), BEGINNING)
+    def __init__(self, trained: Trained, batch: Mapping[str, Tensor]) -> None:
+        super().__init__(trained.program(), batch, (), BEGINNING)
         self.quiet = trained.plan.quiet
         self.calls: list[Call] = []
         self.drawn: list[Tensor] = []
@@ -43,7 +43,7 @@ class Graph(nn.Module):
     """A signal of a trained recipe, with those networks only that it needs.
 
     Args:
-        field: the batch field that it is made of, if any.
+        fields: the batch fields that it is made of, a picture first; none where it is made of noise.
         drawing: the calls of ops that draw at random for it, in the order of drawing: what they draw are inputs too.
             The same numbers should give the same picture, wherever the file is used.
 
@@ -51,14 +51,14 @@ class Graph(nn.Module):
         UsageError: what an op draws depends on a picture.
     """
 
-    def __init__(self, trained: Trained, signal: str, field: str | None, drawing: Sequence[Call]) -> None:
+    def __init__(self, trained: Trained, signal: str, fields: Sequence[str], drawing: Sequence[Call]) -> None:
         super().__init__()
         self.recipe, self.cast, self.quiet = trained.recipe, trained.cast, trained.plan.quiet
-        self.signal, self.field = signal, field
+        self.signal, self.fields = signal, tuple(fields)
         needed = dependencies(self.recipe, self.recipe.signals[signal].expression)
         self.networks = nn.ModuleDict({name: net for name, net in self.cast.networks.items() if name in needed})
         self.requires_grad_(False).eval()
-        self.names = [field] if field else []
+        self.names = [*fields]
         """The names of the inputs, in their order."""
         for call in drawing:
             self.names.append(self._name(call))
@@ -67,6 +67,24 @@ class Graph(nn.Module):
     def text(self) -> str:
         """The signal's expression."""
         return self.recipe.signals[self.signal].text
+
+    @property
+    def field(self) -> str | None:
+        """The batch field that is its picture, if any."""
+        return self.fields[0] if self.fields else None
+
+    def is_sized(self, field: str) -> bool:
+        """Whether a field has the height and width of the picture: another picture, or a mask."""
+        return len(self.recipe.dataset.shapes()[field]) == 3
+
+    def blank(self, count: int, size: tuple[int, int], drawn: Sequence[Tensor]) -> list[Tensor]:
+        """Zeros for all inputs: pictures of a size, and what is drawn as these examples."""
+        shapes, dtypes = self.recipe.dataset.shapes(), self.recipe.dataset.dtypes()
+        given = []
+        for field in self.fields:
+            shape = (shapes[field][0], *size) if self.is_sized(field) else shapes[field]
+            given.append(torch.zeros(count, *shape, dtype=dtypes.get(field, torch.float32)))
+        return [*given, *(torch.zeros(count, *value.shape[1:], dtype=value.dtype) for value in drawn)]
 
     def _name(self, call: Call) -> str:
         """`style` where a signal of this name is what is drawn, else `noise` after the op."""
@@ -82,8 +100,8 @@ class Graph(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The signal's value; pictures are floats `[N, C, H, W]` in `[-1, 1]`, what is drawn has N rows too."""
-        values = list(inputs)
-        fields = {self.field: values.pop(0)} if self.field else {}
+        fields = dict(zip(self.fields, inputs, strict=False))
+        values = list(inputs[len(fields) :])
         # A tensor's length would be a number, and fix the size of a batch.
         context = Context(inputs[0].shape[0], inputs[0].device, torch.float32)
         return _Evaluation(self, fields, values, context).signal(self.signal)

@@ -89,14 +89,15 @@ def _attempts(exportable: Exportable) -> Iterator[tuple[Sizes | None, Shapes]]:
     others = [{0: batch} for _ in exportable.drawn]
     sizes = exportable.sizes
     if sizes is None or sizes.multiple is None:
-        first = [{0: batch}] if exportable.graph.field else []
-        yield sizes, (tuple(first + others),)
+        yield sizes, (tuple([{0: batch} for _ in exportable.graph.fields] + others),)
         return
     for multiple in (each for each in MULTIPLES if each >= (sizes.multiple or 1)):
         for least in dict.fromkeys((sizes.smallest, min(sizes.crop))):
             smallest = -(-least // multiple) * multiple
             height, width = (_side(name, multiple, smallest) for name in ("height", "width"))
-            yield Sizes(sizes.crop, multiple, smallest), (({0: batch, 2: height, 3: width}, *others),)
+            graph, sized = exportable.graph, {0: batch, 2: height, 3: width}
+            given = [sized if graph.is_sized(field) else {0: batch} for field in graph.fields]
+            yield Sizes(sizes.crop, multiple, smallest), (tuple(given + others),)
 
 
 def _side(name: str, multiple: int, least: int) -> Any:

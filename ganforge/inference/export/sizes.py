@@ -46,18 +46,19 @@ class Sizes:
         return max(multiple, -(-side // multiple) * multiple)
 
 
-def find_sizes(graph: Graph, channels: int, crop: Size, drawn: list[torch.Tensor]) -> Sizes:
+def find_sizes(graph: Graph, crop: Size, drawn: list[torch.Tensor]) -> Sizes:
     """Try the graph on pictures near the recipe's crop.
 
     Args:
-        drawn: the other inputs, for a batch of any size.
+        graph: what is exported.
+        crop: the recipe's.
+        drawn: what is drawn for it, for a batch of any size.
     """
 
     def takes(height: int, width: int) -> bool:
         try:
             with quiet(), torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
-                others = [torch.zeros(2, *value.shape[1:], dtype=value.dtype) for value in drawn]
-                graph(torch.zeros(2, channels, height, width), *others)
+                graph(*graph.blank(2, (height, width), drawn))
         except (RuntimeError, ValueError):  # as networks refuse sizes
             return False
         return True

@@ -19,9 +19,11 @@ from ganforge import images
 from ganforge.errors import EnvironmentFault, GanforgeError
 from ganforge.images.storage import Limits
 from ganforge.inference.translate.done_list import Ledger
+from ganforge.inference.translate.inputs import Inputs
 from ganforge.inference.translate.jobs import Job
 from ganforge.inference.translate.padding import DEVICE_LOST
-from ganforge.inference.translate.translator import Box, Translator, cut
+from ganforge.inference.translate.picture_types import Box, cut
+from ganforge.inference.translate.translator import Translator
 
 SHEET_PX = 1024
 """The longer side of a picture on a sheet, at most."""
@@ -43,6 +45,8 @@ class _Read(NamedTuple):
     truth: Tensor | None
     limits: Limits | None = None
     """Black and white of the file, where each has its own."""
+    others: Mapping[str, Tensor] = {}
+    """What else the signal takes, by field."""
 
 
 @dataclass
@@ -57,6 +61,8 @@ class Album:
     """Resize pictures to a square first."""
     deep: bool | None = None
     """Write 16 bits a channel; by default what the data have, or else where the picture has them."""
+    inputs: Inputs | None = None
+    """What the signal takes beside a picture."""
     compared: Mapping[str, Figure] = field(default_factory=dict)
     """What is measured where the truth is there, by name."""
     failed: list[str] = field(default_factory=list)
@@ -110,7 +116,8 @@ class Album:
         picture, limits = self.translator.read(job.source)
         box, of_truth = self.translator.parted(*picture.shape[1:])
         truth = self._truth(job.source, of_truth)
-        return _Read(job, self._sized(cut(picture, box) if box else picture), truth, limits)
+        others = self.inputs.of(job.source, job.relative, self.size_px) if self.inputs else {}
+        return _Read(job, self._sized(cut(picture, box) if box else picture), truth, limits, others)
 
     def _truth(self, source: Path, box: Box | None) -> Tensor | None:
         file = source if box else self.translator.partner(source)
@@ -130,7 +137,9 @@ class Album:
             deep = pictures.dtype == torch.uint16 and self.translator.taken.plain
         try:
             finish = torch.Tensor.float if self._stores else images.to_uint16 if deep else images.to_uint8
-            made = self.translator.translate(pictures, finish, lambda pictures_done: done(self.count + pictures_done))
+            made = self.translator.translate(
+                pictures, finish, lambda pictures_done: done(self.count + pictures_done), _joined(batch)
+            )
             sheets = self._sheets(batch, pictures, made) if batch[0].job.sheet else [None] * len(batch)
         except DEVICE_LOST as error:
             raise Ended(f"the device has failed: {str(error).splitlines()[0]}", GOES_ON) from error
@@ -211,7 +220,16 @@ class Ended(GanforgeError):
 
 def _kind(read: _Read) -> tuple[object, ...]:
     """What pictures must have in common to make a batch."""
-    return read.picture.shape, read.picture.dtype, read.truth is None
+    return read.picture.shape, read.picture.dtype, read.truth is None, *(v.shape for v in read.others.values())
+
+
+def _joined(batch: Sequence[_Read]) -> dict[str, Tensor]:
+    """The other inputs of pictures: pictures `[N, C, H, W]`, and constants, which are the same for all."""
+    first = batch[0].others
+    return {
+        name: torch.cat([read.others[name] for read in batch]) if value.ndim == 4 else value
+        for name, value in first.items()
+    }
 
 
 def _floats(picture: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ class Job:
     target: Path
     sheet: Path | None
     """Where the picture beside its translation goes, if anywhere."""
+    relative: Path = Path()
+    """Its path below the folder, or the pattern, that it was found by."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -63,7 +65,7 @@ def find_jobs(
             sources.add(source.resolve())
             name = relative.with_suffix(suffix)
             sheet = output / SHEETS / relative.with_suffix(".png") if sheets else None
-            job = Job(source, output / name, sheet)
+            job = Job(source, output / name, sheet, relative)
             if other := next((makers[file] for file in job.files if file in makers), None):
                 told = f"{other[0]} and {source} would both become {job.target}"
                 if skip is None or other[1] != given:

@@ -15,6 +15,8 @@ from torch import Tensor
 from ganforge import images
 from ganforge.errors import UsageError
 
+Box = tuple[int, int, int, int]
+"""Top, left, height and width, in pixels."""
 TAKEN = (
     "a path, a Pillow image, a numpy array [H, W, C] or [H, W] of uint8 or uint16, or a tensor [C, H, W] or "
     "[N, C, H, W] of uint8, uint16 or floats in [-1, 1]"
@@ -120,3 +122,9 @@ def _with_channels(batch: Tensor, channels: int) -> Tensor:
 def _to_numpy(picture: Tensor, flat: bool) -> Any:
     array = picture.permute(1, 2, 0).contiguous().numpy()
     return array[:, :, 0] if flat and array.shape[2] == 1 else array
+
+
+def cut(pictures: Tensor, box: Box) -> Tensor:
+    """A part of `[..., H, W]`."""
+    top, left, height, width = box
+    return pictures[..., top : top + height, left : left + width]

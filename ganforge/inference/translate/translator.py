@@ -22,8 +22,9 @@ from ganforge.errors import UsageError
 from ganforge.images.storage import Limits
 from ganforge.inference.tiling import Tiling, Untileable
 from ganforge.inference.trained_run import Trained, open_trained
+from ganforge.inference.translate.inputs import Stack, opened_inputs
 from ganforge.inference.translate.padding import fitted
-from ganforge.inference.translate.picture_types import opened
+from ganforge.inference.translate.picture_types import Box, cut, opened
 from ganforge.plugins.registry import Registry
 from ganforge.ranks.device import Precision
 from ganforge.recipe.expressions import Name
@@ -39,8 +40,6 @@ TILES_PX = {"cpu": 256}
 """The side of a tile by device, where none is asked for: a host has other uses for its memory."""
 TILE_PX = 512
 
-Box = tuple[int, int, int, int]
-"""Top, left, height and width, in pixels."""
 Tile = int | Literal["auto", "off"]
 Convert = Callable[[Tensor], Tensor]
 
@@ -206,7 +205,9 @@ class Translator:
         truth = boxes.get(self.truth or "")
         if not self._told:
             compared = f", and {self.truth} is the truth" if truth else ""
-            self.tell(f"files hold several pictures: {self._where(boxes, width_px)}is translated{compared}")
+            self.tell(
+                f"files hold several pictures: {self.choice.field}{self._where(boxes, width_px)}is translated{compared}"
+            )
             self._told = True
         return boxes[self.choice.field], truth
 
@@ -222,14 +223,10 @@ class Translator:
 
     def _where(self, boxes: Mapping[str, Box], width_px: int) -> str:
         _, left, _, width = boxes[self.choice.field]
-        side = "left" if left + width < width_px else "right"
-        return (
-            f"{self.choice.field}, on the {side}, "
-            if len(boxes) == 2 and left in (0, width_px - width)
-            else f"{self.choice.field} "
-        )
+        beside = len(boxes) == 2 and left in (0, width_px - width)
+        return f", on the {'left' if left + width < width_px else 'right'}, " if beside else " "
 
-    def __call__(self, image: Any, size_px: int | None = None) -> Any:
+    def __call__(self, image: Any, size_px: int | None = None, **inputs: Any) -> Any:
         """Translate a picture; the result is of the same kind, type, height and width.
 
         Args:
@@ -239,11 +236,14 @@ class Translator:
                 Where the dataset's files hold pictures side by side, of a path and of a Pillow image only what is
                 translated is taken, unless `whole` is set.
             size_px: resize it to a square of so many pixels first.
+            inputs: what the signal takes beside it, by the names of fields: other pictures and masks, as `image`;
+                classes and numbers.
 
         Raises:
-            UsageError: it is no picture, or the networks do not take pictures of this size.
+            UsageError: it is no picture, or the networks do not take pictures of this size; an input is missing.
             EnvironmentFault: the file cannot be read, or memory does not suffice.
         """
+        others = opened_inputs(self.trained.recipe, self.choice, inputs, size_px)
         pictures, returned = opened(image, self.taken, self.given)
         if isinstance(image, str | os.PathLike | Image.Image):
             box, _ = self.parted(*pictures.shape[-2:])
@@ -254,9 +254,15 @@ class Translator:
         finish = whole.get(pictures.dtype, lambda made: made.to(pictures.dtype))
         if not (isinstance(image, Tensor) or (self.taken.plain and self.given.plain)):
             finish = torch.Tensor.float  # which become what files hold
-        return returned(self.translate(pictures, finish))
+        return returned(self.translate(pictures, finish, others=others))
 
-    def translate(self, pictures: Tensor, finish: Convert, done: Callable[[float], None] = lambda _: None) -> Tensor:
+    def translate(
+        self,
+        pictures: Tensor,
+        finish: Convert,
+        done: Callable[[float], None] = lambda _: None,
+        others: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Translate pictures of one size: `[N, C, H, W]` on the CPU, and so is the result.
 
         Where networks want sides that some number divides, pictures are continued by their mirror image, and the
@@ -266,14 +272,17 @@ class Translator:
             pictures: uint8, uint16, or floats in `[-1, 1]`.
             finish: from floats in `[-1, 1]` to the type of the result: `ganforge.images.to_uint8`.
             done: told how many are done; while one is in tiles, with a part of it.
+            others: what the signal takes beside them: pictures and masks `[N, C, H, W]` of their size, classes and
+                numbers `[1, ...]` for all.
 
         Raises:
-            UsageError: the networks do not take pictures of this size.
+            UsageError: the networks do not take pictures of this size; an input is missing.
             EnvironmentFault: memory does not suffice.
         """
         if self.finer and finish is not images.to_uint8:
-            return self.in_fp32.translate(pictures, finish, done)
-        tiling, tile_px = self._tiling_for(*pictures.shape[-2:])
+            return self.in_fp32.translate(pictures, finish, done, others)
+        stack = Stack.of(self.choice, pictures, others or {})
+        tiling, tile_px = self._tiling_for(*pictures.shape[-2:]) if stack.alone else (None, 0)
 
         def to_host(floats: Tensor) -> Tensor:
             return finish(floats.cpu())
@@ -281,23 +290,24 @@ class Translator:
         def compute(before: int, batch: Tensor) -> Tensor:
             if tiling is None:
                 with torch.inference_mode():
-                    return to_host(self.compute(self._prepare(batch)))
+                    fields = to_device(stack.fields(batch), self.precision)
+                    return to_host(self.compute(fields.pop(self.choice.field), **fields))
             return tiling(batch, tile_px, self._prepare, to_host, lambda part: done(before + part))
 
         # What is drawn for a picture must not depend on which others are in its batch.
         alone = tiling is not None or self.choice.draws
-        batches = pictures.split(1 if alone else len(pictures))
+        batches = stack.pictures.split(1 if alone else len(pictures))
         return torch.cat([fitted(batch, partial(compute, index), self.text) for index, batch in enumerate(batches)])
 
-    def compute(self, images_NCHW: Tensor) -> Tensor:
-        """The signal's value for floats `[N, C, H, W]` in `[-1, 1]` on the device."""
-        return self._value(self.program, images_NCHW)
+    def compute(self, images_NCHW: Tensor, **others: Tensor) -> Tensor:
+        """The signal's value for floats `[N, C, H, W]` in `[-1, 1]`, and other fields, on the device."""
+        return self._value(self.program, {self.choice.field: images_NCHW, **others})
 
-    def _value(self, program: Program, images_NCHW: Tensor) -> Tensor:
+    def _value(self, program: Program, fields: Mapping[str, Tensor]) -> Tensor:
         device = self.precision.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
-            scene = Scene(program, {self.choice.field: images_NCHW}, (), BEGINNING)
+            scene = Scene(program, fields, (), BEGINNING)
             return scene.value(Name.of(self.signal))
 
     def _prepare(self, pictures: Tensor) -> Tensor:
@@ -320,7 +330,7 @@ class Translator:
         eager = self.trained.program()
         try:
             tiling = Tiling(
-                lambda picture: self._value(eager, picture),
+                lambda picture: self._value(eager, {self.choice.field: picture}),
                 self.channels,
                 dtype=self.precision.weights,
                 device=self.precision.device,
@@ -336,9 +346,3 @@ class Translator:
         passes = f"in {tiling.passes} passes" if tiling.passes > 1 else "in one pass"
         self.tell(f"{self.signal} of large pictures: tiles of {self._tile_px} pixels, {norms}{passes}")
         return tiling
-
-
-def cut(pictures: Tensor, box: Box) -> Tensor:
-    """A part of `[..., H, W]`."""
-    top, left, height, width = box
-    return pictures[..., top : top + height, left : left + width]
