@@ -35,6 +35,7 @@ from ganforge.rehearsal.label_ranges import LabelWatch
 from ganforge.rehearsal.layers import Layer
 from ganforge.rehearsal.optimizer_trial import try_optimizer
 from ganforge.rehearsal.plain_words import describe, describe_kind, in_plain_words, short, with_place
+from ganforge.rehearsal.size_hint import size_problem
 from ganforge.rehearsal.unlearnt import Unlearnt
 from ganforge.rehearsal.watched_scene import Watch, WatchedScene
 from ganforge.step.batch import blank_batch
@@ -79,11 +80,22 @@ def dry_run(recipe: Recipe, to_train: bool = True) -> DryRun:
     """Run every phase once on fake tensors.
 
     Args:
+        recipe: the recipe.
         to_train: whether it will be trained; what is trained already may have parts that could not learn.
 
     Raises:
-        RecipeError: with every expression and loss whose shapes do not fit, and what could never learn, at its line.
+        RecipeError: with every expression and loss whose shapes do not fit, and what could never learn, at its line;
+            and with a size of samples that would fit, if it is that.
     """
+    try:
+        return _rehearsed(recipe, to_train)
+    except RecipeError as faulty:
+        if problem := size_problem(recipe, faulty.problems, lambda other: _rehearsed(other, to_train)):
+            raise RecipeError([*faulty.problems, problem]) from faulty
+        raise
+
+
+def _rehearsed(recipe: Recipe, to_train: bool) -> DryRun:
     before = random_state()
     postpone_compiler()
     try:
