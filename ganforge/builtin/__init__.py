@@ -56,6 +56,8 @@ def register_datasets(register: Register) -> None:
     register("class_folders", datasets.ClassFolders)
     register("multi_folders", datasets.MultiFolders)
     register("unpaired_shards", datasets.UnpairedShards)
+    register("image_shards", datasets.ImageShards)
+    register("class_shards", datasets.ClassShards)
     register("paired_shards", datasets.PairedShards)
     register("shapes", datasets.Shapes)
 

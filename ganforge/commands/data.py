@@ -239,9 +239,10 @@ def _data_of(
 @click.option("-o", "--output", required=True, type=PATH, help="The folder of the shards.")
 @click.option(
     "--layout",
-    type=click.Choice(("unpaired", "side_by_side", "two_folders")),
-    help="What ROOT holds: trainA and trainB that do not correspond; train with pairs side by side; or trainA and "
-    "trainB with pairs of equal names.  [default: unpaired, or side_by_side where there is train]",
+    type=click.Choice(("unpaired", "side_by_side", "two_folders", "one_folder", "classes")),
+    help="What ROOT holds: trainA and trainB that do not correspond; train with pairs side by side; trainA and "
+    "trainB with pairs of equal names; pictures, or train and val or test; or a folder for each class.  "
+    "[default: unpaired, or side_by_side where there is train]",
 )
 @click.option(
     "--shard-mib", type=click.IntRange(1), default=256, show_default=True, help="The size that a shard keeps to."
@@ -262,6 +263,7 @@ def pack(root: Path, output: Path, layout: str | None, shard_mib: int, seed: int
     """
     from ganforge.builtin.datasets.inspection.report import counted
     from ganforge.builtin.datasets.shards.drafts import drafts_of, find_layout, remarks
+    from ganforge.builtin.datasets.shards.index import TYPES
     from ganforge.builtin.datasets.shards.packing import pack as write
 
     found = find_layout(root, layout)
@@ -274,8 +276,7 @@ def pack(root: Path, output: Path, layout: str | None, shard_mib: int, seed: int
         size_mib = sum(shard.bytes for shard in shards) / 2**20
         counts = f"{counted(index.samples(split), 'sample')}, {counted(len(shards), 'shard')}"
         click.echo(f"{split}: {counts}, {size_mib:,.1f} MiB")
-    name = "unpaired_shards" if found == "unpaired" else "paired_shards"
-    click.echo(f"packed: data.type={name} data.root={output}")
+    click.echo(f"packed: data.type={TYPES[found]} data.root={output}")
 
 
 @command.command()

@@ -20,7 +20,7 @@ from ganforge.builtin.datasets.folders import Channels
 from ganforge.builtin.datasets.framing import LOAD_PX, Fit, Framing, Scale, Size, load_size
 from ganforge.builtin.datasets.paired import Pairs, PairSamples, Stored, halves, side_by_side, stacked, wider
 from ganforge.builtin.datasets.shards.cache import FOLDER, Gibibytes
-from ganforge.builtin.datasets.shards.index import Index, Shard
+from ganforge.builtin.datasets.shards.index import HELD, TYPES, Index, Shard
 from ganforge.builtin.datasets.shards.store import Store, open_store
 from ganforge.builtin.datasets.unpaired import Domains, TwoFramed, Validation
 
@@ -43,6 +43,12 @@ class Split:
         """Each sample as one picture, which `make` makes of its files' pictures, so stored."""
         return Files(range(len(self)), partial(self._picture, stored=stored, make=make))
 
+    def label(self, number: int) -> int:
+        """The number of a sample's class."""
+        place = bisect_right(self._firsts, number) - 1
+        shard, within = self.shards[place], number - self._firsts[place]
+        return int(self.store.read(shard, within, self.members)[-1])
+
     def order(self, rng: random.Random, mix_shards: int) -> np.ndarray:
         """All numbers in a random order, int64 `[N]`, in which about `mix_shards` shards are in use at any time.
 
@@ -61,7 +67,7 @@ class Split:
         shard, within = self.shards[place], number - self._firsts[place]
         data = self.store.read(shard, within, self.members)
         try:
-            return make([storage.decode(each) for each, storage in zip(data, stored, strict=True)])
+            return make([storage.decode(each) for each, storage in zip(data, stored, strict=False)])
         except ValueError as error:
             raise BadFile(
                 f"cannot read the picture of sample {within} in {shard.name}: {error}",
@@ -69,12 +75,13 @@ class Split:
             ) from error
 
 
-class _Shards(Dataset):
+class Shards(Dataset):
     """What datasets of shards have in common, whatever the pictures are to each other."""
 
     store: Store
     mix_shards: int
-    paired: ClassVar[bool]
+    kind: ClassVar[str]
+    """The name that it is registered under."""
 
     def prepare(self) -> None:
         self._check(self.store.prepare(self.mix_shards + 1))
@@ -87,13 +94,12 @@ class _Shards(Dataset):
         return self._check(self.store.index())
 
     def _check(self, index: Index) -> Index:
-        if self.paired == (index.layout == "unpaired"):
-            hold, kind = ("pictures that do not correspond", "unpaired") if self.paired else ("pairs", "paired")
-            raise EnvironmentFault(f"these shards hold {hold}; `type: {kind}_shards` reads them")
+        if TYPES[index.layout] != self.kind:
+            raise EnvironmentFault(f"these shards hold {HELD[index.layout]}; `type: {TYPES[index.layout]}` reads them")
         return index
 
 
-class PairedShards(_Shards, Pairs):
+class PairedShards(Shards, Pairs):
     """Pairs of pictures that correspond pixel by pixel, in tar shards that `ganforge data pack` made.
 
     As `paired_folders`, for data larger than memory, a disk or a file system's patience; the shards know whether a
@@ -130,7 +136,7 @@ class PairedShards(_Shards, Pairs):
             kind.
     """
 
-    paired = True
+    kind = "paired_shards"
 
     def __init__(
         self,
@@ -199,7 +205,7 @@ class _Pairs(PairSamples):
         return numbers
 
 
-class UnpairedShards(_Shards, Domains):
+class UnpairedShards(Shards, Domains):
     """Pictures of two domains that do not correspond, in tar shards that `ganforge data pack` made.
 
     As `unpaired_folders`, for data larger than memory, a disk or a file system's patience. An epoch shows each picture
@@ -235,7 +241,7 @@ class UnpairedShards(_Shards, Domains):
             kind.
     """
 
-    paired = False
+    kind = "unpaired_shards"
 
     def __init__(
         self,
@@ -276,10 +282,10 @@ class UnpairedShards(_Shards, Domains):
 
     def pictures(self, split: Split, domain: str, framing: Framing) -> Files[int]:
         """The pictures of a domain in a split, brought to their size."""
-        return split.pictures([self.stored["AB".index(domain)]], partial(_single, framing=framing))
+        return split.pictures([self.stored["AB".index(domain)]], partial(single, framing=framing))
 
 
-def _single(pictures: list[Tensor], framing: Framing) -> Tensor:
+def single(pictures: list[Tensor], framing: Framing) -> Tensor:
     return framing.bring(pictures[0])
 
 

@@ -20,6 +20,8 @@ _KINDS: Mapping[Layout, layouts.Kind] = {
     "unpaired": "two_domains",
     "side_by_side": "pairs",
     "two_folders": "two_folders",
+    "one_folder": "one_folder",
+    "classes": "classes",
 }
 
 
@@ -30,6 +32,13 @@ class Item:
     files: tuple[Path, ...]
     sizes: tuple[int, ...]
     times: tuple[int, ...]
+    label: int | None = None
+    """The number of its class, which is a file of its own in the tar."""
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The sizes of its files in the tar."""
+        return self.sizes if self.label is None else (*self.sizes, len(str(self.label)))
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Draft:
     @property
     def sizes(self) -> list[int]:
         """The sizes of the shard's files in bytes, in their order."""
-        return [size for item in self.items for size in item.sizes]
+        return [size for item in self.items for size in item.members]
 
     @property
     def bytes(self) -> int:
@@ -53,8 +62,8 @@ class Draft:
 
     def fingerprint(self, root: Path) -> str:
         """Equal where the shard would be equal: a SHA-256 over all that it is made of but the files' contents."""
-        files = [
-            (file.relative_to(root).as_posix(), size, time)
+        files: list[tuple[object, ...]] = [
+            (file.relative_to(root).as_posix(), size, time, *(() if item.label is None else (item.label,)))
             for item in self.items
             for file, size, time in zip(item.files, item.sizes, item.times, strict=True)
         ]
@@ -77,9 +86,15 @@ def find_layout(root: Path, layout: str | None) -> Layout:
         found = "both train and trainA" if sheets else "neither train nor trainA"
         raise UsageError(
             f"{root} has {found}: a pack is made of trainA and trainB, or of train with pairs side by side",
-            "name the folder that has one of them" + (", or say which with --layout" if sheets else ""),
+            "name the folder that has one of them, or say which with --layout: other pictures are one_folder, and "
+            "those with a folder for each class classes",
         )
     return "side_by_side" if sheets else "unpaired"
+
+
+def classes_of(root: Path, layout: Layout) -> tuple[str, ...]:
+    """The names of the classes that are packed, in the order of their numbers."""
+    return tuple(read_layout(root, "classes").classes) if layout == "classes" else ()
 
 
 def drafts_of(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[Draft]:
@@ -96,7 +111,7 @@ def drafts_of(root: Path, layout: Layout, seed: int, shard_bytes: int) -> list[D
         raise EnvironmentFault(str(faults[0]))
     drafts: list[Draft] = []
     for split, groups in _splits(found).items():
-        items = [_item(files) for files in groups]
+        items = [_item(files, label) for files, label in groups]
         if split.startswith("train"):
             items.sort(key=lambda item: _draw(item.files[0].relative_to(root).as_posix(), seed))
         first = 0
@@ -111,20 +126,28 @@ def remarks(root: Path, layout: Layout) -> list[str]:
     return read_layout(root, _KINDS[layout]).remarks(packing=True)
 
 
-def _splits(found: layouts.Layout) -> dict[str, list[tuple[Path, ...]]]:
-    """The files of each sample, by split."""
+def _splits(found: layouts.Layout) -> dict[str, list[tuple[tuple[Path, ...], int | None]]]:
+    """The files of each sample, and its class, by split."""
     if found.kind == "two_folders":
-        return {split: [*found.pairs(split)] for split in found.splits}
-    there = (folder for folder in found.folders if folder.found.pictures)
-    return {f"{folder.split}{folder.domain}": [(path,) for path in folder.found.pictures] for folder in there}
+        return {split: [(pair, None) for pair in found.pairs(split)] for split in found.splits}
+    there = [folder for folder in found.folders if folder.found.pictures]
+    if found.kind != "classes":
+        names = {folder: f"{folder.split or 'train'}{folder.domain}" for folder in there}
+        return {name: [((path,), None) for path in folder.found.pictures] for folder, name in names.items()}
+    splits: dict[str, list[tuple[tuple[Path, ...], int | None]]] = {}
+    for folder in there:
+        label = found.classes.index(folder.domain)
+        splits.setdefault(folder.split or "train", []).extend(((path,), label) for path in folder.found.pictures)
+    return splits
 
 
-def _item(files: tuple[Path, ...]) -> Item:
+def _item(files: tuple[Path, ...], label: int | None) -> Item:
     try:
         known = [os.stat(file) for file in files]
     except OSError as error:
         raise EnvironmentFault(f"{error.filename}: {error.strerror}") from error
-    return Item(files, tuple(status.st_size for status in known), tuple(status.st_mtime_ns for status in known))
+    sizes, times = ([getattr(status, name) for status in known] for name in ("st_size", "st_mtime_ns"))
+    return Item(files, tuple(sizes), tuple(times), label)
 
 
 def _draw(name: str, seed: int) -> bytes:
@@ -135,7 +158,7 @@ def _chunks(items: Sequence[Item], shard_bytes: int) -> Iterator[list[Item]]:
     chunk: list[Item] = []
     size = empty = size_of_tar([])
     for item in items:
-        more = sum(room(size) + len(f"{size},") for size in item.sizes)  # and its place in the list of sizes
+        more = sum(room(size) + len(f"{size},") for size in item.members)  # and its place in the list of sizes
         if chunk and size + more > shard_bytes:
             yield chunk
             chunk, size = [], empty

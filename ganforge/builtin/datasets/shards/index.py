@@ -14,12 +14,29 @@ VERSION: Final = 1
 MOST_BYTES = 64 << 20
 """The largest size of an index; a shard takes 150 bytes of it."""
 
-Layout = Literal["unpaired", "side_by_side", "two_folders"]
-LAYOUTS: tuple[Layout, ...] = ("unpaired", "side_by_side", "two_folders")
+Layout = Literal["unpaired", "side_by_side", "two_folders", "one_folder", "classes"]
+LAYOUTS: tuple[Layout, ...] = ("unpaired", "side_by_side", "two_folders", "one_folder", "classes")
+TYPES: Mapping[Layout, str] = {
+    "unpaired": "unpaired_shards",
+    "side_by_side": "paired_shards",
+    "two_folders": "paired_shards",
+    "one_folder": "image_shards",
+    "classes": "class_shards",
+}
+"""What `data.type` reads a layout."""
+HELD: Mapping[Layout, str] = {
+    "unpaired": "pictures that do not correspond",
+    "side_by_side": "pairs",
+    "two_folders": "pairs",
+    "one_folder": "single pictures",
+    "classes": "pictures with a class each",
+}
 SPLITS: Mapping[Layout, Sequence[str]] = {
     "unpaired": ("trainA", "trainB", "valA", "valB", "testA", "testB"),
     "side_by_side": ("train", "val", "test"),
     "two_folders": ("train", "val", "test"),
+    "one_folder": ("train", "val", "test"),
+    "classes": ("train", "val", "test"),
 }
 
 _STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
@@ -46,6 +63,8 @@ class Index(BaseModel):
     layout: Layout
     seed: int
     splits: dict[str, tuple[Shard, ...]]
+    classes: tuple[str, ...] = ()
+    """The names of classes in the order of their numbers, of the layout `classes`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -53,6 +72,8 @@ class Index(BaseModel):
         required = {"trainA", "trainB"} if self.layout == "unpaired" else {"train"}
         if not required <= self.splits.keys() <= set(known):
             raise ValueError(f"its splits are {', '.join(self.splits)}, which are none of the layout {self.layout}")
+        if bool(self.classes) != (self.layout == "classes"):
+            raise ValueError(f"its classes are {', '.join(self.classes) or 'none'}, and its layout {self.layout}")
         for split in ("val", "test"):
             if (f"{split}A" in self.splits) != (f"{split}B" in self.splits):
                 raise ValueError(f"it has {split} pictures of one domain only")
@@ -69,8 +90,8 @@ class Index(BaseModel):
 
     @property
     def members(self) -> int:
-        """Pictures of a sample, each a file of its own in the tar."""
-        return 2 if self.layout == "two_folders" else 1
+        """Files of a sample in the tar: its pictures, and the number of its class."""
+        return 2 if self.layout in ("two_folders", "classes") else 1
 
     def samples(self, split: str) -> int:
         """How many samples a split has."""

@@ -19,12 +19,15 @@ from pydantic import ValidationError
 from ganforge import EnvironmentFault, UsageError, images
 from ganforge.builtin.datasets.download import flush_folder
 from ganforge.builtin.datasets.shards import index as indices
-from ganforge.builtin.datasets.shards.drafts import Draft, Item
+from ganforge.builtin.datasets.shards.drafts import Draft, Item, classes_of
 from ganforge.builtin.datasets.shards.index import Index, Layout, Shard
 from ganforge.builtin.datasets.shards.tars import LIST_KEY, LIST_SUFFIX, encode_sizes
+from ganforge.images.depths import Unfit
 
 _JOURNAL = "journal.jsonl"
 _LOCK = "lock"
+LABEL = "cls"
+"""The suffix of a class's number, as the webdataset library has it."""
 _THREADS = min(8, os.cpu_count() or 1)
 
 Tell = Callable[[int], None]
@@ -102,9 +105,11 @@ def _fill(staged: Path, root: Path, drafts: list[Draft], layout: Layout, seed: i
                 shard = Shard.model_validate(done[draft.name]["shard"])
                 tell(shard.bytes)
             shards.setdefault(draft.split, []).append(shard)
-    index = Index(layout=layout, seed=seed, splits={split: tuple(found) for split, found in shards.items()})
+    splits = {split: tuple(found) for split, found in shards.items()}
+    index = Index(layout=layout, seed=seed, splits=splits, classes=classes_of(root, layout))
     with (staged / indices.NAME).open("w") as file:
-        file.write(f"{index.model_dump_json(indent=1)}\n")
+        without = None if index.classes else {"classes"}  # which older readers do not know
+        file.write(f"{index.model_dump_json(indent=1, exclude=without)}\n")
         file.flush()
         os.fsync(file.fileno())
     flush_folder(staged)
@@ -188,15 +193,20 @@ def _load(item: Item) -> Mapping[str, bytes]:
         data = file.read_bytes()
         if len(data) != size:
             raise EnvironmentFault(f"{file} is being changed; pack when nothing writes there any more")
+        suffix = file.suffix.lower().removeprefix(".")
+        alone = len(item.files) == 1 and item.label is None  # else the letter keeps the order: it is by name
+        found[suffix if alone else f"{letter}.{suffix}"] = data
         try:
             images.decode_image(data)
         except ValueError as error:
+            if isinstance(error.__cause__, Unfit):  # decoded, but no plain picture: a recipe will say what it is
+                continue
             raise EnvironmentFault(
                 f"cannot pack {file}: {error}",
                 "replace it, or take it out, and call again: it goes on. `ganforge data inspect` finds all such files",
             ) from error
-        suffix = file.suffix.lower().removeprefix(".")
-        found[suffix if len(item.files) == 1 else f"{letter}.{suffix}"] = data
+    if item.label is not None:
+        found[LABEL] = str(item.label).encode()
     return found
 
 
