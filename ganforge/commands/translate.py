@@ -189,12 +189,12 @@ class _Results:
         """
         import torch
 
-        from ganforge import images
+        from ganforge.images.writing import suffix_for, unwritable
 
         stored = {8: torch.uint8, 16: torch.uint16, "float": torch.float32}[given.depth]
         dtype = {"8": torch.uint8, "16": torch.uint16}.get(self.depth, stored)
-        best = images.suffix_for(given.channels, dtype).removeprefix(".")
-        if self.suffix != "auto" and (reason := images.unwritable(f".{self.suffix}", given.channels, dtype)):
+        best = suffix_for(given.channels, dtype).removeprefix(".")
+        if self.suffix != "auto" and (reason := unwritable(f".{self.suffix}", given.channels, dtype)):
             raise UsageError(f"{reason}, which the results have", f"say --format {best}, or leave --format out")
         return best
 

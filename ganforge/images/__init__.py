@@ -21,7 +21,7 @@ from ganforge.images.values import (
     to_uint16,
     upload,
 )
-from ganforge.images.writing import suffix_for, to_pillow, unwritable, write_image
+from ganforge.images.writing import to_pillow, write_image
 
 __all__ = [
     "FORMATS",
@@ -45,13 +45,11 @@ __all__ = [
     "read_image",
     "resize",
     "shown",
-    "suffix_for",
     "to_float",
     "to_grey",
     "to_pillow",
     "to_uint8",
     "to_uint16",
-    "unwritable",
     "upload",
     "with_channels",
     "write_image",

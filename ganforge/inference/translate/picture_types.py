@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ganforge import images
 from ganforge.errors import UsageError
+from ganforge.images.writing import unwritable
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width, in pixels."""
@@ -79,7 +80,7 @@ def _as_stored(image: Any, taken: images.Storage, given: images.Storage) -> tupl
 
     def returned(made: Tensor) -> Any:
         stored = given.stored(made[0], limits)
-        if isinstance(image, np.ndarray) or images.unwritable(".png", len(stored), stored.dtype):
+        if isinstance(image, np.ndarray) or unwritable(".png", len(stored), stored.dtype):
             return _to_numpy(stored, flat or len(stored) == 1)
         return images.to_pillow(stored)
 

@@ -84,16 +84,17 @@ class Shards(Dataset):
     """The name that it is registered under."""
 
     def prepare(self) -> None:
-        self._check(self.store.prepare(self.mix_shards + 1))
+        self.check(self.store.prepare(self.mix_shards + 1))
 
     def files(self) -> Sequence[Path]:
         return self.store.files()
 
     def index(self) -> Index:
         """What the pack holds."""
-        return self._check(self.store.index())
+        return self.check(self.store.index())
 
-    def _check(self, index: Index) -> Index:
+    def check(self, index: Index) -> Index:
+        """The index, if it is of the kind that this dataset reads."""
         if TYPES[index.layout] != self.kind:
             raise EnvironmentFault(f"these shards hold {HELD[index.layout]}; `type: {TYPES[index.layout]}` reads them")
         return index

@@ -150,8 +150,9 @@ class ClassShards(ImageShards):
     def ranges(self) -> Mapping[str, range]:
         return {"label": range(self.classes)}
 
-    def _check(self, index: Index) -> Index:
-        index = super()._check(index)
+    def check(self, index: Index) -> Index:
+        """The index, if it is of the kind that this dataset reads."""
+        index = super().check(index)
         if len(index.classes) != self.classes:
             raise EnvironmentFault(f"these shards hold {len(index.classes)} classes", "correct `root` or `classes`")
         return index
