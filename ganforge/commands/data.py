@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,13 +16,21 @@ from ganforge.commands._options import FILE, FOLDER, PATH, overrides_argument, p
 from ganforge.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
-    from ganforge import images
     from ganforge.api.datasets import Samples
+    from ganforge.builtin.datasets.framing import Framing
     from ganforge.builtin.datasets.inspection import Report
     from ganforge.builtin.datasets.layout.model import Folder, Kind, Layout
+    from ganforge.images import Storage
 
 T = TypeVar("T")
-StorageOf = Callable[["Folder"], "images.Storage"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a recipe says of the pictures of a folder."""
+
+    storage_of: Callable[[Folder], Storage] | None = None
+    framing: Framing | None = None
 
 
 @click.group()
@@ -111,11 +120,20 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
     if not names:
         click.echo("no field is an image: nothing is drawn")
         return
-    _draw(train, {name: show.get(name) for name in names}, min(count, len(train)), checked.run.seed, output)
+    looks = {name: show.get(name) for name in names}
+    masks = checked.dataset.dtypes().keys()
+    _draw(train, looks, masks, min(count, len(train)), checked.run.seed, output)
     click.echo(f"drawn: {output}")
 
 
-def _draw(samples: Samples, names: Mapping[str, Sequence[int] | None], count: int, seed: int, output: Path) -> None:
+def _draw(
+    samples: Samples,
+    looks: Mapping[str, Sequence[int] | None],
+    masks: Collection[str],
+    count: int,
+    seed: int,
+    out: Path,
+) -> None:
     import random
 
     from ganforge import images
@@ -123,8 +141,11 @@ def _draw(samples: Samples, names: Mapping[str, Sequence[int] | None], count: in
     from ganforge.training.panels import lay_out
 
     drawn = [samples.sample(index, random.Random(derive_seed(seed, "sample", 0, index))) for index in range(count)]
-    rows = [[images.shown(sample[name], look) for name, look in names.items()] for sample in drawn]
-    images.write_image(output, lay_out(rows, list(names)))
+    rows = [
+        [images.shown(sample[name] * 2 - 1 if name in masks else sample[name], look) for name, look in looks.items()]
+        for sample in drawn
+    ]
+    images.write_image(out, lay_out(rows, list(looks)))
 
 
 @command.command()
@@ -172,13 +193,13 @@ def inspect(
     from ganforge.commands._findings import print_report
 
     folder: Path | Layout = Path(root)
-    sample_px, storage_of = 256, None
+    sample_px, told = 256, Told()
     if not Path(root).is_dir() or (Path(root) / "recipe.yaml").is_file():  # a run's folder is its recipe
-        folder, sample_px, storage_of = _data_of(root, overrides, files)
+        folder, sample_px, told = _data_of(root, overrides, files)
     elif overrides:
         message = f"{overrides[0]} changes a recipe, but {root} is a folder"
         raise UsageError(message, "`--crop` says how large samples are")
-    report = _inspected(folder, crop_px or sample_px, kind, storage_of)
+    report = _inspected(folder, crop_px or sample_px, kind, told)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -187,7 +208,7 @@ def inspect(
         context.exit(3)
 
 
-def _inspected(folder: Path | Layout, crop_px: int, kind: Kind | None, storage_of: StorageOf | None) -> Report:
+def _inspected(folder: Path | Layout, crop_px: int, kind: Kind | None, told: Told) -> Report:
     from rich.console import Console
     from rich.progress import track as tracked
 
@@ -200,14 +221,12 @@ def _inspected(folder: Path | Layout, crop_px: int, kind: Kind | None, storage_o
         def track(items: Sequence[T], what: str, /) -> Iterable[T]:
             return tracked(items, what, console=bars, transient=True, disable=not bars.is_terminal)
 
-        return inspect(folder, crop_px, track, kind, storage_of)
+        return inspect(folder, crop_px, track, kind, told.storage_of, told.framing)
 
 
-def _data_of(
-    recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]
-) -> tuple[Path | Layout, int, StorageOf | None]:
-    """What the dataset of a recipe finds in its folder, or else the folder; the side of its samples; and how the
-    pictures of a folder are stored, where it says so."""
+def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -> tuple[Path | Layout, int, Told]:
+    """What the dataset of a recipe finds in its folder, or else the folder; the side of its samples; and what else it
+    says of its pictures."""
     from ganforge.builtin.datasets.layout.reading import read_layout
     from ganforge.images import SUFFIXES
     from ganforge.recipe import find_recipe
@@ -231,7 +250,7 @@ def _data_of(
     kind = getattr(getattr(dataset, "folders", None), "kind", None)
     found = read_layout(root, kind) if kind and root.is_dir() else root
     side = max((min(shape[1:]) for shape in dataset.shapes().values() if len(shape) == 3), default=256)
-    return found, side, getattr(dataset, "storage_of", None)
+    return found, side, Told(getattr(dataset, "storage_of", None), getattr(dataset, "framing", None))
 
 
 @command.command()

@@ -244,3 +244,5 @@ def test_pairs_of_two_sizes_are_told(tmp_path: Path) -> None:
     dataset = PairedFolders(tmp_path, layout="two_folders", crop_px=8, load_px=None, fit="none")
     with pytest.raises(BadFile, match=r"trainA/x.png and .*trainB/x.png: they are of different sizes, 20x30 and 20x31"):
         dataset.train().sample(0, random.Random(0))
+    with pytest.raises(BadFile, match=r"of different sizes:\n .*trainA/x.png 20x30, .*trainB/x.png 20x31"):
+        dataset.prepare()

@@ -209,6 +209,8 @@ def test_a_mask_of_another_size_is_told(root: Path) -> None:
     dataset = MultiFolders(FIELDS, root, crop_px=8, fit="none")
     with pytest.raises(BadFile, match=r"sample b are of different sizes: photo 30x20, depth 30x20, mask 31x20"):
         dataset.train().sample(1, random.Random(0))
+    with pytest.raises(BadFile, match=r"photos/b.png 30x20, .*depths/b.tif 30x20, .*masks/b.png 31x20"):
+        dataset.prepare()
 
 
 def test_a_recipe_says_where_fields_are_wrong(in_tmp: Path, ganforge: Callable) -> None:

@@ -32,6 +32,24 @@ def refuse_misfits(files: Mapping[images.Storage, Sequence[Path]], framing: Fram
     raise BadFile(f"{count} not fit{others}:\n{shown}{more}", first[2])
 
 
+def refuse_two_sizes(samples: Sequence[Sequence[tuple[Path, images.Storage]]]) -> None:
+    """Look at the headers of files that belong together, and are cropped as they are.
+
+    Raises:
+        BadFile: some are of different sizes; the message names them.
+    """
+    found = []
+    for files in samples:
+        headers = [(path, read_header(path, storage.channels)) for path, storage in files]
+        if len({(header.height, header.width) for _, header in headers}) > 1:
+            found.append(", ".join(f"{path} {header.width}x{header.height}" for path, header in headers))
+    if found:
+        shown = "\n".join(f"  {line}" for line in found[:MOST])
+        more = f"\n  and {len(found) - MOST} more" if len(found) > MOST else ""
+        message = f"pictures that belong together are of different sizes:\n{shown}{more}"
+        raise BadFile(message, "make them of one size, or say a `fit` that scales them")
+
+
 def _misfits(paths: Sequence[Path], storage: images.Storage, framing: Framing) -> Iterator[tuple[Path, str, str]]:
     plain = storage.range is None and storage.depth == 8 and storage.channels in (1, 2, 3, 4)
     for path in paths:

@@ -16,7 +16,7 @@ from torch.utils.data import default_collate
 from ganforge import BadFile, Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
 from ganforge.builtin.datasets.fields import FieldSource
-from ganforge.builtin.datasets.fitting import MOST, refuse_misfits
+from ganforge.builtin.datasets.fitting import MOST, refuse_misfits, refuse_two_sizes
 from ganforge.builtin.datasets.folders import Reader
 from ganforge.builtin.datasets.framing import Fit, Framing, Scale, Size, load_size
 from ganforge.builtin.datasets.tables import Row, read_table
@@ -108,8 +108,19 @@ class MultiFolders(Dataset):
         for split in ("train", self._validates()):
             for name, files in self._contents(split).files.items() if split else ():
                 found.setdefault(self.sources[name].storage, []).extend(files)
-        if not self.skips_bad:
-            refuse_misfits(found, self.framing)
+        if self.skips_bad:
+            return
+        refuse_misfits(found, self.framing)
+        if not self.framing.one_size:
+            for split in ("train", self._validates()):
+                refuse_two_sizes(self._together(split) if split else [])
+
+    def _together(self, split: str) -> list[list[tuple[Path, images.Storage]]]:
+        """The files of each sample that are cropped alike."""
+        files = self._contents(split).files
+        aligned = {name: paths for name, paths in files.items() if not self.sources[name].independent}
+        stored = [self.sources[name].storage for name in aligned]
+        return [list(zip(paths, stored, strict=True)) for paths in zip(*aligned.values(), strict=True)]
 
     def files(self) -> Sequence[Path]:
         splits = [split for split in ("train", self._validates()) if split]

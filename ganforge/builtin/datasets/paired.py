@@ -14,6 +14,7 @@ from torch import Tensor
 from ganforge import BadFile, Sample, Samples, images
 from ganforge.builtin.datasets.archives import PAIRED, archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
+from ganforge.builtin.datasets.fitting import refuse_two_sizes
 from ganforge.builtin.datasets.folders import TOO_SMALL, Channels, FolderDataset, Folders
 from ganforge.builtin.datasets.framing import LOAD_PX, Fit, Framed, Framing, Layers, Scale, Size, load_size
 from ganforge.builtin.datasets.layout.model import Folder
@@ -108,6 +109,11 @@ class PairedFolders(FolderDataset, Pairs):
 
     def prepare(self) -> None:
         self.bring(self.archive, "pix2pix_facades")
+        if self.layout == "two_folders" and not self.framing.one_size and not self.skips_bad:
+            layout = self.folders.layout
+            for split in ("train", layout.validation):
+                pairs = layout.pairs(split) if split else []
+                refuse_two_sizes([list(zip(pair, self.stored, strict=True)) for pair in pairs])
 
     def storage_of(self, folder: Folder) -> images.Storage:
         return self.stored["AB".index(folder.domain)] if folder.domain else wider(self.stored)

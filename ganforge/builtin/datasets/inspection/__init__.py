@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from ganforge import UsageError, images
+from ganforge.builtin.datasets.framing import Framing
 from ganforge.builtin.datasets.inspection import copies, files, gaps, kinds
 from ganforge.builtin.datasets.inspection.complaints import Complaints
 from ganforge.builtin.datasets.inspection.picture import Picture, examine
@@ -37,6 +38,7 @@ def inspect(
     track: Track = silently,
     kind: Kind | None = None,
     storage_of: Callable[[Folder], images.Storage] | None = None,
+    framing: Framing | None = None,
 ) -> Report:
     """Decode every picture of a dataset, and report what is in it and what is wrong with it.
 
@@ -48,6 +50,7 @@ def inspect(
         track: shows the progress.
         kind: of the layout, where the folders' names tell none or two.
         storage_of: how the pictures of a folder are stored, where a recipe says so.
+        framing: how pictures are brought to a size, where a recipe says so.
 
     Raises:
         UsageError: there is no such folder, no picture in it, or it could be read in two ways.
@@ -62,11 +65,8 @@ def inspect(
     if not any(folder.found.pictures for folder in layout.folders):
         reason = f"\n  {layout.faults[0]}" if layout.faults else ""
         raise UsageError(f"there are no pictures in {layout.root}, read as {layout.kind}{reason}")
-    paths = {folder: folder.found.pictures for folder in layout.folders}
-    stored = {folder: storage_of(folder) if storage_of else None for folder in paths}
-    pictures = iter(examine_all([(path, stored[folder]) for folder, found in paths.items() for path in found], track))
-    summaries = tuple(Summary(folder, tuple(islice(pictures, len(found)))) for folder, found in paths.items())
-    data = Examined(layout, crop_px, summaries)
+    proportion, fit = (framing.crop[1] / framing.crop[0], framing.fit) if framing else (1.0, None)
+    data = Examined(layout, crop_px, _summaries(layout, track, storage_of), fit, proportion)
     measured = gaps.measure(data)
     found = [
         *files.findings(data),
@@ -75,6 +75,16 @@ def inspect(
         *kinds.findings(data),
     ]
     return Report(data, measured, tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))))
+
+
+def _summaries(
+    layout: Layout, track: Track, storage_of: Callable[[Folder], images.Storage] | None
+) -> tuple[Summary, ...]:
+    """What the files of each folder hold."""
+    paths = {folder: folder.found.pictures for folder in layout.folders}
+    stored = {folder: storage_of(folder) if storage_of else None for folder in paths}
+    pictures = iter(examine_all([(path, stored[folder]) for folder, found in paths.items() for path in found], track))
+    return tuple(Summary(folder, tuple(islice(pictures, len(found)))) for folder, found in paths.items())
 
 
 def examine_all(paths: Sequence[tuple[Path, images.Storage | None]], track: Track) -> list[Picture]:

@@ -26,7 +26,9 @@ Domains = Mapping[str, Sequence[Picture]]
 def measure(data: Examined) -> tuple[Gap, ...]:
     """The gaps in brightness and tint between the domains' training pictures; none where there is one domain."""
     domains = _domains(data)
-    return tuple(_gap(kind, domains) for kind in MEASURES) if len(domains) > 1 else ()
+    coloured = not any(picture.stored for picture in data.readable)  # else red may be any channel
+    kinds = [kind for kind in MEASURES if coloured or kind == "brightness"]
+    return tuple(_gap(kind, domains) for kind in kinds) if len(domains) > 1 else ()
 
 
 def findings(data: Examined, gaps: Sequence[Gap]) -> Iterator[Finding]:
@@ -48,7 +50,7 @@ def findings(data: Examined, gaps: Sequence[Gap]) -> Iterator[Finding]:
         yield from _shares(
             domains,
             "colour_gap",
-            lambda picture: picture.colourless,
+            lambda picture: picture.colourless and not picture.stored,
             "without colour",
             "losing and inventing colour will be a part of what is learnt",
             "nothing if that is the task; otherwise train both with one channel",

@@ -44,7 +44,7 @@ def _colours(data: Examined) -> Iterator[Finding]:
     """Pictures without colour where most have some."""
     grey: list[Picture] = []
     for summary in data.summaries:
-        without = [picture for picture in summary.readable if picture.colourless and not picture.flat]
+        without = [each for each in summary.readable if each.colourless and not each.flat and not each.stored]
         if len(without) < _MOSTLY_COLOUR * len(summary.readable):
             grey += without
     single = [picture for picture in grey if _is_grey(picture)]
@@ -66,7 +66,7 @@ def _colours(data: Examined) -> Iterator[Finding]:
 
 
 def _bits(data: Examined) -> Iterator[Finding]:
-    deep = [picture for picture in data.readable if picture.bits > 8]
+    deep = [picture for picture in data.readable if picture.bits > 8 and not picture.stored]
     yield from data.finding(
         "warning",
         "nearly_black",
@@ -130,11 +130,15 @@ def _sizes(data: Examined) -> Iterator[Finding]:
         "use larger ones, or a smaller crop_px in the recipe (here: `--crop`)",
         _size,
     )
-    far = [p for p in data.readable if not 1 / _SQUARE <= p.proportion / halves <= _SQUARE]
-    does = "squeezed to squares" if data.layout.squeezed else "cut to their centre squares"
-    yield from data.finding(
-        "note", "no_squares", far, f"far from square{_where(far, data)}: {does}", "crop them as you want them", _size
-    )
+    far = [p for p in data.readable if not 1 / _SQUARE <= p.proportion / halves / data.proportion <= _SQUARE]
+    fit = data.fit or ("squeeze" if data.layout.squeezed else "cover")
+    square = data.proportion == 1
+    own, squares = ("square", "squares") if square else ("the proportions of samples", "these")
+    centre = "cut to their centre squares" if square else "cut to these, evenly"
+    does = {"squeeze": f"squeezed to {squares}", "cover": centre, "contain": "filled up with black"}
+    if fit in does:
+        text = f"far from {own}{_where(far, data)}: {does[fit]}"
+        yield from data.finding("note", "no_squares", far, text, "crop them as you want them", _size)
 
 
 def _no_pairs(data: Examined) -> Iterator[Finding]:

@@ -37,6 +37,7 @@ class Picture:
         width, height: as training sees it, in pixels.
         mode: Pillow's: RGB, L, P, RGBA, CMYK, I;16 and so on.
         bits: of a channel of the file.
+        stored: whether a recipe says of which channels, depth and range it is.
         mean_rgb: the mean of each channel, in [0, 1].
         lowest, highest: of all values, in 0..255.
         thumbnail: luma, uint8 `[16, 16]`.
@@ -53,6 +54,7 @@ class Picture:
     height: int = 0
     mode: str = ""
     bits: int = 8
+    stored: bool = False
     rotated: bool = False
     animated: bool = False
     more_channels: int = 0
@@ -112,6 +114,7 @@ def examine(path: Path, storage: images.Storage | None = None) -> Picture:
 
 def _read_stored(picture: Picture, storage: images.Storage) -> None:
     """What there is to know of a picture of other channels, depths or ranges; brightness is that of what is shown."""
+    picture.stored = True
     picture.format = picture.path.suffix.removeprefix(".").upper().replace("TIF", "TIFF").replace("TIFFF", "TIFF")
     picture.mode = f"{storage.channels} channel{'s' * (storage.channels != 1)}"
     picture.bits = 32 if storage.depth == "float" else storage.depth

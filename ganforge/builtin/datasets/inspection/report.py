@@ -147,6 +147,10 @@ class Examined:
     layout: Layout
     crop_px: int
     summaries: tuple[Summary, ...]
+    fit: str | None = None
+    """How a recipe brings pictures to its samples' proportions; None: as datasets do by themselves."""
+    proportion: float = 1.0
+    """Width to height of samples."""
 
     @cached_property
     def readable(self) -> list[Picture]:
