@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
@@ -67,12 +68,12 @@ class Framing:
         if isinstance(self.scale_px, dict) and len(self.scale_px) != 1:
             raise ValueError("`scale_px` names one side: `{shorter: 512}` or `{longer: 512}`")
 
-    @property
+    @cached_property
     def crop(self) -> tuple[int, int]:
         """Height and width of a sample."""
         return _both(self.crop_px)
 
-    @property
+    @cached_property
     def load(self) -> tuple[int, int]:
         """Height and width before the crop; those of a sample where nothing else is said."""
         return _both(self.crop_px if self.load_px is None else self.load_px)
@@ -214,6 +215,8 @@ class Layers:
 
     def fields(self, framed: Tensor) -> Sample:
         """The fields of `[..., C, H, W]`: pictures as they are, masks as 0 and 1."""
+        if len(self.channels) == 1:
+            return dict.fromkeys(self.channels, framed)
         pieces = framed.split(list(self.channels.values()), -3)
         named = zip(self.channels, pieces, strict=True)
         return {name: (piece > 0).float() if is_mask(name) else piece for name, piece in named}
