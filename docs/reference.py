@@ -20,9 +20,10 @@ import click
 
 from ganforge.cli import SECTIONS as COMMANDS
 from ganforge.cli import cli
+from ganforge.plugins.annotation_words import describe_default, describe_range, describe_type
 from ganforge.plugins.loading import load_plugins
 from ganforge.plugins.registry import BUILT_IN, KINDS_IN_RECIPES, RESERVED, SINGULAR, Part, Registry
-from ganforge.plugins.signature import Parameter, describe_default, describe_range, describe_type
+from ganforge.plugins.signature import Parameter
 from ganforge.recipe.examples import called
 from ganforge.recipe.model import SECTIONS
 from ganforge.recipe.schema import recipe_schema
