@@ -28,13 +28,13 @@ def single_threaded(function: F) -> F:
     sample would change it."""
 
     @functools.wraps(function)
-    def alone(*arguments: Any) -> Any:
+    def alone(*arguments: Any, **named: Any) -> Any:
         threads = torch.get_num_threads()
         if threads == 1:
-            return function(*arguments)
+            return function(*arguments, **named)
         torch.set_num_threads(1)
         try:
-            return function(*arguments)
+            return function(*arguments, **named)
         finally:
             torch.set_num_threads(threads)
 

@@ -39,15 +39,16 @@ def colour(
         saturation: the widest change of the factor 1 that differences from grey are multiplied by.
         hue: the widest turn of the hue, either way, as a share of the whole circle.
     """
-    functional = transforms()
     widest = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
     factors = {name: rng.uniform(max(0, 1 - wide), 1 + wide) for name, wide in widest.items()}
     turn = rng.uniform(-hue, hue)
-    changes: list[Callable[[Tensor], Tensor]] = [lambda unit: functional.adjust_brightness(unit, factors["brightness"])]
-    changes.append(lambda unit: _contrast(unit, factors["contrast"]))
+    changes: list[Callable[[Tensor], Tensor]] = [
+        lambda unit: (unit * factors["brightness"]).clamp(0, 1),
+        lambda unit: _contrast(unit, factors["contrast"]),
+    ]
     if picture.shape[-3] in (3, 4):
-        changes.append(lambda unit: functional.adjust_saturation(unit, factors["saturation"]))
-        changes.append(lambda unit: functional.adjust_hue(unit, turn) if turn else unit)
+        changes.append(lambda unit: transforms().adjust_saturation(unit, factors["saturation"]))
+        changes.append(lambda unit: transforms().adjust_hue(unit, turn) if turn else unit)
     rng.shuffle(changes)
     return _of_colours(picture, lambda unit: _each(changes, unit))
 
