@@ -80,6 +80,7 @@ def keys(registry: Registry) -> Iterator[str]:
     )
     yield from _keys("Sections", "", {name: recipe[name] for name in SECTIONS}, forms["recipe"]["required"])
     yield from _keys("data", "data.", _use(forms, "datasets"), ["type"])
+    yield from _keys("augment of data", "data.augment.NUMBER.", _use(forms, "augmentations"), ["type"])
     yield from _keys("networks", "networks.NAME.", _use(forms, "networks"), ["type"])
     yield from _keys("ops", "ops.NAME.", _use(forms, "ops"), ["type"])
     yield from _keys("schedules", "schedules.NAME.", _use(forms, "schedules"), ["type"])
