@@ -67,9 +67,10 @@ class Augmentation:
             changed = self.made(picture, **given)
         if not isinstance(changed, Tensor):
             raise refuse(f"it gives {kind_of(changed)}, not the picture changed", self.use)
-        if (now := _described(changed)) != was:
-            raise refuse(f"it is given {was} and gives {now}: a sample must keep its shapes and types", self.use)
-        return changed.clamp(-1, 1) if pixels.smooth else changed  # networks know no brighter white
+        for before, now in zip(was, _described(changed), strict=True):
+            if now != before:
+                raise refuse(f"it is given {before} and gives {now}: shape, type and device must stay", self.use)
+        return changed
 
 
 class Augmenter:
@@ -96,7 +97,9 @@ class Augmenter:
                 for name in group if chance < use.probability else ():
                     with blame(f"'{name}' of a sample cannot be augmented", use.use):
                         pixels = MAP if name in self.maps else PICTURE
-                        opened[name] = apply(opened[name], random.Random(seed), pixels)
+                        changed = apply(opened[name], random.Random(seed), pixels)
+                    # Networks know no brighter white.
+                    opened[name] = changed.clamp(-1, 1) if pixels.smooth else changed
         return sample | {name: _close(opened[name], sample[name]) for name in opened}
 
     def _open(self, name: str, value: Tensor) -> Tensor:
@@ -117,5 +120,5 @@ def _close(changed: Tensor, before: Tensor) -> Tensor:
     return changed.to(before.dtype).reshape(before.shape)
 
 
-def _described(tensor: Tensor) -> str:
-    return f"{list(tensor.shape)} of {tensor.dtype} on {tensor.device}"
+def _described(tensor: Tensor) -> tuple[str, str, str]:
+    return f"a tensor {list(tensor.shape)}", f"{tensor.dtype}", f"a tensor on {tensor.device}"

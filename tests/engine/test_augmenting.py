@@ -187,8 +187,11 @@ def test_pictures_stay_between_black_and_white() -> None:
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        (lambda picture: picture[:, :4], r"given \[3, 9, 9\] of torch.float32 on cpu and gives \[3, 4, 9\]"),
-        (lambda picture: picture.double(), r"gives \[3, 9, 9\] of torch.float64 on cpu: a sample must keep"),
+        (
+            lambda picture: picture[:, :4],
+            r"it is given a tensor \[3, 9, 9\] and gives a tensor \[3, 4, 9\]: shape, type and device",
+        ),
+        (lambda picture: picture.double(), r"it is given torch.float32 and gives torch.float64"),
         (lambda picture: None, r"it gives nothing \(None\), not the picture changed"),
     ],
 )
@@ -283,6 +286,68 @@ def test_faulty_groups_are_told(groups: list[tuple[str, ...]], message: str) -> 
     with pytest.raises(PartFailed) as refused:
         Watched(dataset, PartUse(Part("datasets", "fields", "own", Fields), {}, MARK)).groups()
     assert message in str(refused.value)
+
+
+# Told before anything runs
+
+SHRINKING = """
+import random
+from torch import Tensor
+from ganforge import Register, hookimpl
+
+def halve(picture: Tensor) -> Tensor:
+    return picture[:, ::2, ::2]
+
+def crash(picture: Tensor, rng: random.Random, most: int = 3) -> Tensor:
+    return picture[:, 1000 + rng.randrange(most)]
+
+class Moody:
+    def __init__(self, mood: int = 0) -> None:
+        raise ValueError("mood is 0; give it another one")
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        return picture
+
+@hookimpl
+def register_augmentations(register: Register) -> None:
+    for part in (halve, crash, Moody):
+        register(part.__name__, part)
+"""
+
+
+def test_what_a_part_does_wrong_is_told_by_check_with_its_line(
+    in_tmp: Path, repository: Path, ganforge: Callable
+) -> None:
+    (in_tmp / "shrinking.py").write_text(SHRINKING)
+    recipe = repository / "recipes/tiny/cyclegan_shapes.yaml"
+    told = ganforge("check", recipe, "-p", "shrinking.py", "data.augment=[halve, crash, {type: Moody}]")
+    assert told.code == 2
+    assert (
+        "halve cannot change 'real_a' [3, 32, 32]: it is given a tensor [3, 32, 32] and gives a tensor [3, 16, 16]"
+        in told.err
+    )
+    assert "crash cannot change 'real_a' [3, 32, 32]: IndexError: index 100" in told.err
+    assert "shrinking.py:10 in crash" in told.err
+    assert "ganforge.testing.check_augmentation tries it alone" in told.err
+    assert "Moody: mood is 0" in told.err
+    assert "give it another one" in told.err
+    assert told.err.count("data.augment=[halve, crash, {type: Moody}]") == 3  # with a caret below each
+    assert ganforge("run", recipe, "-p", "shrinking.py", "data.augment=[halve]").code == 2
+
+
+def test_what_a_part_does_wrong_in_training_is_told_too(in_tmp: Path, repository: Path, ganforge: Callable) -> None:
+    (in_tmp / "late.py").write_text(
+        "import random\nfrom torch import Tensor\nfrom ganforge import hookimpl\n\n"
+        "calls = []\n\ndef late(picture: Tensor, rng: random.Random) -> Tensor:\n    calls.append(1)\n"
+        "    return picture / (len(calls) < 20) if len(calls) < 20 else 1 / 0\n\n"
+        "@hookimpl\ndef register_augmentations(register):\n    register('late', late)\n"
+    )
+    recipe = repository / "recipes/tiny/cyclegan_shapes.yaml"
+    told = ganforge("run", recipe, "-p", "late.py", "data.augment=[late]", "run.steps=30")
+    assert told.code == 4
+    assert "ZeroDivisionError" in told.err
+    assert "late.py:9 in late" in told.err
+    assert "of a sample cannot be augmented" in told.err
 
 
 # Whole runs
