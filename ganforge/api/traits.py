@@ -36,8 +36,7 @@ def traits(
         better: which way a metric that is a function is better: the best checkpoint is kept.
         one_of: groups of options that say one thing in several ways, such as a length in epochs, in steps, or as a
             share of the run: a recipe must give one of each group. Each has None as its default.
-        moves_pixels: whether an augmentation puts pixels elsewhere: then the masks and maps that belong to a picture go
-            through it as well.
+        moves_pixels: whether an augmentation puts pixels elsewhere: masks and maps go through it as well.
         probability: how often an augmentation is applied where a recipe does not say it.
     """
 

@@ -90,14 +90,15 @@ class Augmenter:
         Each step draws one number for each group, from which the generator of each of its fields is seeded: so what
         is done to one is done to all, and how much a part draws changes nothing for the next.
         """
-        opened = {name: self._open(name, value) for name, value in sample.items() if name in self.fields}
+        opened: dict[str, Tensor] = {}
         for use, apply in self.steps:
             for group in use.groups:
                 seed, chance = rng.getrandbits(64), rng.random()
                 for name in group if chance < use.probability else ():
+                    given = opened[name] if name in opened else self._open(name, sample[name])
+                    pixels = MAP if name in self.maps else PICTURE
                     with blame(f"'{name}' of a sample cannot be augmented", use.use):
-                        pixels = MAP if name in self.maps else PICTURE
-                        changed = apply(opened[name], random.Random(seed), pixels)
+                        changed = apply(given, random.Random(seed), pixels)
                     # Networks know no brighter white.
                     opened[name] = changed.clamp(-1, 1) if pixels.smooth else changed
         return sample | {name: _close(opened[name], sample[name]) for name in opened}
