@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from documents import blocks
 from safetensors.torch import load_file
+from tiny import TINY
 from torch import Tensor
 
 from ganforge import Dataset, Pixels, Sample, Samples, images, traits
@@ -439,3 +441,14 @@ def test_pictures_of_pairs_stay_aligned() -> None:
         assert torch.equal(sample["one"], sample["other"])
         sample = exact.sample(0, random.Random(seed))
         assert torch.equal((images.to_float(sample["one"])[:1] > 0).float(), sample["mask"])
+
+
+def test_the_recipe_of_the_documents_trains(
+    in_tmp: Path, pair_folders: Path, repository: Path, ganforge: Callable
+) -> None:
+    text = next(code for _, code in blocks(repository / "docs/data.md") if code.startswith("# drones.yaml"))
+    (in_tmp / "drones.yaml").write_text(text.replace("pix2pix_facades", f"{TINY}/pix2pix_facades.yaml"))
+    overrides = (f"data.root={pair_folders}", "run.steps=2")
+    assert ganforge("check", "drones.yaml", *overrides, "--data").code == 0
+    done = ganforge("run", "drones.yaml", *overrides)
+    assert done.code == 0, done.err
