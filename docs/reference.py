@@ -20,9 +20,10 @@ import click
 
 from ganforge.cli import SECTIONS as COMMANDS
 from ganforge.cli import cli
+from ganforge.plugins.annotation_words import describe_default, describe_range, describe_type
 from ganforge.plugins.loading import load_plugins
 from ganforge.plugins.registry import BUILT_IN, KINDS_IN_RECIPES, RESERVED, SINGULAR, Part, Registry
-from ganforge.plugins.signature import Parameter, describe_default, describe_range, describe_type
+from ganforge.plugins.signature import Parameter
 from ganforge.recipe.examples import called
 from ganforge.recipe.model import SECTIONS
 from ganforge.recipe.schema import recipe_schema
@@ -79,6 +80,7 @@ def keys(registry: Registry) -> Iterator[str]:
     )
     yield from _keys("Sections", "", {name: recipe[name] for name in SECTIONS}, forms["recipe"]["required"])
     yield from _keys("data", "data.", _use(forms, "datasets"), ["type"])
+    yield from _keys("augment of data", "data.augment.NUMBER.", _use(forms, "augmentations"), ["type"])
     yield from _keys("networks", "networks.NAME.", _use(forms, "networks"), ["type"])
     yield from _keys("ops", "ops.NAME.", _use(forms, "ops"), ["type"])
     yield from _keys("schedules", "schedules.NAME.", _use(forms, "schedules"), ["type"])

@@ -12,7 +12,7 @@ from ganforge.errors import BadFile, EnvironmentFault, GanforgeError, RecipeErro
 
 if TYPE_CHECKING:
     from ganforge.api.callbacks import Callback, Diagnosis, Direction, Run
-    from ganforge.api.context import Context, Progress, Share
+    from ganforge.api.context import Context, Pixels, Progress, Share
     from ganforge.api.datasets import Dataset, Sample, Samples
     from ganforge.api.importers import Imported, Recognise, Recognised
     from ganforge.api.metrics import Metric
@@ -30,6 +30,7 @@ __all__ = [
     "GanforgeError",
     "Imported",
     "Metric",
+    "Pixels",
     "Progress",
     "RecipeError",
     "Recognise",
@@ -49,7 +50,7 @@ __all__ = [
 
 _HOMES = {
     "ganforge.api.callbacks": ("Callback", "Diagnosis", "Direction", "Run"),
-    "ganforge.api.context": ("Context", "Progress", "Share"),
+    "ganforge.api.context": ("Context", "Pixels", "Progress", "Share"),
     "ganforge.api.datasets": ("Dataset", "Sample", "Samples"),
     "ganforge.api.importers": ("Imported", "Recognise", "Recognised"),
     "ganforge.api.metrics": ("Metric",),

@@ -20,5 +20,6 @@ def _fixture(name: str) -> Any:
 check_loss = _fixture("check_loss")
 check_network = _fixture("check_network")
 check_op = _fixture("check_op")
+check_augmentation = _fixture("check_augmentation")
 check_dataset = _fixture("check_dataset")
 run_recipe = _fixture("run_recipe")

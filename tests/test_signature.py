@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from typing_extensions import TypeAliasType
 
 from ganforge import Context, Metric, Progress
+from ganforge.plugins.annotation_words import describe_type
 from ganforge.plugins.option_faults import Fault
 from ganforge.plugins.signature import (
     Signature,
     SignatureError,
     call_signature,
     context_parameter,
-    describe_type,
     expression_signature,
     is_sequence,
     read_signature,

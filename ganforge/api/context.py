@@ -22,6 +22,21 @@ class Context:
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """What the numbers of a field are that an augmentation is given: annotate a parameter with it, and the engine fills
+    it in."""
+
+    smooth: bool
+    """Whether numbers in between mean something: those of a picture do, those of a mask or of classes do not, and what
+    interpolates must take the nearest."""
+    black: float
+    """What stands where nothing is: -1 in a picture, 0 in a mask or a map."""
+
+
+PICTURE, MAP = Pixels(True, -1.0), Pixels(False, 0.0)
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far the run is: what a schedule is a function of. Steps and epochs count from 0."""
 

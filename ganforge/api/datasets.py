@@ -91,6 +91,11 @@ class Dataset(ABC):
         pictures of 8 bits. Translating reads pictures in the same way, and writes results as those of their domain."""
         return {}
 
+    def groups(self) -> Sequence[Sequence[str]]:
+        """The fields that correspond pixel by pixel, group by group, such as the pictures of a pair and their masks:
+        what an augmentation does to one it does to all. A picture that is in no group is by itself, as all are here."""
+        return ()
+
     def validation_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The batch fields of a validation sample; by default those of a training sample."""
         return self.shapes()

@@ -41,6 +41,12 @@ def register_datasets(register: Register) -> None:
 
 
 @hookspec
+def register_augmentations(register: Register) -> None:
+    """Augmentations: a function of a picture and, if it draws, a `random.Random`, that returns the picture changed; or
+    a class with `__call__`. The other parameters are options."""
+
+
+@hookspec
 def register_metrics(register: Register) -> None:
     """Metrics: a function of tensors returning a scalar, or a subclass of `ganforge.Metric`."""
 

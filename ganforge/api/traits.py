@@ -17,6 +17,8 @@ def traits(
     replays: bool = False,
     better: Literal["lower", "higher"] | None = None,
     one_of: tuple[tuple[str, ...], ...] = (),
+    moves_pixels: bool = False,
+    probability: float = 1.0,
 ) -> Callable[[F], F]:
     """Declare what the engine should know about a part; it decorates a function or a class.
 
@@ -34,6 +36,8 @@ def traits(
         better: which way a metric that is a function is better: the best checkpoint is kept.
         one_of: groups of options that say one thing in several ways, such as a length in epochs, in steps, or as a
             share of the run: a recipe must give one of each group. Each has None as its default.
+        moves_pixels: whether an augmentation puts pixels elsewhere: masks and maps go through it as well.
+        probability: how often an augmentation is applied where a recipe does not say it.
     """
 
     def decorate(part: F) -> F:
@@ -44,6 +48,8 @@ def traits(
         part.replays = replays  # type: ignore[attr-defined]
         part.better = better  # type: ignore[attr-defined]
         part.one_of = one_of  # type: ignore[attr-defined]
+        part.moves_pixels = moves_pixels  # type: ignore[attr-defined]
+        part.probability = probability  # type: ignore[attr-defined]
         return part
 
     return decorate

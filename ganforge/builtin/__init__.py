@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ganforge import Register, hookimpl
-from ganforge.builtin import callbacks, datasets, losses, metrics, ops, schedules
+from ganforge.builtin import augmentations, callbacks, datasets, losses, metrics, ops, schedules
 
 # These two cannot take a step without a closure, or without sparse gradients.
 NOT_FOR_PLAYERS = {"LBFGS", "SparseAdam", "Optimizer"}
@@ -60,6 +60,12 @@ def register_datasets(register: Register) -> None:
     register("class_shards", datasets.ClassShards)
     register("paired_shards", datasets.PairedShards)
     register("shapes", datasets.Shapes)
+
+
+@hookimpl
+def register_augmentations(register: Register) -> None:
+    for augmentation in augmentations.ALL:
+        register(augmentation.__name__, augmentation)
 
 
 @hookimpl

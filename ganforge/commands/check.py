@@ -63,12 +63,13 @@ def report_data(recipe: Recipe) -> None:
     """Read the first samples, and say what is in them."""
     from ganforge.builtin.datasets.inspection.report import counted
     from ganforge.rehearsal.sample_checks import look_at_first, promise_of
-    from ganforge.training.data import prepare_data, training_samples, validation_samples
+    from ganforge.training.data import augmented, prepare_data, training_samples, validation_samples
 
     prepare_data(recipe)
     for remark in recipe.dataset.remarks():
         click.echo(f"  data: {remark}")
-    for samples, validation in ((training_samples(recipe), False), (validation_samples(recipe), True)):
+    training = augmented(recipe, training_samples(recipe))
+    for samples, validation in ((training, False), (validation_samples(recipe), True)):
         said = promise_of(recipe, validation)
         if samples is None:
             click.echo(f"  no {said.split} samples: panels and metrics use training samples")

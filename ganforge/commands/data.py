@@ -91,14 +91,15 @@ def download(name: str, root: Path | None) -> None:
 def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, files: tuple[Path, ...]) -> None:
     """Draw samples of RECIPE as training sees them.
 
-    They are counted, too, and drawn cropped, mirrored and paired. A recipe's `download` fetches its data first.
+    They are counted, too, and drawn cropped, mirrored, paired and augmented. A recipe's `download` fetches its data
+    first.
 
     \b
     Examples:
       ganforge data show cyclegan_shapes -o samples.png
       ganforge data show cyclegan_horse2zebra data.root=my_data data.download=null
     """
-    from ganforge.training.data import prepare_data, training_samples, validation_samples
+    from ganforge.training.data import augmented, prepare_data, training_samples, validation_samples
 
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent} to draw into; make it, or give another -o")
@@ -107,7 +108,7 @@ def show(recipe: str, overrides: tuple[str, ...], output: Path, count: int, file
         raise UsageError(f"{recipe} is a folder, and no run's; {cure}")
     checked = opened(recipe, overrides, plugins_with_warnings(files))
     prepare_data(checked)
-    train, validation = training_samples(checked), validation_samples(checked)
+    train, validation = augmented(checked, training_samples(checked)), validation_samples(checked)
     click.echo(f"training samples: {len(train)}")
     unseen = len(validation) if validation else "none: panels and metrics use training samples"
     click.echo(f"validation samples: {unseen}")

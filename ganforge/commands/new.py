@@ -8,7 +8,7 @@ import click
 
 from ganforge.commands._options import FOLDER
 
-KINDS = ("losses", "networks", "ops", "datasets", "callbacks")
+KINDS = ("losses", "networks", "ops", "datasets", "augmentations", "callbacks")
 
 
 @click.command()

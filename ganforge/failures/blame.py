@@ -25,7 +25,13 @@ from ganforge.failures.words import chain, said, words
 WHOLE = "GANFORGE_DEBUG=1 shows the whole traceback"
 OURS = str(Path(__file__).parents[1])
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
-CHECKS = {"losses": "check_loss", "networks": "check_network", "ops": "check_op", "datasets": "check_dataset"}
+CHECKS = {
+    "losses": "check_loss",
+    "networks": "check_network",
+    "ops": "check_op",
+    "datasets": "check_dataset",
+    "augmentations": "check_augmentation",
+}
 ADVICE = {
     "SystemExit": "a part must not end Python: let it raise an error that says what is wrong",
     "StopIteration": "next(...) found nothing more: give it a default, next(values, None), or loop with for",

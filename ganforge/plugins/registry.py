@@ -9,22 +9,37 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ganforge.api.context import Context, Progress
+from ganforge.api.context import Context, Pixels, Progress
 from ganforge.docstrings import arguments, prose
 from ganforge.errors import UsageError, nearest
 from ganforge.plugins.signature import CALLED, Signature, SignatureError, read_signature
 
 BUILT_IN = "ganforge"
 """The plugin whose short names no other one can take: installing a plugin changes no recipe."""
-KINDS_IN_RECIPES = ("networks", "losses", "ops", "datasets", "metrics", "optimizers", "schedules", "callbacks")
+KINDS_IN_RECIPES = (
+    "networks",
+    "losses",
+    "ops",
+    "datasets",
+    "augmentations",
+    "metrics",
+    "optimizers",
+    "schedules",
+    "callbacks",
+)
 KINDS = (*KINDS_IN_RECIPES, "importers", "recipes")
 # The keys beside a part's options that mean something to the engine.
 RESERVED = {
     "losses": ("weight", "every"),
     "networks": ("frozen",),
-    "datasets": ("batch_size", "workers", "on_bad_file"),
+    "datasets": ("batch_size", "workers", "on_bad_file", "augment"),
+    "augmentations": ("probability", "fields"),
 }
-FILLED_IN: dict[str, tuple[type, ...]] = {"ops": (Context, random.Random), "schedules": (Progress,)}
+FILLED_IN: dict[str, tuple[type, ...]] = {
+    "ops": (Context, random.Random),
+    "augmentations": (random.Random, Pixels),
+    "schedules": (Progress,),
+}
 SINGULAR = {kind: kind.removesuffix("s") for kind in KINDS} | {"losses": "loss"}
 
 
@@ -160,7 +175,7 @@ class Registry:
         plugin = name.partition(".")[0] if "." in name else None
         other = next((k for k in KINDS if k != kind and any(name in (p.name, p.full_name) for p in self.of(k))), None)
         if other:
-            article = "an" if other[0] in "io" else "a"
+            article = "an" if other[0] in "aio" else "a"
             yield f"there is {article} {SINGULAR[other]} of that name"
         elif plugin and plugin not in {part.plugin for part in self.parts.values()} | set(self.broken):
             yield f"no plugin '{plugin}' is installed; its package may be called ganforge-{plugin}"

@@ -20,6 +20,7 @@ PARTS = {
     "networks": "dilated_generator",
     "ops": "brightness",
     "datasets": "stripes",
+    "augmentations": "vignette",
     "callbacks": "table",
 }
 NEEDED = ("ganforge", "ganforge-classics", "ganforge-cyclegan")

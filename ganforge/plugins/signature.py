@@ -12,24 +12,21 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from functools import cached_property
-from typing import Annotated, Any, Literal, NotRequired, Required, TypeVar, Union
+from typing import Any, NotRequired, Required, TypeVar, Union
 
-import annotated_types
 import numpy as np
 import pydantic
-import torch
-from pydantic.fields import FieldInfo
 from torch import nn
 
-from ganforge.api.context import Context, Progress
+from ganforge.api.context import Context, Pixels, Progress
+from ganforge.plugins.annotation_words import describe_default, describe_type
 from ganforge.plugins.annotations import NOTHING, adapter, is_bound, place, understood, writable
 from ganforge.plugins.option_faults import Fault, faults
 
 VARIOUS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 MISSING = inspect.Parameter.empty
-INJECTED = (Context, Progress, random.Random)
+INJECTED = (Context, Pixels, Progress, random.Random)
 CALLED = {"losses": "forward", "metrics": "update"}
 """The method of a class whose parameters are bound to expressions."""
 
@@ -113,8 +110,15 @@ def read_signature(kind: str, factory: Callable[..., Any]) -> Signature:
     if kind == "optimizers":
         parameters = list(_parameters(factory, "__init__" if inspect.isclass(factory) else None))[1:]
         return _sort_parameters(part, parameters, inputs=False)
+    if kind == "augmentations":
+        call = read_call(factory)
+        if not inspect.isclass(factory):
+            return replace(call, inputs=())
     if inspect.isclass(factory):
         built = _sort_parameters(part, _parameters(factory, "__init__"), inputs=False)
+        if kind == "augmentations" and built.injected:
+            name = next(iter(built.injected))
+            raise SignatureError(f"'{part}' is given '{name}' at each call: make it a parameter of `__call__`")
         if kind not in CALLED:
             return built
         if not callable(getattr(factory, CALLED[kind], None)):
@@ -123,6 +127,27 @@ def read_signature(kind: str, factory: Callable[..., Any]) -> Signature:
     if kind in CALLED:
         return _sort_parameters(part, _by_name(part, _parameters(factory)), inputs=True)
     return _sort_parameters(part, _parameters(factory), inputs=kind == "ops")
+
+
+def read_call(factory: Callable[..., Any]) -> Signature:
+    """What an augmentation is called with: the picture, its one input, and what the engine fills in.
+
+    Raises:
+        SignatureError: it does not take one picture, or needs more.
+    """
+    part = getattr(factory, "__name__", repr(factory))
+    of_class = "forward" if inspect.isclass(factory) and issubclass(factory, nn.Module) else "__call__"
+    if inspect.isclass(factory) and not any(of_class in vars(base) for base in factory.__mro__):
+        raise SignatureError(f"the class '{part}' has no method '{of_class}'; write it: it is given the picture")
+    method = of_class if inspect.isclass(factory) else None
+    call = _sort_parameters(part, _parameters(factory, method), inputs=True)
+    if len(call.inputs) != 1:
+        how = f"def {method or part}({'self, ' * bool(method)}picture: Tensor, rng: random.Random) -> Tensor"
+        raise SignatureError(f"'{part}' takes {len(call.inputs)} tensors, and an augmentation one, the picture: {how}")
+    for option in call.options if method else ():
+        if option.required:
+            raise option.refused(part, "is needed at each call", "options are parameters of the constructor")
+    return call
 
 
 def call_signature(factory: Callable[..., Any]) -> inspect.Signature | None:
@@ -269,60 +294,3 @@ def is_sequence(annotation: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(map(is_sequence, typing.get_args(annotation)))
     return inspect.isclass(origin) and issubclass(origin, collections.abc.Sequence)
-
-
-def describe_type(annotation: Any) -> str:
-    """An annotation as a person writes it: `int >= 1`, `instance|batch|none`, `tensor`."""
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is Annotated:
-        return f"{describe_type(args[0])} {describe_range(dict(_bounds(args[1:])))}".rstrip()
-    if origin is Literal:
-        return "|".join(map(str, args))
-    if origin in (Union, types.UnionType):
-        return " | ".join(map(describe_type, args))
-    if annotation is types.NoneType:
-        return "null"
-    if inspect.isclass(annotation) and issubclass(annotation, Enum):
-        return "|".join(str(member.value) for member in annotation)
-    if annotation is torch.Tensor:
-        return "tensor"
-    if inspect.isclass(origin) and args:
-        return f"{_type_name(origin)}[{', '.join('...' if a is Ellipsis else describe_type(a) for a in args)}]"
-    return _type_name(annotation)
-
-
-def _type_name(annotation: Any) -> str:
-    name = getattr(annotation, "__name__", str(annotation))
-    known = {"Module": "network", "Sequence": "list", "tuple": "list", "Path": "path", "str": "text"}
-    return (known | {"Share": "percentage"}).get(name, name)
-
-
-_BOUNDS = {annotated_types.Ge: ">=", annotated_types.Gt: ">", annotated_types.Le: "<=", annotated_types.Lt: "<"}
-
-
-def _bounds(metadata: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-    for item in metadata:
-        if isinstance(item, FieldInfo):
-            yield from _bounds(tuple(item.metadata))
-        elif type(item) in _BOUNDS:
-            yield _BOUNDS[type(item)], getattr(item, type(item).__name__.lower())
-
-
-def describe_range(bounds: dict[str, Any]) -> str:
-    """Bounds as a person writes them: `>= 1`, or both of them as an interval, `in [0, 1)`."""
-    if len(bounds) < 2:
-        return "".join(f"{sign} {bound}" for sign, bound in bounds.items())
-    lower = f"[{bounds['>=']}" if ">=" in bounds else f"({bounds['>']}"
-    upper = f"{bounds['<=']}]" if "<=" in bounds else f"{bounds['<']})"
-    return f"in {lower}, {upper}"
-
-
-def describe_default(value: Any) -> str:
-    """A default as a recipe writes it: `null`, `[0.5, 0.999]`, `auto`."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, tuple):
-        return str(list(value))
-    if isinstance(value, Enum):
-        return describe_default(value.value)
-    return str(value)

@@ -81,6 +81,7 @@ WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "networks": (lambda made: isinstance(made, nn.Module), "a network: an nn.Module"),
     "ops": (callable, "something that can be called"),
     "losses": (callable, "something that can be called"),
+    "augmentations": (callable, "something that can be called"),
     "datasets": (lambda made: isinstance(made, Dataset), "a ganforge.Dataset"),
     "callbacks": (lambda made: isinstance(made, Callback), "a ganforge.Callback"),
     "metrics": (lambda made: _offers(made, METRIC), "a ganforge.Metric, with update and compute"),
@@ -187,6 +188,20 @@ class Watched(Dataset):
         if not all(isinstance(each, Storage) for each in storage.values()):
             raise refuse("storage() gives something else than images.Storage by the names of fields", self._use)
         return storage
+
+    def groups(self) -> Sequence[Sequence[str]]:
+        groups = [tuple(group) for group in self._call("groups", Sequence)]
+        named = [name for group in groups for name in group]
+        if strange := [name for name in named if name not in self._shapes]:
+            raise refuse(f"groups() names {strange[0]!r}, and shapes() does not", self._use)
+        if twice := [name for name in named if named.count(name) > 1]:
+            raise refuse(f"groups() has '{twice[0]}' twice: what corresponds to all of it is one group", self._use)
+        for group in groups:
+            sizes = {name: self._shapes[name] for name in group}
+            if any(len(shape) not in (2, 3) or shape[-2:] != sizes[group[0]][-2:] for shape in sizes.values()):
+                said = ", ".join(f"'{name}' {list(shape)}" for name, shape in sizes.items())
+                raise refuse(f"groups() puts fields together that cannot correspond pixel by pixel: {said}", self._use)
+        return groups
 
     def known_length(self) -> int | None:
         return self._call("known_length", int, type(None))

@@ -26,6 +26,8 @@ def example(part: Part) -> str:
     match part.kind:
         case "datasets":
             piece = {"data": _use(part)}
+        case "augmentations":
+            piece = {"data": {"augment": [_use(part)]}}
         case "optimizers":
             piece = {"players": {"some_player": {"networks": ["some_network"], "optimizer": _use(part)}}}
         case "losses":

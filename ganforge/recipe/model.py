@@ -146,6 +146,15 @@ class LoaderSettings(Settings):
     """`stop` at a file that cannot be read, or `skip` it: another sample takes its place, counted and told."""
 
 
+class AugmentSettings(Settings):
+    """The keys of an augmentation that are the engine's; the others are options of it."""
+
+    probability: Annotated[float, Field(ge=0, le=1)] | None = None
+    """How often it is applied; by default always, if the augmentation says nothing else."""
+    fields: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """The fields that it changes; by default every picture."""
+
+
 class EmaSettings(Settings):
     """`ema:` of a player: the weights' moving average, `decay` per step."""
 
@@ -201,6 +210,16 @@ class Written:
     def place(self, piece: Expression) -> Mark:
         """Where a piece of the expression stands."""
         return self.mark.shifted(piece.column, piece.width)
+
+
+@dataclass(frozen=True)
+class AugmentUse:
+    """An augmentation of the training samples, and what it changes."""
+
+    use: PartUse
+    probability: float
+    groups: tuple[tuple[str, ...], ...]
+    """The fields that it changes: those of one group in the same way, each group by a draw of its own."""
 
 
 Bound = Written | tuple[Written, ...]
@@ -290,6 +309,8 @@ class Recipe:
     callbacks: dict[str, PartUse | None]
     run: RunSettings
     images: tuple[Written, ...]
+    augment: tuple[AugmentUse, ...]
+    """What is done to training samples, in this order."""
     functions: dict[str, Part]
     """Function ops that expressions call, by short and by full name."""
     warnings: tuple[Problem, ...] = ()

@@ -18,8 +18,9 @@ from ganforge.api.context import Progress
 from ganforge.api.datasets import Dataset
 from ganforge.errors import Mark, Problem, RecipeError, misspelt, nearest
 from ganforge.failures.blame import blame
-from ganforge.plugins.registry import Part, Registry, UnknownPart
+from ganforge.plugins.registry import RESERVED, Part, Registry, UnknownPart
 from ganforge.recipe import model
+from ganforge.recipe.augment_reader import read_augmentations
 from ganforge.recipe.building import Watched, bind_schedule, build, refusal
 from ganforge.recipe.name_checks import check_scope
 from ganforge.recipe.nodes import Node
@@ -42,7 +43,7 @@ def read_recipe(node: Node, registry: Registry, name: str) -> model.Recipe:
     if recipe is not None:
         problems, warnings = check_scope(recipe, reader.dataset, whole=not reader.problems)
         reader.problems += problems
-        recipe = replace(recipe, warnings=tuple(warnings))
+        recipe = replace(recipe, warnings=(*reader.warnings, *warnings))
     if reader.problems or recipe is None:
         raise RecipeError(reader.problems)
     return recipe
@@ -51,6 +52,7 @@ def read_recipe(node: Node, registry: Registry, name: str) -> model.Recipe:
 @dataclass
 class _Reader(PartReader):
     dataset: Dataset | None = None
+    warnings: list[Problem] = dataclasses.field(default_factory=list)
 
     # The recipe as a whole
 
@@ -66,6 +68,8 @@ class _Reader(PartReader):
         self.requirements(sections.get("requires"))
         schedules = {k: u for k, n in self.section(sections, "schedules") if (u := self.schedule(n))}
         data, loader = self.data(sections.get("data"))
+        augment, warnings = read_augmentations(self, _of_data(sections, "augment"), self.dataset)
+        self.warnings += warnings
         run_node = sections.get("run")
         run = self.settings(model.RunSettings, run_node, "run") if run_node else None
         if run and run_node and run.epochs is None and run.steps is None:
@@ -89,6 +93,7 @@ class _Reader(PartReader):
             },
             run=run or model.RunSettings(),
             images=self.images(run_node),
+            augment=augment,
             functions=self.functions(),
         )
 
@@ -131,9 +136,9 @@ class _Reader(PartReader):
     def data(self, node: Node | None) -> tuple[model.PartUse | None, model.LoaderSettings | None]:
         if node is None:
             return None, None
-        reserved = {k: n for k, n in self.mapping(node, "data").items() if k in model.LoaderSettings.model_fields}
-        loader = self.settings(model.LoaderSettings, Node(reserved, node.mark, node.keys), "data")
-        use = self.use("datasets", node, reserved)
+        own = {k: n for k, n in self.mapping(node, "data").items() if k in model.LoaderSettings.model_fields}
+        loader = self.settings(model.LoaderSettings, Node(own, node.mark, node.keys), "data")
+        use = self.use("datasets", node, RESERVED["datasets"])
         if use is not None:
             self.dataset = self.construct(use, node)
             if loader and loader.on_bad_file == "skip" and self.dataset is not None:
@@ -299,6 +304,11 @@ class _Reader(PartReader):
         entries = node.value if node and isinstance(node.value, dict) else {}
         image_nodes = self.items(entries.get("images"), "images")
         return tuple(w for n in image_nodes if isinstance(n.value, str) and (w := self.expression(n)))
+
+
+def _of_data(sections: Mapping[str, Node], key: str) -> Node | None:
+    data = sections.get("data")
+    return data.value.get(key) if data and isinstance(data.value, dict) else None
 
 
 def _one_or_many(node: Node | None) -> list[Node]:

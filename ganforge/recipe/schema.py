@@ -25,6 +25,7 @@ Json = dict[str, Any]
 OWN_KEYS = {
     "frozen": "The network does not learn, and no player names it.",
     "weight": "What the loss is multiplied by: a number, a schedule, or the name of one.",
+    "augment": "What is done to training samples, one after the other.",
     "every": "The loss counts in every so many runs of its phase, the first included, and then so many-fold.",
 }
 
@@ -163,7 +164,10 @@ class _Writer:
         """The keys beside the options that are the engine's."""
         match kind:
             case "datasets":
-                return self.settings(model.LoaderSettings)["properties"]
+                changes = {"type": "array", "items": _reference("augmentation"), "description": OWN_KEYS["augment"]}
+                return self.settings(model.LoaderSettings)["properties"] | {"augment": _or_null(changes)}
+            case "augmentations":
+                return self.settings(model.AugmentSettings)["properties"]
             case "networks":
                 return {"frozen": {"type": "boolean", "default": False, "description": OWN_KEYS["frozen"]}}
             case "losses":

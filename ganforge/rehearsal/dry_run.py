@@ -31,6 +31,7 @@ from ganforge.recipe.building import build
 from ganforge.recipe.expressions import Attribute, Call, Constant, Expression, Name
 from ganforge.recipe.model import Bound, LossUse, Recipe, Written, written
 from ganforge.rehearsal.assembly import create_lazy_parameters
+from ganforge.rehearsal.augmentation_trial import augmentation_faults
 from ganforge.rehearsal.label_ranges import LabelWatch
 from ganforge.rehearsal.layers import Layer
 from ganforge.rehearsal.optimizer_trial import try_optimizer
@@ -99,6 +100,8 @@ def _rehearsed(recipe: Recipe, to_train: bool) -> DryRun:
     before = random_state()
     postpone_compiler()
     try:
+        if to_train and (faulty := list(augmentation_faults(recipe))):
+            raise RecipeError(faulty)
         fake = FakeTensorMode(allow_non_fake_inputs=True)
         unlearnt = Unlearnt()
         cast = _build(recipe, fake, unlearnt)

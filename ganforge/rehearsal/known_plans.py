@@ -68,6 +68,7 @@ def _circumstances(recipe: Recipe) -> dict[str, Any] | None:
         "batch": recipe.loader.batch_size,
         "data": [dict(dataset.shapes()), dict(dataset.validation_shapes())],
         "types": {name: str(kind) for name, kind in dataset.dtypes().items()},
+        "augment": [plain["data"].get("augment"), *map(list, dataset.groups())],
         "ranges": {name: str(known) for name, known in dataset.ranges().items()},
         "code": code,
         "environment": _environment(),

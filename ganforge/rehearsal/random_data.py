@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import torch
@@ -36,6 +36,9 @@ class RandomData(Dataset):
 
     def ranges(self) -> Ranges:
         return self.original.ranges()
+
+    def groups(self) -> Sequence[Sequence[str]]:
+        return self.original.groups()
 
     def validation_shapes(self) -> Shapes:
         return self.original.validation_shapes()

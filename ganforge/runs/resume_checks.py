@@ -172,6 +172,8 @@ def _overrides(recipe: Recipe, differing: Sequence[Change]) -> Iterator[str]:
 def _unit(key: str) -> str:
     """What must be set as a whole: of a schedule's option the schedule."""
     names = key.split(".")
+    if names[:2] == ["data", "augment"]:
+        return "data.augment"
     for last in ("schedule", "weight", "decay"):
         if last in names:
             return ".".join(names[: names.index(last) + 1])
@@ -275,10 +277,12 @@ def _differing(before: Any, now: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _plain(recipe: Any) -> Any:
-    """With every part that is only named as a mapping: `adam` is `{type: adam}`."""
+    """With parts that are only named as mappings: `adam` is `{type: adam}`."""
     if not isinstance(recipe, dict):
         return recipe
-    players = recipe.get("players")
+    data, players = recipe.get("data"), recipe.get("players")
+    if isinstance(data, dict) and "augment" in data:
+        recipe = recipe | {"data": data | {"augment": _part(data["augment"])}}
     if not isinstance(players, dict):
         return recipe
     written = {

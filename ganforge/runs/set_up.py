@@ -27,7 +27,7 @@ from ganforge.rehearsal.sample_checks import looked_at, promise_of
 from ganforge.runs.run_folder import RunFolder
 from ganforge.step.cast import prepare
 from ganforge.step.levers import Levers
-from ganforge.training.data import prepare_data, training_samples, validation_samples
+from ganforge.training.data import augmented, prepare_data, training_samples, validation_samples
 from ganforge.training.levers.choosing import choose_levers
 from ganforge.training.levers.settling import Settled, settled, with_precision
 from ganforge.training.levers.trials import Tell
@@ -82,9 +82,8 @@ def set_up(recipe: Recipe, folder: RunFolder, plan: DryRun | None, world: World,
     levers = choose_levers(recipe, plan, device, choice.levers, division)
     precision = Precision(recipe.run.precision, device, levers.channels_last)
     precision.set_up(recipe.run.deterministic)
-    loader = Loader(
-        samples, division, recipe.loader.workers, recipe.run.seed, precision, promise_of(recipe), recipe.data
-    )
+    shown, seed = augmented(recipe, samples), recipe.run.seed
+    loader = Loader(shown, division, recipe.loader.workers, seed, precision, promise_of(recipe), recipe.data)
     trainer = _trainer(recipe, precision, beginning, levers, division, world)
     found = tuple(directions(recipe, plan.shapes))
     validation = _validation(recipe, precision, trainer, samples, found)

@@ -11,6 +11,7 @@ Each check raises `CheckFailed`, an AssertionError that says what is wrong and w
 `run_recipe` are also fixtures of the same names: nothing needs to be imported.
 """
 
+from ganforge.testing.augmentations import check_augmentation
 from ganforge.testing.checking import CheckFailed, parts_of
 from ganforge.testing.datasets import check_dataset
 from ganforge.testing.losses import check_loss
@@ -23,6 +24,7 @@ __all__ = [
     "CheckFailed",
     "Parity",
     "RecipeRun",
+    "check_augmentation",
     "check_dataset",
     "check_loss",
     "check_network",

@@ -1,4 +1,5 @@
-"""How everything that reads the data of a recipe gets at it; samples whose files are bad are replaced by others."""
+"""How everything that reads the data of a recipe gets at it; samples whose files are bad are replaced by others, and
+those of a training augmented."""
 
 from __future__ import annotations
 
@@ -6,12 +7,16 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from ganforge.api.datasets import Sample, Samples
 from ganforge.errors import BadFile, EnvironmentFault, Problem, RecipeError
 from ganforge.images.listing import did_you_mean
 from ganforge.recipe.model import Recipe
 from ganforge.recipe.nodes import Node
 from ganforge.rehearsal.random_data import RandomData
+from ganforge.step.augmenting import Augmenter
 
 
 def prepare_data(recipe: Recipe) -> None:
@@ -28,8 +33,17 @@ def prepare_data(recipe: Recipe) -> None:
 
 
 def training_samples(recipe: Recipe) -> Samples:
-    """The training samples; bad files are skipped if the recipe says so."""
+    """The training samples as the dataset makes them; bad files are skipped if the recipe says so."""
     return _skipping(recipe, recipe.dataset.train())
+
+
+def augmented(recipe: Recipe, samples: Samples) -> Samples:
+    """Training samples as players learn from them: changed as `data.augment` says.
+
+    Raises:
+        RecipeError: an augmentation refuses its options.
+    """
+    return Augmented(samples, Augmenter(recipe.augment, recipe.dataset)) if recipe.augment else samples
 
 
 def validation_samples(recipe: Recipe) -> Samples | None:
@@ -129,6 +143,39 @@ class Skipping(Samples):
         return self.met[-1]
 
 
+# Augmentations
+
+
+class Augmented(Samples):
+    """The same samples, changed by draws of the generators that they were made by, after all that these drew."""
+
+    def __init__(self, samples: Samples, augmenter: Augmenter) -> None:
+        self.samples, self.augmenter, self.in_workers = samples, augmenter, samples.in_workers
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def order(self, rng: random.Random) -> Sequence[int] | None:
+        return self.samples.order(rng)
+
+    def sample(self, index: int, rng: random.Random) -> Sample:
+        made = self.samples.sample(index, rng)
+        return self.augmenter(made, rng) if self._fits(made) else made
+
+    def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
+        made = self.samples.batch(indices, rngs)
+        if not self._fits(made):
+            return made
+        fields = self.augmenter.fields
+        rows = [self.augmenter({name: made[name][row] for name in fields}, rng) for row, rng in enumerate(rngs)]
+        return made | {name: torch.stack([row[name] for row in rows]) for name in fields}
+
+    def _fits(self, made: object) -> bool:
+        """Whether there is what should be changed: what is wrong with samples, others tell better."""
+        return isinstance(made, dict) and all(isinstance(made.get(name), Tensor) for name in self.augmenter.fields)
+
+
 def taken(samples: Samples) -> tuple[str, ...]:
     """What was wrong with the bad files met since the last call; nothing where they are not skipped."""
+    samples = samples.samples if isinstance(samples, Augmented) else samples
     return samples.take() if isinstance(samples, Skipping) else ()

@@ -136,8 +136,9 @@ def rooms(in_tmp: Path, repository: Path) -> Path:
 def test_two_pictures_and_a_mask_go_the_whole_way(rooms: Path, ganforge: Callable) -> None:
     done(ganforge("data", "show", rooms, *CROP, "-o", "samples.png"))
     done(ganforge("check", rooms, *CROP, "--data"))
-    done(ganforge("run", rooms, *CROP, "run.steps=2"))
-    done(ganforge("run", rooms, *CROP, "run.steps=4", "--resume"))
+    turned = "data.augment=[{type: rotate, degrees: 15}, {type: colour, brightness: 0.2, fields: [photo]}]"
+    done(ganforge("run", rooms, *CROP, turned, "run.steps=2"))
+    done(ganforge("run", rooms, *CROP, turned, "run.steps=4", "--resume"))
     others = ["--input", "depth=rooms/test/depths", "--input", "inside=rooms/test/masks"]
     missing = ganforge("translate", "runs/rooms/0001", "rooms/test/photos", "-o", "out", *others[:2])
     assert missing.code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,17 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from ganforge.api.context import Progress
+from ganforge.builtin.datasets import Shapes
+from ganforge.errors import Mark, Source
 from ganforge.plugins.loading import load_plugins
 from ganforge.ranks.device import Precision
 from ganforge.ranks.division import divide
 from ganforge.recipe import open_recipe
+from ganforge.recipe.model import AugmentUse, PartUse
 from ganforge.rehearsal.dry_run import dry_run
 from ganforge.runs.run import Run
 from ganforge.runs.run_folder import RunFolder
+from ganforge.step.augmenting import Augmenter
 from ganforge.step.cast import build_cast
 from ganforge.testing.datasets import random_batch
 from ganforge.training.levers.choosing import choose_levers
@@ -130,3 +135,21 @@ def test_a_run_that_leaves_its_precision_to_the_gpu_says_what_it_took(tmp_path: 
     assert "GPU" in run.choice.why
     run.start()
     assert run.train() == "finished"
+
+
+def test_augmentations_work_where_the_data_lie() -> None:
+    """What is drawn is drawn on the host: a picture on the device is changed as it would be there."""
+    registry, mark = load_plugins(()).registry, Mark(Source("test", ""), 0, 0)
+    shapes = Shapes(64)
+    samples = shapes.train()
+    for part in registry.of("augmentations"):
+        if part.plugin != "ganforge":
+            continue
+        augment = Augmenter([AugmentUse(PartUse(part, {}, mark), 1.0, (("real_a",),))], shapes)
+        for seed in range(4):
+            sample = samples.sample(seed, random.Random(seed))
+            on_host = augment(sample, random.Random(seed))["real_a"]
+            there = augment({"real_a": sample["real_a"].cuda()}, random.Random(seed))["real_a"]
+            assert there.is_cuda
+            off = (there.cpu().int() - on_host.int()).abs()
+            assert off.float().mean() < 0.1, part.name

@@ -21,6 +21,7 @@ from ganforge.cli import main
 
 HERE = Path(__file__).parent
 STEPS = 600
+AUGMENT = "data.augment=[{type: rotate}, flip_horizontal, {type: colour}, {type: noise, probability: 0.5}]"
 KILLS = 10
 
 
@@ -33,7 +34,7 @@ def launch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], BaseProcess]:
     context.set_forkserver_preload(heavy)
 
     def make(out: Path) -> BaseProcess:
-        options = [f"run.steps={STEPS}", "run.checkpoint_every=20", "run.keep_last=2", "run.log_every=7"]
+        options = [f"run.steps={STEPS}", "run.checkpoint_every=20", "run.keep_last=2", "run.log_every=7", AUGMENT]
         recipe = [str(HERE / "toy_cyclegan.yaml"), *options, "callbacks.tensorboard={type: tensorboard}"]
         arguments = ["run", *recipe, "-p", str(HERE / "toys.py"), "--resume", "--out", str(out)]
         process = context.Process(target=main, args=(arguments,))

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge import Callback, Context, Dataset, Metric, Progress, Register, Sample, Samples, hookimpl
+from ganforge import Callback, Context, Dataset, Metric, Progress, Register, Sample, Samples, hookimpl, traits
 
 ODD: dict[str, Any] = json.loads(os.environ.get("ODD", "{}"))
 calls = 0
@@ -326,6 +326,20 @@ class Pictures(Dataset):
         return Few()
 
 
+def tone(picture: Tensor, rng: random.Random) -> Tensor:
+    return meddle("augmentation.call", lambda: picture * rng.random(), picture)
+
+
+@traits(moves_pixels=True)
+@spoilt("augmentation class")
+class Tilt:
+    def __init__(self) -> None:
+        self.by = 1
+
+    def __call__(self, picture: Tensor, rng: random.Random) -> Tensor:
+        return picture.roll(self.by * rng.randrange(3), 2)
+
+
 @spoilt("callback")
 class Watch(Callback):
     pass
@@ -467,6 +481,12 @@ def register_schedules(register: Register) -> None:
 @hookimpl
 def register_datasets(register: Register) -> None:
     register("pictures", SIGNATURES.get(ODD.get("datasets", ""), Pictures))
+
+
+@hookimpl
+def register_augmentations(register: Register) -> None:
+    register("tone", SIGNATURES.get(ODD.get("augmentations", ""), tone))
+    register("tilt", Tilt)
 
 
 @hookimpl

@@ -39,8 +39,11 @@ METHODS = {
     "samples": ["__len__", "sample", "batch", "order", "__repr__", "__bool__", "__getattr__"],
     "dataset": [
         *("__init__", "shapes", "dtypes", "validation_shapes", "prepare", "files", "train", "validation", "truths"),
+        "groups",
         *("__repr__", "__len__", "__bool__", "__getattr__"),
     ],
+    "augmentation": ["call"],
+    "augmentation class": ["__init__", "__call__", "__repr__", "__bool__", "__getattr__", "__eq__"],
     "callback": [
         *("__init__", "run_started", "step_ended", "statistics_read", "distributions_read", "images_drawn"),
         *("metrics_computed", "checkpoint_saved", "run_ended", "__repr__", "__len__", "__bool__", "__getattr__"),
@@ -62,7 +65,7 @@ SIGNATURES = [
     *("keywords", "generates", "waits", "of a callable", "partial", "lambda", "called", "class", "a module"),
     *("of torch", "built in", "type", "a none", "a text", "a number", "side effects", "exception"),
 ]
-KINDS = ["networks", "losses", "ops", "metrics", "optimizers", "schedules", "datasets", "callbacks"]
+KINDS = ["networks", "losses", "ops", "metrics", "optimizers", "schedules", "datasets", "augmentations", "callbacks"]
 MOMENTS = ["check", "run", "run", "run", "resume", "resume", "translate", "evaluate", "show", "gallery", "bundle"]
 
 places = st.sampled_from([f"{kind}.{method}" for kind, methods in METHODS.items() for method in methods])

@@ -38,6 +38,7 @@ def test_an_example_can_be_pasted(part: Part) -> None:
         part
         in {
             "datasets": [recipe.data.part],
+            "augmentations": [each.use.part for each in recipe.augment],
             "networks": [use.part for use in recipe.networks.values()],
             "ops": [*(use.part for use in recipe.ops.values()), *recipe.functions.values()],
             "schedules": [use.part for use in recipe.schedules.values()],

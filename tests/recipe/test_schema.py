@@ -163,6 +163,8 @@ def test_what_may_be_null_or_of_another_type() -> None:
 
 # Faults of names, expressions, shapes and values together are for `ganforge check`.
 TOLD = {
+    "augment_misspelt",
+    "augment_no_list",
     "clip_weights_of_nothing",
     "data_option_misspelt",
     "ema_and_clip",

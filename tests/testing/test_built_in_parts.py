@@ -11,7 +11,7 @@ from sharded import pack_small
 
 from ganforge.plugins.loading import load_plugins
 from ganforge.plugins.registry import Registry
-from ganforge.testing import check_dataset, check_loss, check_op
+from ganforge.testing import check_augmentation, check_dataset, check_loss, check_op
 
 LOSSES: dict[str, dict[str, Any]] = {"l1": {}, "l2": {}, "smooth_l1": {"beta": 0.5}}
 OPS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
@@ -30,6 +30,24 @@ DATASETS: dict[str, dict[str, Any]] = {
     "unpaired_shards": {"load_px": 36, "crop_px": 32},
     "paired_shards": {"load_px": 36, "crop_px": 32},
 }
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "affine": {"degrees": 30.0, "shear": 10.0},
+    "blur": {},
+    "colour": {},
+    "cutout": {"count": 2},
+    "elastic": {},
+    "flip_horizontal": {},
+    "flip_vertical": {},
+    "gamma": {},
+    "grey": {"channels": (3, 4)},
+    "invert": {},
+    "jpeg": {"channels": (1, 3)},
+    "noise": {},
+    "posterize": {},
+    "rotate": {"degrees": 90.0},
+    "rotate_90": {},
+    "zoom": {"least": 0.7, "fill": "black"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +55,10 @@ def registry() -> Registry:
     return load_plugins().registry
 
 
-@pytest.mark.parametrize(("kind", "tried"), [("losses", LOSSES), ("ops", OPS), ("datasets", DATASETS)])
+@pytest.mark.parametrize(
+    ("kind", "tried"),
+    [("losses", LOSSES), ("ops", OPS), ("datasets", DATASETS), ("augmentations", AUGMENTATIONS)],
+)
 def test_every_built_in_part_is_tried(kind: str, tried: dict[str, Any], registry: Registry) -> None:
     # Inception needs weights: tests/metrics tries it with some of its own.
     elsewhere = {"inception"} if kind == "ops" else set()
@@ -53,6 +74,11 @@ def test_losses(name: str, registry: Registry) -> None:
 def test_ops(name: str, registry: Registry) -> None:
     arguments, options = OPS[name]
     check_op(registry.find("ops", name).factory, *arguments, **options)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_augmentations(name: str, registry: Registry) -> None:
+    check_augmentation(registry.find("augmentations", name).factory, **AUGMENTATIONS[name])
 
 
 @pytest.mark.parametrize("name", DATASETS)

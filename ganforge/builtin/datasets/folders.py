@@ -182,6 +182,9 @@ class ImageFolder(FolderDataset):
     def dtypes(self) -> Mapping[str, torch.dtype]:
         return self.framing.dtypes({"real": self.stored.channels})
 
+    def groups(self) -> Sequence[Sequence[str]]:
+        return [list(self.framing.shapes({"real": self.stored.channels}))]
+
     def storage(self) -> Mapping[str, images.Storage]:
         return {"real": self.stored}
 

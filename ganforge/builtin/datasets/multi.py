@@ -96,6 +96,9 @@ class MultiFolders(Dataset):
     def ranges(self) -> Mapping[str, range]:
         return {name: range(source.count) for name, source in self.sources.items() if source.kind == "class"}
 
+    def groups(self) -> Sequence[Sequence[str]]:
+        return [[name for name, source in self.sources.items() if source.is_file and not source.independent]]
+
     def class_names(self) -> Mapping[str, Sequence[str]]:
         named = ((name, source.classes) for name, source in self.sources.items())
         return {name: classes for name, classes in named if isinstance(classes, tuple)}

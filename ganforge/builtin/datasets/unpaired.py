@@ -36,6 +36,9 @@ class Domains(Dataset):
     def dtypes(self) -> Mapping[str, torch.dtype]:
         return self.framing.dtypes(self.channels)
 
+    def groups(self) -> Sequence[Sequence[str]]:
+        return [list(self.framing.shapes({name: count})) for name, count in self.channels.items()]
+
     def storage(self) -> Mapping[str, images.Storage]:
         return dict(zip(("real_a", "real_b"), self.stored, strict=True))
 

@@ -77,6 +77,9 @@ class ImageShards(Shards):
     def dtypes(self) -> Mapping[str, torch.dtype]:
         return self.framing.dtypes({"real": self.stored.channels})
 
+    def groups(self) -> Sequence[Sequence[str]]:
+        return [list(self.framing.shapes({"real": self.stored.channels}))]
+
     def storage(self) -> Mapping[str, images.Storage]:
         return {"real": self.stored}
 
