@@ -42,10 +42,24 @@ def refuse_unfit(image: Image.Image) -> None:
     if image.mode == "F":
         low, high = image.getextrema()
         raise Unfit(f"it holds floating-point numbers, from {low:.6g} to {high:.6g}")
+    refuse_lab(image)
+    if is_signed(image) and any(image.histogram()[128:]):
+        raise Unfit("it holds whole numbers below 0 (signed, of 8 bits)")
+
+
+def refuse_lab(image: Image.Image) -> None:
+    """Refuse colours that nothing here converts.
+
+    Raises:
+        Unfit: it is in CIELAB.
+    """
     if image.mode == "LAB":
         raise Unfit("it is in the colours of CIELAB, which are not converted", "store it as RGB")
-    if image.mode == "L" and _SIGNED in _tag(image, _SAMPLE_FORMAT) and any(image.histogram()[128:]):
-        raise Unfit("it holds whole numbers below 0 (signed, of 8 bits)")
+
+
+def is_signed(image: Image.Image) -> bool:
+    """Whether a TIFF has signed numbers of 8 bits, which Pillow takes for others."""
+    return image.mode == "L" and _SIGNED in _tag(image, _SAMPLE_FORMAT)
 
 
 def decode_floats(image: Image.Image) -> Tensor:

@@ -20,7 +20,9 @@ from ganforge.images.depths import (
     bits_of,
     decode_floats,
     decode_wide,
+    is_signed,
     is_wide,
+    refuse_lab,
     refuse_unfit,
     tell_left_out,
     tell_rounded,
@@ -125,8 +127,7 @@ def _decode(data: bytes, channels: int, keep: Keep, name: str = "a picture") -> 
             return _kept(with_channels(scientific.decode_tiff(data), channels), keep, name)
         if keep == "numbers" and header.mode == "F":
             return with_channels(decode_floats(header), channels)
-        if keep != "numbers":
-            refuse_unfit(header)
+        (refuse_lab if keep == "numbers" else refuse_unfit)(header)
         tell_left_out(header, name, channels)
         if (deep := _decode_deep(data, header, channels, keep)) is not None:
             return _kept(deep, keep, name)
@@ -135,6 +136,8 @@ def _decode(data: bytes, channels: int, keep: Keep, name: str = "a picture") -> 
 
 def _beyond_pillow(header: Image.Image, channels: int, keep: Keep, name: str) -> bool:
     """Whether a TIFF has channels that Pillow does not read, or more bits of colours than it keeps."""
+    if keep == "numbers" and is_signed(header):
+        return True
     if channels not in (1, 3):
         return header.mode != MODES.get(channels) or bits_of(header) > 8
     deep = keep != "bytes" and bits_of(header) > 8 and not is_wide(header) and header.mode != "F"

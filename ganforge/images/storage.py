@@ -186,3 +186,23 @@ class Storage:
 
 
 _AS: dict[Depth, Callable[[Tensor], Tensor]] = {8: to_uint8, 16: to_uint16, "float": to_float}
+
+
+def read_mask(path: Path) -> Tensor:
+    """A file as a mask: uint8 `[1, H, W]`, 255 where it is brighter than grey, else 0.
+
+    Raises:
+        BadFile: it cannot be read.
+    """
+    return as_mask(read_with(path, 1, "numbers"))
+
+
+def as_mask(numbers: Tensor) -> Tensor:
+    """Numbers of a mask as 0 and 255, uint8: those beyond half of white. White is 1 where nothing is above it, as where
+    masks are stored as 0 and 1, and else 255, or 65535; of floats in `[-1, 1]` it is 1, and black -1."""
+    values = numbers.double()
+    if values.numel() and float(values.min()) < 0:
+        values = (values + 1) / 2
+    high = float(values.max()) if values.numel() else 0.0
+    white = next((white for white in (1, 255, 65535) if high <= white), high)
+    return ((values > white / 2) * 255).to(torch.uint8)

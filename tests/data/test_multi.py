@@ -221,3 +221,11 @@ def test_a_recipe_says_where_fields_are_wrong(in_tmp: Path, ganforge: Callable) 
     done = ganforge("check", "r.yaml")
     assert done.code == 2
     assert "r.yaml:3" in done.err
+
+
+def test_masks_may_be_stored_as_zero_and_one(root: Path) -> None:
+    for path in (root / "masks").iterdir():
+        images.write_image(path, (images.read_image(path, 1) > 127).to(torch.uint8))
+    sample = MultiFolders(FIELDS, root, crop_px=(20, 30), flip=False).train().sample(0, random.Random(0))
+    assert torch.equal(sample["mask"], (sample["photo"][:1] > 80).float())
+    assert sample["mask"].unique().tolist() == [0, 1]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganforge import BadFile, EnvironmentFault, images
 from ganforge.images import Percentiles, Storage
+from ganforge.images.storage import as_mask, read_mask
 
 
 def ramp(channels: int, dtype: torch.dtype, height: int = 6, width: int = 7) -> Tensor:
@@ -167,3 +168,26 @@ def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(__import__("sys").modules, "tifffile", None)
     with pytest.raises(BadFile, match=r"read with tifffile, which is not installed\n  pip install 'ganforge\[tiff\]'"):
         Storage(5, 16).read(tmp_path / "x.tiff")
+
+
+@pytest.mark.parametrize("white", [1, 255])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.bool_])
+def test_masks_of_any_numbers_are_masks(tmp_path: Path, white: int, dtype: type) -> None:
+    there = np.array([[0, 1], [1, 0]])
+    np.save(tmp_path / "mask.npy", (there * white).astype(dtype))
+    assert read_mask(tmp_path / "mask.npy").tolist() == [[[0, 255], [255, 0]]]
+    Image.fromarray((there * white).astype(np.uint8)).save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png").tolist() == [[[0, 255], [255, 0]]]
+
+
+def test_masks_may_be_floats_of_networks() -> None:
+    assert as_mask(torch.tensor([-1.0, -0.2, 0.2, 1.0])).tolist() == [0, 0, 255, 255]
+    assert as_mask(torch.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_signed_bytes_are_numbers_below_zero(tmp_path: Path) -> None:
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "signed.tif", np.array([[-128, 0, 127]], np.int8))
+    seen = Storage(1, "float", (-128, 127)).read(tmp_path / "signed.tif")
+    assert torch.allclose(seen, torch.tensor([[[-1, 0.00392, 1]]]), atol=1e-4)

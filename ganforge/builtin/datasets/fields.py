@@ -21,7 +21,8 @@ class FieldSource:
     Args:
         folder: the folder of its files, below `root`; `{split}` in it stands for train, val or test.
         column: the column of the table that names its file, or holds its value; of numbers, several make a vector.
-        kind: `picture`; `mask`, a picture of which all that is brighter than grey counts as 1; `class`; `number`.
+        kind: `picture`; `mask`, a picture of which all that is brighter than grey counts as 1 (or of 0 and 1); `class`;
+            `number`.
         channels, depth, range: of pictures, as elsewhere.
         classes: of a class, their names in the order of their numbers, or how many there are, where files or columns
             hold numbers.

@@ -17,10 +17,11 @@ from ganforge import BadFile, Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
 from ganforge.builtin.datasets.fields import FieldSource
 from ganforge.builtin.datasets.fitting import MOST, refuse_misfits, refuse_two_sizes
-from ganforge.builtin.datasets.folders import Reader
+from ganforge.builtin.datasets.folders import TOO_SMALL, Reader
 from ganforge.builtin.datasets.framing import Fit, Framing, Scale, Size, load_size
 from ganforge.builtin.datasets.tables import Row, read_table
 from ganforge.images.listing import did_you_mean, list_images
+from ganforge.images.storage import read_mask
 
 SPLITS = ("val", "test")
 SPLIT = "{split}"
@@ -110,6 +111,8 @@ class MultiFolders(Dataset):
         found: dict[images.Storage, list[Path]] = {}
         for split in ("train", self._validates()):
             for name, files in self._contents(split).files.items() if split else ():
+                if self.sources[name].kind == "mask":  # any numbers are one
+                    continue
                 found.setdefault(self.sources[name].storage, []).extend(files)
         if self.skips_bad:
             return
@@ -143,9 +146,9 @@ class MultiFolders(Dataset):
         return _Samples(self.sources, framing, held, contents)
 
     def _held(self, name: str, files: Sequence[Path], framing: Framing) -> Pictures:
-        return pictures(
-            files, Reader(self.sources[name].storage, framing), self.cache, self.skips_bad, framing.one_size
-        )
+        source = self.sources[name]
+        read = MaskReader(framing) if source.kind == "mask" else Reader(source.storage, framing)
+        return pictures(files, read, self.cache, self.skips_bad, framing.one_size)
 
     # What there is
 
@@ -249,6 +252,20 @@ def _matched(folders: Mapping[str, Mapping[str, Path]], stems: Sequence[str] | N
         shown = "\n".join(lonely[:MOST])
         raise EnvironmentFault(f"{len(lonely)} files have no partner:\n{shown}{more}", "rename them, or take them out")
     return {name: [found[stem] for stem in wanted] for name, found in folders.items()}
+
+
+@dataclass(frozen=True)
+class MaskReader:
+    """Files as masks, before they are cropped."""
+
+    framing: Framing
+
+    def __call__(self, path: Path) -> Tensor:
+        mask = read_mask(path)
+        try:
+            return self.framing.bring(mask)
+        except ValueError as error:
+            raise BadFile(f"cannot use the mask {path}: {error}", TOO_SMALL) from error
 
 
 class _Samples(Samples):

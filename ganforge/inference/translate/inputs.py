@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ganforge import images
 from ganforge.errors import EnvironmentFault, UsageError, suggest
+from ganforge.images.storage import as_mask, read_mask
 from ganforge.inference.translate.picture_types import opened
 from ganforge.recipe.model import Recipe
 from ganforge.rehearsal.directions import storage_of
@@ -80,10 +82,15 @@ def opened_inputs(recipe: Recipe, choice: Choice, given: Mapping[str, Any], size
         if len(shape) != 3:
             found[name] = _constant(recipe, name, value)
             continue
-        pictures, _ = opened(value, storage_of(recipe, name))
+        mask = name in dtypes
+        if mask and isinstance(value, str | os.PathLike):
+            pictures = read_mask(Path(value))[None]
+        else:
+            pictures, _ = opened(value, storage_of(recipe, name))
+            pictures = as_mask(pictures) if mask else pictures
         if size_px is not None:
             pictures = images.resize(pictures, size_px, size_px)
-        found[name] = _mask(pictures) if name in dtypes else pictures
+        found[name] = (pictures > 127).float() if mask else pictures
     return found
 
 
@@ -101,11 +108,6 @@ def _constant(recipe: Recipe, name: str, value: Any) -> Tensor:
     if known and not all(int(each) in known for each in tensor.flatten()):
         raise UsageError(f"{name} is one of {min(known)} to {max(known)}, and {value} was given")
     return tensor
-
-
-def _mask(pictures: Tensor) -> Tensor:
-    """Pictures as 0 and 1: what is brighter than grey counts."""
-    return (images.to_float(pictures) > 0).float()
 
 
 @dataclass(frozen=True)
