@@ -14,6 +14,8 @@ from typing import NoReturn
 from ganforge.errors import EnvironmentFault
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
+ARRAYS = frozenset((".npy", ".npz", ".dcm"))
+"""Suffixes of files that are pictures where no others are."""
 # What file browsers and archivers leave behind; others of their kind begin with a dot.
 _LEFT_BEHIND = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
 _SHOWN = 3
@@ -24,7 +26,7 @@ class Listing:
     """What lies below a folder."""
 
     pictures: tuple[Path, ...] = ()
-    """Files that are pictures by their suffix, `2.jpg` before `10.jpg`."""
+    """Files that are pictures by their suffix, `2.jpg` before `10.jpg`; where there are none, arrays and DICOM."""
     others: tuple[Path, ...] = ()
     """Files of other types."""
     hidden: tuple[Path, ...] = ()
@@ -86,6 +88,9 @@ def scan(folder: Path, deep: bool = True) -> Listing:
         for name in files:
             kind = hidden if _is_hidden(name) else pictures if is_picture(name) else others
             kind.append(here / name)
+    if not pictures:  # beside pictures, arrays may be anything
+        pictures = [path for path in others if path.suffix.lower() in ARRAYS]
+        others = [path for path in others if path.suffix.lower() not in ARRAYS]
     return Listing(tuple(sorted(pictures, key=natural_order)), *map(tuple, (sorted(others), hidden, empty, again)))
 
 

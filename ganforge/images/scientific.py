@@ -170,17 +170,19 @@ def _channels_first(array: np.ndarray, axes: str) -> np.ndarray:
 
 
 def _decode_dicom(data: bytes) -> Tensor:
+    """The values that a DICOM file stands for: rescaled as it says, frames as channels, black below white."""
     pydicom = _extra("pydicom", "medical", "a DICOM file")
     file = pydicom.dcmread(BytesIO(data))
     array = file.pixel_array
-    numbers = np.asarray(array, np.float64) * float(file.get("RescaleSlope", 1)) + float(
-        file.get("RescaleIntercept", 0)
-    )
-    if file.get("PhotometricInterpretation") == "MONOCHROME1":
-        numbers = numbers.min() + numbers.max() - numbers
     if file.get("SamplesPerPixel", 1) > 1:
         return _numbers(array.transpose(2, 0, 1))
-    return _numbers(numbers.reshape(-1, *numbers.shape[-2:]))
+    if file.get("PhotometricInterpretation") == "MONOCHROME1":  # white is the lowest
+        array = (-1 if file.PixelRepresentation else 2**file.BitsStored - 1) - array.astype(np.int64)
+        array = array if file.PixelRepresentation else array.astype(np.uint16 if file.BitsStored > 8 else np.uint8)
+    slope, intercept = float(file.get("RescaleSlope", 1)), float(file.get("RescaleIntercept", 0))
+    if (slope, intercept) != (1, 0):
+        array = np.asarray(array, np.float64) * slope + intercept
+    return _numbers(array.reshape(-1, *array.shape[-2:]))
 
 
 def _numbers(array: np.ndarray) -> Tensor:

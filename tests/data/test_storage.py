@@ -191,3 +191,40 @@ def test_signed_bytes_are_numbers_below_zero(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "signed.tif", np.array([[-128, 0, 127]], np.int8))
     seen = Storage(1, "float", (-128, 127)).read(tmp_path / "signed.tif")
     assert torch.allclose(seen, torch.tensor([[[-1, 0.00392, 1]]]), atol=1e-4)
+
+
+def write_dicom(path: Path, values: np.ndarray, **more: object) -> None:
+    import pydicom
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, CTImageStorage
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    slice_ = pydicom.Dataset()
+    slice_.file_meta = meta
+    slice_.Rows, slice_.Columns = values.shape
+    slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
+    slice_.BitsAllocated = slice_.BitsStored = 16
+    slice_.HighBit, slice_.PixelRepresentation = 15, int(values.dtype == np.int16)
+    slice_.PixelData = values.tobytes()
+    for name, value in more.items():
+        setattr(slice_, name, value)
+    slice_.save_as(path, enforce_file_format=True)
+
+
+def test_dicom_is_rescaled_as_it_says(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "ct.dcm", np.array([[0, 1000, 2000]], np.int16), RescaleSlope=1, RescaleIntercept=-1000)
+    seen = Storage(1, "float", (-1000, 1000)).read(tmp_path / "ct.dcm")
+    assert seen.tolist() == [[[-1, 0, 1]]]
+    inverted = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
+    write_dicom(tmp_path / "x.dcm", np.array([[0, 1000, 4095]], np.uint16), **inverted)
+    assert Storage(1, 16).read(tmp_path / "x.dcm").tolist() == [[[4095, 3095, 0]]]
+
+
+def test_arrays_are_pictures_where_no_others_are(tmp_path: Path) -> None:
+    for name in ("2.npy", "10.npy"):
+        np.save(tmp_path / name, np.zeros((3, 4), np.uint8))
+    assert [path.name for path in images.list_images(tmp_path)] == ["2.npy", "10.npy"]
+    images.write_image(tmp_path / "a.png", ramp(1, torch.uint8))
+    assert [path.name for path in images.list_images(tmp_path)] == ["a.png"]
