@@ -1,8 +1,8 @@
 """Python processes that need not import torch: each is forked from one that has, with a command line of its own.
 
 `Forked` is `subprocess.Popen` for commands of `sys.executable`, with `-m`, `-c` or a script, and `run` what
-`subprocess.run` is to it. The ranks that such a command launches are forked as well. This file is also what the prepared
-process runs. Tests of how a command begins, or of what finds a process by its command line, take real ones.
+`subprocess.run` is to it. The ranks that such a command launches are forked as well. This file is also what the
+prepared process runs. Tests of how a command begins, or of what finds a process by its command line, take real ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PREPARED = ("torch", "torch.distributed", "torch.utils.data", "torchvision.transforms.v2", "ganforge.builtin")
+PREPARED = (
+    *("torch.distributed", "torch.utils.data", "torchvision.transforms.v2", "ganforge.builtin", "ganforge.runs.run"),
+)
 NOTICED_S = 0.02
 """How late the end of a process may be noticed."""
 
@@ -159,6 +161,7 @@ def begin(request: dict[str, Any], streams: list[int]) -> list[str]:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     random.seed()
     words = list(request["words"])
     return prepare_ranks() or words if "--nproc" in words else words
@@ -185,6 +188,9 @@ def prepare_ranks() -> list[str]:
 
 
 def main() -> None:
+    from ganforge.core.torch_internals.postponing import postpone_compiler
+
+    postpone_compiler()  # as commands do: one that needs it imports it
     for name in PREPARED:
         importlib.import_module(name)
     gc.freeze()
