@@ -106,6 +106,14 @@ def _descriptions_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_pulls_the_plug() -> Iterator[None]:
+    """Files need not be on the disk before a test goes on: the system writes them, even if a process is killed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture
 def rehearsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings ask for the dry run of a recipe once in all such tests: they are about what comes after it."""

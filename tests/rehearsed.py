@@ -58,6 +58,12 @@ def dry_run(recipe: Recipe, to_train: bool = True) -> rehearsing.DryRun:
     return dataclasses.replace(plan)
 
 
+def takes_after(recipe: Recipe, other: Recipe) -> Recipe:
+    """Let a recipe have the dry run of another one, whose networks it has; gives the recipe."""
+    _known[recipe.name].append(((True, *_circumstances(recipe)), dry_run(other)))
+    return recipe
+
+
 def _circumstances(recipe: Recipe) -> tuple[Any, ...]:
     """All that a dry run depends on; the parts that it names stay alive with it, so that identity tells them apart."""
     dataset = recipe.dataset

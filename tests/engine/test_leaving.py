@@ -87,10 +87,10 @@ def two_ranks(folder: Path, more: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "ganforge", "run", str(recipe), "-p", str(plugin), *settings, *arguments]
 
 
-def unlaunched(command: list[str]) -> list[tuple[int, str]]:
+def unlaunched(command: list[str], kind: type[subprocess.Popen[str]] = forked.Forked) -> list[tuple[int, str]]:
     """The same ranks without a launcher: how each ended, and what it told."""
     words = [word for word in command[1:] if word not in ("--nproc", "2")]
-    ranks = ranked.start(2, words)  # real ones: what of torch's log they keep back, they decide before torch comes
+    ranks = ranked.start(2, words, kind)
     try:
         told = [rank.communicate(timeout=ranked.PATIENCE_S)[1] for rank in ranks]
     finally:
@@ -121,7 +121,9 @@ def test_a_fault_is_told_once_where_the_rank_that_keeps_the_store_is_first(tmp_p
 
 
 def test_the_rank_that_keeps_the_store_takes_its_word_along_where_it_fails_alone(tmp_path: Path) -> None:
-    (first, told), (second, missed) = unlaunched(two_ranks(tmp_path, "", TROUBLE.replace("RANKS", "[0]")))
+    # Real ones: what of torch's log they keep back, they decide before torch comes.
+    command = two_ranks(tmp_path, "", TROUBLE.replace("RANKS", "[0]"))
+    (first, told), (second, missed) = unlaunched(command, subprocess.Popen)
     assert (first, second) == (4, 75)
     assert told.count("error: ") == missed.count("error: ") == 1
     assert "ZeroDivisionError: by design" in told
