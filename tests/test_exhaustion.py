@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from misbehaving import ODD, outcome
@@ -185,21 +187,20 @@ run: {steps: 8, device: cpu, images: []}
 def test_a_worker_that_is_killed_ends_the_run_with_4_after_saving(
     in_tmp: Path,
     ganforge: Callable[..., Any],
-    ganforge_process: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (in_tmp / "killer.py").write_text(KILLER)
     (in_tmp / "tiny.yaml").write_text(TINY)
     monkeypatch.setenv("GANFORGE_PLUGINS", "")
     killing = "callbacks.killer={type: killer.killer, step: 3, number: 9}"
-    done = ganforge_process("run", "tiny.yaml", "-p", "killer.py", killing)
-    assert done.code == 4, done.err
-    error = done.err[done.err.index("error: ") :]
+    done = forked.run([sys.executable, "-m", "ganforge", "run", "tiny.yaml", "-p", "killer.py", killing])
+    assert done.returncode == 4, done.stderr
+    error = done.stderr[done.stderr.index("error: ") :]
     assert "step 3: a loading worker, process " in error
     assert "was killed by signal 9 (SIGKILL)" in error
     assert "step 3 is saved: --resume goes on from there" in error
-    assert "Traceback" not in done.err
-    assert "DataLoader" not in done.err
+    assert "Traceback" not in done.stderr
+    assert "DataLoader" not in done.stderr
     folder = in_tmp / "runs" / "tiny"
     assert (folder / "0001" / "checkpoints" / "step_0000003" / "manifest.json").is_file()
     assert json.loads((folder / "0001" / "run.json").read_text())["status"] == "failed"

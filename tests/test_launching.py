@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import ranked
 import torch
@@ -57,8 +59,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def launch(tmp_path: Path, start: Start) -> Start:
-    """Starts two ranks of the toy."""
-    return lambda *arguments: start(ganforge_run("--nproc", 2, "--out", tmp_path, *arguments), stderr=subprocess.STDOUT)
+    """Starts two ranks of the toy; real ones, unless told otherwise, whose command lines tell who they are."""
+    command = functools.partial(ganforge_run, "--nproc", 2, "--out", tmp_path)
+    return lambda *arguments, **more: start(command(*arguments), stderr=subprocess.STDOUT, **more)
 
 
 def folder_of(out: Path) -> Path:
@@ -109,8 +112,7 @@ def straight(once: Callable[..., Path]) -> Path:
     """Two ranks that nothing happens to."""
 
     def train(out: Path) -> None:
-        command = ganforge_run("--nproc", 2, "--out", out)
-        run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        run = forked.run(ganforge_run("--nproc", 2, "--out", out))
         assert run.returncode == 0, run.stderr
 
     return once("straight", train)
@@ -142,7 +144,7 @@ def test_a_launcher_that_is_killed_leaves_no_orphans(launch: Start, tmp_path: Pa
 
 
 def test_a_launcher_that_is_interrupted_saves(launch: Start, tmp_path: Path) -> None:
-    run = launch("run.steps=1000000")
+    run = launch("run.steps=1000000", kind=Forked)
     wait_for_a_checkpoint(tmp_path, run)
     run.send_signal(signal.SIGINT)
     told, _ = run.communicate(timeout=PATIENCE_S)
@@ -239,9 +241,7 @@ def test_a_bad_loss_of_one_rank_is_skipped_by_all(two_ranks: Starts, tmp_path: P
 def test_a_fault_of_the_recipe_is_told_once(tmp_path: Path) -> None:
     """Even one that shows only when its shapes are checked, by each rank, and by the one that tells it last."""
     late, wrong = "networks.D_a={type: toys.uneven, late_s: 2}", "signals.rec_a=G_ba(D_b(fake_b))"
-    told = subprocess.run(
-        ganforge_run("--out", tmp_path, "--nproc", 2, late, wrong), capture_output=True, text=True, check=False
-    )
+    told = forked.run(ganforge_run("--out", tmp_path, "--nproc", 2, late, wrong))
     assert told.returncode == 2
     assert told.stderr.count("error: ") == 1, told.stderr
     assert "'G_ba(D_b(fake_b))' cannot be computed" in told.stderr
@@ -257,9 +257,7 @@ def test_a_fault_that_only_one_rank_finds_is_told_by_it(two_ranks: Starts, tmp_p
 
 
 def test_more_ranks_than_shares_are_refused(tmp_path: Path) -> None:
-    told = subprocess.run(
-        ganforge_run("--out", tmp_path, "--nproc", 3, "run.lanes=2"), capture_output=True, text=True, check=False
-    )
+    told = forked.run(ganforge_run("--out", tmp_path, "--nproc", 3, "run.lanes=2"))
     assert told.returncode == 2
     assert "run.lanes is 2 lanes, which cannot be spread over 3 ranks" in told.stderr
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pytest
 from documents import blocks, check_printed, commands, write_files
 
@@ -21,16 +22,19 @@ PAGES = [*sorted((ROOT / "docs/hooks").glob("*.md")), ROOT / "docs/testing.md", 
 
 @pytest.fixture
 def shell(ganforge: Callable, in_tmp: Path) -> Callable[[str], str]:
-    """Run a command as typed; ganforge's own in this process, where torch is imported already."""
+    """Run a command as typed; ganforge's own in this process, and Python's in a forked one: torch is imported there."""
 
     def run(command: str) -> str:
         program, *arguments = shlex.split(command)
         if program == "ganforge":
             outcome = ganforge(*arguments)
             return outcome.out + outcome.err
-        ours = {"pytest": [sys.executable, "-m", "pytest"], "python": [sys.executable]}
-        words = [*ours.get(program, [program]), *arguments]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+        if program in ("pytest", "python"):
+            imported = "ignore::pytest.PytestAssertRewriteWarning"  # before pytest came
+            module = ["-m", "pytest", "-W", imported] if program == "pytest" else []
+            done = forked.run([sys.executable, *module, *arguments])
+        else:
+            done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

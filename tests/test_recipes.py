@@ -46,7 +46,9 @@ def test_a_recipe_is_what_its_plugin_ships(recipe: Path) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_checks_without_its_data(recipe: Path, ganforge: Callable, in_tmp: Path) -> None:
-    outcome = ganforge("check", recipe)
+    # Their second derivatives are computed sample by sample, each a fake one; groups of 4 samples fill either batch.
+    fewer = ["data.batch_size=8"] if recipe.stem.startswith("stylegan2") else []
+    outcome = ganforge("check", recipe, *fewer)
     assert outcome.code == 0, outcome.err
     assert "all fits" in outcome.out
 

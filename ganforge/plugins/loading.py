@@ -133,10 +133,11 @@ def _wanted() -> set[str] | None:
 def _installed() -> Iterator[tuple[EntryPoint, Plugin]]:
     """The entry points that are wanted, the built-in one first, and of their plugins what is known before loading."""
     wanted = _wanted()
+    version = functools.cache(_version)  # reading that of a large distribution takes milliseconds, and all ask for it
     owners: dict[str, list[tuple[EntryPoint, Plugin]]] = {}
     for entry in entry_points(group=GROUP):
         if wanted is None or entry.name in wanted or entry.value == BUILT_IN_MODULE:
-            owners.setdefault(entry.name, []).append((entry, _before_loading(entry)))
+            owners.setdefault(entry.name, []).append((entry, _before_loading(entry, version)))
     for name in sorted(owners, key=lambda name: (name != GROUP, name)):
         if len(owners[name]) > 1 and name != GROUP:
             # pluggy would silently keep one of them: which, depends on the order of installation.
@@ -146,23 +147,25 @@ def _installed() -> Iterator[tuple[EntryPoint, Plugin]]:
         yield from sorted(owners[name], key=lambda owner: (owner[0].value != BUILT_IN_MODULE, owner[1].distribution))
 
 
-def _before_loading(entry: EntryPoint) -> Plugin:
+def _before_loading(entry: EntryPoint, version: Callable[[str], str | None]) -> Plugin:
     if entry.dist is None:
         return Plugin(entry.name, entry.value)
-    unmet = _unmet(entry.dist)
+    unmet = _unmet(entry.dist, version)
     reason = unmet.pop(GROUP, "")
-    return Plugin(entry.name, entry.dist.name, entry.dist.version, reason, notes=list(unmet.values()))
+    described = entry.dist.metadata  # which is read anew whenever it is asked for
+    return Plugin(entry.name, described["Name"], described["Version"], reason, notes=list(unmet.values()))
 
 
 def _missing() -> Iterator[Plugin]:
     """The plugins that `GANFORGE_PLUGINS` names, and that nothing brings."""
-    known = {entry.name for entry in entry_points(group=GROUP)}
-    for name in sorted((_wanted() or set()) - known):
+    wanted = _wanted() or set()
+    known = {entry.name for entry in entry_points(group=GROUP)} if wanted else set()
+    for name in sorted(wanted - known):
         reason = f"GANFORGE_PLUGINS names it, and no installed distribution brings it; {suggest(name, known)}"
         yield Plugin(name, "", reason=reason)
 
 
-def _unmet(distribution: Distribution) -> dict[str, str]:
+def _unmet(distribution: Distribution, version: Callable[[str], str | None]) -> dict[str, str]:
     """The requirements of a distribution that are not met, by name: what is wrong, and the cure. As pip sees them:
     without extras, and a pre-release that is installed is as good as a release."""
     unmet: dict[str, str] = {}
@@ -172,7 +175,7 @@ def _unmet(distribution: Distribution) -> dict[str, str]:
             name = canonicalize_name(wanted.name)
             if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
                 continue
-            there = __version__ if name == GROUP else _version(name)
+            there = __version__ if name == GROUP else version(name)
             if there is None:
                 unmet[name] = f"it wants {name}{wanted.specifier}, which is not installed: pip install '{wanted}'"
             elif failed := [s for s in wanted.specifier if not s.contains(there, prereleases=True)]:

@@ -30,7 +30,7 @@ _added: list[str] = []
 def forget() -> None:
     """Files that are loaded again are read again, with what lies beside them."""
     names = {file.name for file in _read}
-    for name, module in list(sys.modules.items()):
+    for name, module in list(sys.modules.items()) if names else ():
         file = getattr(module, "__file__", None)
         if file and os.path.basename(file) in names and Path(file).resolve() in _read:
             del sys.modules[name]

@@ -144,7 +144,7 @@ class _Rehearsal:
 
     def run(self) -> DryRun:
         recipe = self.recipe
-        batch, watch = blank_batch(recipe, CPU), Watch()
+        batch, watch = blank_batch(recipe, CPU), Watch(self.labels)
         self.labels.note(batch)
         turns = tuple(Turn.at(phase, 0) for phase in recipe.phases)
         scene = WatchedScene(self.program, batch, turns, watch)
@@ -152,13 +152,13 @@ class _Rehearsal:
         for position, phase in enumerate(recipe.phases):
             self.program.calls.forwards.clear()
             watch.flops = 0
-            with watch, self.labels:
+            with watch:
                 self._phase(scene, position)
             forwards[phase.name] = Counter(self.program.calls.forwards)
             flops[phase.name] = watch.flops
         from_before = tuple(scene.from_before)
         operations, layers = watch.operations, watch.all_layers()
-        with watch, self.labels:
+        with watch:
             signals = {name: self._shape(scene, name) for name in recipe.signals}
         self._validation()
         self._optimizers()

@@ -15,7 +15,6 @@ import sysconfig
 from collections import Counter, namedtuple
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ganforge.core.kept import find, keep
@@ -31,9 +30,9 @@ SECTIONS = ("networks", "ops", "schedules", "signals", "players", "phases", "met
 KIND = "plans"
 _NOTHING_TO_PARTS = re.compile(
     r"_|PWD|OLDPWD|SHLVL|COLUMNS|LINES|DISPLAY|WINDOWID|(TERM|SSH|XDG|TMUX|VTE|DBUS)(_.*)?|.*_SESSION.*"
-    r"|(TORCH|TRITON|CUBLAS|NCCL|OMP|KMP|MKL|PYTEST).*|GANFORGE_CACHE"
+    r"|(TORCH|TRITON|CUBLAS|NCCL|OMP|KMP|MKL|PYTEST).*|MASTER_(ADDR|PORT)|GANFORGE_CACHE"
 )
-"""What differs from one terminal to the next, and what torch sets for itself."""
+"""What differs from one terminal to the next, or from one launch of the ranks, and what torch sets for itself."""
 
 
 def planned(recipe: Recipe, to_train: bool = True) -> DryRun:
@@ -96,23 +95,25 @@ def _code(recipe: Recipe) -> list[str] | None:
             modules.update((name, name.partition(".")[0]))  # a namespace has no file of its own
     files = {path for name in modules for path in _files_of(getattr(sys.modules[name], "__file__", None))}
     # A module of another file may bear the name of a plain one.
-    files.update((*_not_installed(), *in_use()))
+    files.update((*_not_installed(), *map(str, in_use())))
     try:
-        seen = [(path, path.stat()) for path in sorted(files)]
+        seen = [(path, os.stat(path)) for path in sorted(files)]
     except OSError:  # somebody writes there
         return None
     return [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in seen]
 
 
-def _files_of(file: str | None) -> Iterable[Path]:
-    """All Python files of a package, or the one file of a module."""
+def _files_of(file: str | None) -> Iterable[str]:
+    """All Python files of a package, or the one file of a module: paths as objects would be slow."""
     if not file:
         return ()
-    path = Path(file)
-    return path.parent.rglob("*.py") if path.name == "__init__.py" else (path,)
+    folder, name = os.path.split(file)
+    if name != "__init__.py":
+        return (file,)
+    return (f"{place}{os.sep}{each}" for place, _, names in os.walk(folder) for each in names if each.endswith(".py"))
 
 
-def _not_installed() -> Iterator[Path]:
+def _not_installed() -> Iterator[str]:
     """What was loaded from elsewhere than where Python and its packages are: plain files, and what they import."""
     places = sysconfig.get_paths()
     installed = tuple(f"{places[name]}{os.sep}" for name in ("stdlib", "purelib", "platlib"))
@@ -121,7 +122,7 @@ def _not_installed() -> Iterator[Path]:
         if not isinstance(file, str) or file.startswith(installed):  # of thousands of modules nearly all
             continue
         if name != "__main__" and name.partition(".")[0] != "ganforge" and os.path.isfile(file):
-            yield Path(file)
+            yield file
 
 
 def _written(plan: DryRun) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,14 +55,22 @@ class LabelWatch(TorchDispatchMode):
                 self.known[batch[name]] = (min(known), max(known))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs, op = kwargs or {}, func.overloadpacket
-        if check := _CHECKS.get(op):
+        return self.through(func, args, kwargs or {})
+
+    def through(self, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """What an operation gives; a mode that sees all operations too asks this one, which need not be open then.
+
+        Raises:
+            OutOfRange: a label finds no place.
+        """
+        check, is_mutable, follows = _concern(func)
+        if check:
             check(self, *args, **kwargs)
         out = func(*args, **kwargs)
-        if schema_of(func).is_mutable:
+        if is_mutable:
             self._forget(args)
-        else:
-            self._follow(func, op, args, kwargs, out)
+        elif follows and (self.known or self.classes or func.overloadpacket in _BEGINNING):
+            self._follow(func.overloadpacket, args, out)
         return out
 
     def range(self, value: Any) -> tuple[int, int] | None:
@@ -85,7 +94,7 @@ class LabelWatch(TorchDispatchMode):
                 self.known.pop(value, None)
                 self.classes.pop(value, None)
 
-    def _follow(self, func: Any, op: Any, args: Any, kwargs: Mapping[str, Any], out: Any) -> None:
+    def _follow(self, op: Any, args: Any, out: Any) -> None:
         if op is aten.arange:
             ends = [each for each in args if isinstance(each, int)]
             if len(ends) == 1 or (len(ends) == 2 and ends[0] == 0):
@@ -183,3 +192,12 @@ _CHECKS: dict[Any, Callable[..., None]] = {
     aten.multi_margin_loss: _margin,
     aten.eq: _equal,
 }
+_BEGINNING = frozenset((aten.arange, aten.randint, aten.remainder))
+"""What gives numbers that are known, whatever it is given."""
+_FOLLOWED = _KEEPING | _BEGINNING | frozenset((*_ARITHMETIC, aten.clamp))
+
+
+@functools.cache
+def _concern(func: Any) -> tuple[Callable[..., None] | None, bool, bool]:
+    """Of an operation: the check of it, whether it writes into what it is given, whether its numbers are followed."""
+    return _CHECKS.get(func.overloadpacket), schema_of(func).is_mutable, func.overloadpacket in _FOLLOWED

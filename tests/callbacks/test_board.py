@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 TINY = Path(__file__).resolve().parents[2] / "recipes/tiny/cyclegan_shapes.yaml"
@@ -34,7 +35,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
     folder = tmp_path_factory.mktemp("board")
     for rate in ("6e-4", "1e-4"):
         train = [sys.executable, "-m", "ganforge", "run", str(TINY), f"players.generators.optimizer.lr={rate}"]
-        subprocess.run(train, cwd=folder, check=True, capture_output=True, timeout=600)
+        forked.run(train, cwd=folder).check_returncode()
     port = free_port()
     serve = [sys.executable, "-m", "ganforge", "board", "--port", str(port)]
     process = subprocess.Popen(serve, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

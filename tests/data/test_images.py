@@ -1,12 +1,12 @@
 import io
 import random
 import struct
-import subprocess
 import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from PIL import Image
@@ -327,7 +327,7 @@ def test_no_damage_to_a_file_ends_the_process(tmp_path: Path) -> None:
         "    for read in (images.read_image, images.read_exact):\n"
         "        try: read(path)\n        except EnvironmentFault: pass\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    done = forked.run([sys.executable, "-c", code, tmp_path])
     assert done.returncode == 0, (done.returncode, done.stderr)
 
 

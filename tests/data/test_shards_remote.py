@@ -17,6 +17,7 @@ import pytest
 import sharded
 import torch
 from filelock import FileLock
+from forked import Forked
 from sharded import Host, pack_small, serving
 
 from ganforge import EnvironmentFault, Sample
@@ -115,8 +116,7 @@ def test_many_workers_share_a_cache(packed: Path, host: Host, tmp_path: Path) ->
     watching = threading.Thread(target=watch)
     watching.start()
     command = [sys.executable, sharded.__file__, f"{host.url}/", str(folder), str(ROOM / 2**30)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    trainings = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    trainings = [Forked(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     told = [training.communicate(timeout=600)[0].strip() for training in trainings]
     stop.set()
     watching.join()
@@ -134,7 +134,7 @@ def test_one_process_brings_what_many_want(host: Host, tmp_path: Path, packed: P
     )
     url = f"{host.url}/{shard.name}"
     command = [sys.executable, "-c", code, str(tmp_path / "cache"), shard.model_dump_json(), url]
-    processes = [subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) for _ in range(2)]
+    processes = [Forked(command) for _ in range(2)]
     with ThreadPoolExecutor(4) as pool:
         cache = Cache(tmp_path / "cache", 10**9)
         files = set(pool.map(lambda _: cache.bring(shard, url), range(4)))

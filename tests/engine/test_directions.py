@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import rehearsed
 from rehearsed import dry_run
-from tiny import RECIPES, TINY
+from tiny import RECIPES
 
 from ganforge import Direction
-from ganforge.plugins.registry import Registry
-from ganforge.recipe import open_recipe
 from ganforge.recipe.model import Recipe
 from ganforge.rehearsal.directions import directions
 
@@ -40,10 +39,10 @@ def found_in(recipe: Recipe) -> tuple[Direction, ...]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_shipped_recipe_is_understood(name: str, registry: Registry) -> None:
+def test_every_shipped_recipe_is_understood(name: str) -> None:
     family = name.partition("_")[0]
     of_points = () if name.endswith("_ring") else (FROM_NOISE,)
-    found = found_in(open_recipe(str(TINY / f"{name}.yaml"), (), registry))
+    found = found_in(rehearsed.opened(name))
     if name == "r3gan_shapes":
         assert found == (Direction("fake", None, "fake", "real_b", "D", None),)
     else:

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import forked
 import pytest
 import ranked
 import torch
-from forked import Forked
 
 from ganforge.commands import _ranks
 from ganforge.runs.run import Run
@@ -87,19 +87,10 @@ def two_ranks(folder: Path, more: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "ganforge", "run", str(recipe), "-p", str(plugin), *settings, *arguments]
 
 
-def ended(command: list[str]) -> subprocess.CompletedProcess[str]:
-    with Forked(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as launcher:
-        try:
-            out, err = launcher.communicate(timeout=ranked.PATIENCE_S)
-        finally:
-            launcher.kill()
-    return subprocess.CompletedProcess(command, launcher.returncode, out, err)
-
-
-def unlaunched(command: list[str]) -> list[tuple[int, str]]:
+def unlaunched(command: list[str], kind: type[subprocess.Popen[str]] = forked.Forked) -> list[tuple[int, str]]:
     """The same ranks without a launcher: how each ended, and what it told."""
     words = [word for word in command[1:] if word not in ("--nproc", "2")]
-    ranks = ranked.start(2, words)  # real ones: what of torch's log they keep back, they decide before torch comes
+    ranks = ranked.start(2, words, kind)
     try:
         told = [rank.communicate(timeout=ranked.PATIENCE_S)[1] for rank in ranks]
     finally:
@@ -110,7 +101,7 @@ def unlaunched(command: list[str]) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("which", [[0], [0, 1]])
 def test_an_error_is_told_once_and_written_down_however_long_that_takes(which: Sequence[int], tmp_path: Path) -> None:
-    done = ended(two_ranks(tmp_path, SLOW, TROUBLE.replace("RANKS", str(list(which)))))
+    done = forked.run(two_ranks(tmp_path, SLOW, TROUBLE.replace("RANKS", str(list(which)))))
     assert done.returncode == 4, done.stderr
     assert done.stderr.count("ZeroDivisionError: by design") == 1, done.stderr
     assert ("error: rank 0 failed, as it says itself" in done.stderr) == (len(which) == 1)
@@ -130,7 +121,9 @@ def test_a_fault_is_told_once_where_the_rank_that_keeps_the_store_is_first(tmp_p
 
 
 def test_the_rank_that_keeps_the_store_takes_its_word_along_where_it_fails_alone(tmp_path: Path) -> None:
-    (first, told), (second, missed) = unlaunched(two_ranks(tmp_path, "", TROUBLE.replace("RANKS", "[0]")))
+    # Real ones: what of torch's log they keep back, they decide before torch comes.
+    command = two_ranks(tmp_path, "", TROUBLE.replace("RANKS", "[0]"))
+    (first, told), (second, missed) = unlaunched(command, subprocess.Popen)
     assert (first, second) == (4, 75)
     assert told.count("error: ") == missed.count("error: ") == 1
     assert "ZeroDivisionError: by design" in told
@@ -148,7 +141,7 @@ def test_an_error_that_nobody_foresaw_is_told_once(tmp_path: Path) -> None:
 
 
 def test_a_rank_that_dies_after_the_end_trains_nothing_anew(tmp_path: Path) -> None:
-    done = ended(two_ranks(tmp_path, KILLED))
+    done = forked.run(two_ranks(tmp_path, KILLED))
     assert (tmp_path / "killed").exists()
     assert done.returncode == 0, done.stderr
     assert "restart 1 of 3" in done.stderr
@@ -178,13 +171,13 @@ def test_a_second_ctrl_c_ends_ranks_at_once(tmp_path: Path) -> None:
 def test_a_launcher_that_a_signal_breaks_off_leaves_no_rank(tmp_path: Path) -> None:
     script = tmp_path / "broken_off.py"
     script.write_text(BROKEN_OFF)
-    done = ended([sys.executable, str(script)])
+    done = forked.run([sys.executable, str(script)])
     assert done.returncode == 130, done.stderr
     assert not Path("/proc", done.stdout.strip()).exists()
 
 
 def test_a_killed_rank_is_named_where_nothing_restarts_it(tmp_path: Path) -> None:
-    done = ended(two_ranks(tmp_path, KILLED, "--restarts", "0"))
+    done = forked.run(two_ranks(tmp_path, KILLED, "--restarts", "0"))
     assert done.returncode == 128 + signal.SIGKILL
     assert "warning: rank 1 was killed by signal 9\n" in done.stderr
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from PIL import Image
@@ -159,9 +159,7 @@ def test_a_broken_picture_in_a_worker_ends_the_run_with_its_name(picture_folders
     (tmp_path / "data/trainA/3.jpg").write_bytes(b"broken")
     twin = ROOT / "recipes/tiny/cyclegan_horse2zebra.yaml"
     command = [sys.executable, "-m", "ganforge", "run", twin, f"data.root={tmp_path / 'data'}", "data.workers=1"]
-    done = subprocess.run(
-        [*command, "run.steps=20"], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
-    )
+    done = forked.run([*command, "run.steps=20"], cwd=tmp_path)
     assert done.returncode == 3
     assert "3.jpg" in done.stderr
     assert "Traceback" not in done.stderr

@@ -10,15 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+from forked import Forked
+
 HERE = Path(__file__).parent
 
 
-def launch(out: Path) -> subprocess.Popen[bytes]:
+def launch(out: Path) -> Forked:
     run = [sys.executable, "-m", "ganforge", "run", str(HERE / "toy_cyclegan.yaml"), "-p", str(HERE / "toys.py")]
     options = ["run.steps=100000", "run.checkpoint_every=20", "data.workers=2", "run.metrics_every=null"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [*run, *options, "--out", str(out)]
-    return subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+    return Forked([*run, *options, "--out", str(out)], start_new_session=True, stdout=subprocess.DEVNULL)
 
 
 def test_a_group_that_is_asked_to_stop_saves_and_goes(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_group_that_is_asked_to_stop_saves_and_goes(tmp_path: Path) -> None:
             process.kill()
 
 
-def stop_and_check(process: subprocess.Popen[bytes], number: signal.Signals, folder: Path) -> None:
+def stop_and_check(process: Forked, number: signal.Signals, folder: Path) -> None:
     while not list(folder.glob("checkpoints/step_*")):
         assert process.poll() is None
         time.sleep(0.05)

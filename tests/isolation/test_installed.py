@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 from ganforge import __version__
@@ -199,15 +200,8 @@ def plugin_of(distribution: str) -> str:
 def run(folder: Path, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command in a process that sees what is installed in this folder too."""
     outside = {k: v for k, v in os.environ.items() if k not in ("GANFORGE_PLUGINS", "CUDA_VISIBLE_DEVICES")}
-    return subprocess.run(
-        [sys.executable, "-m", "ganforge", *arguments],
-        env=outside | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"} | environment,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    seen = outside | {"PYTHONPATH": str(folder)} | environment
+    return forked.run([sys.executable, "-m", "ganforge", *arguments], env=seen, cwd=cwd)
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from ganforge.cli import main
@@ -53,8 +53,7 @@ def test_the_message_is_the_golden_one(name: str, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("name", ["several_faults", "shape_of_channels"])
 def test_the_command_says_the_same(name: str) -> None:
-    command = [sys.executable, "-m", "ganforge", *arguments(name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = forked.run([sys.executable, "-m", "ganforge", *arguments(name)])
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == (FOLDER / f"{name}.txt").read_text()
