@@ -157,6 +157,16 @@ def test_what_comes_back_is_what_was_kept(name: str, tmp_path: Path, monkeypatch
     assert planned(recipe, to_train=False) == first
 
 
+def test_ranks_of_another_launch_know_it(
+    rehearsed: list[str], ganforge: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They meet at another port each time."""
+    for port in ("29500", "41379"):
+        monkeypatch.setenv("MASTER_PORT", port)
+        assert check(ganforge).code == 0
+    assert len(rehearsed) == 1
+
+
 def test_shapes_of_all_kinds_come_back() -> None:
     shape = {"sizes": [1, 2], "none": None, "pair": ([1], {"a": [3, 4]}), "list": [[1], [2, 3]], "scalar": []}
     shape["named"] = Coded([1], [2])
