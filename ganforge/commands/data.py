@@ -246,7 +246,7 @@ def _data_of(recipe: str, overrides: tuple[str, ...], files: tuple[Path, ...]) -
         ) from None
     dataset = opened(recipe, overrides, plugins).dataset
     root = getattr(dataset, "root", None)
-    if not isinstance(root, Path):
+    if not isinstance(root, Path) or not hasattr(dataset, "folders"):
         raise UsageError(f"the data of {recipe} have no folder to inspect; `ganforge data show {recipe}` draws some")
     kind = getattr(getattr(dataset, "folders", None), "kind", None)
     found = read_layout(root, kind) if kind and root.is_dir() else root

@@ -178,7 +178,7 @@ class _Results:
 
     def deep(self, given: Storage) -> bool | None:
         """Whether results are of 16 bits; None, where their pictures, or their storage, say it."""
-        keeps = self.suffix in ("auto", "png") or not given.plain
+        keeps = self.suffix in ("auto", "png", "tiff", "npy") or not given.plain
         return {"auto": None if keeps else False, "8": False, "16": True}[self.depth]
 
     def fitting(self, given: Storage) -> str:
@@ -191,6 +191,10 @@ class _Results:
 
         from ganforge.images.writing import suffix_for, unwritable
 
+        if self.depth != "auto" and not given.plain and self.depth != str(given.depth):
+            raise UsageError(
+                f"the run's data say how results are stored: depth {given.depth}, {given.scaling}", "leave out --depth"
+            )
         stored = {8: torch.uint8, 16: torch.uint16, "float": torch.float32}[given.depth]
         dtype = {"8": torch.uint8, "16": torch.uint16}.get(self.depth, stored)
         best = suffix_for(given.channels, dtype).removeprefix(".")

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from ganforge.images.depths import Unfit
-from ganforge.images.scientific import WHITE
+from ganforge.images.scientific import WHITE, WRONG_CHANNELS
 from ganforge.images.values import to_grey
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 """Pillow's modes of as many channels."""
-WRONG_CHANNELS = "say `channels: {}` in the recipe (of domain A `channels_a`), or put files with others away"
 
 
 def with_channels(picture: Tensor, channels: int) -> Tensor:

@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ganforge.images import scientific
-from ganforge.images.channels import MODES, WRONG_CHANNELS
+from ganforge.images.channels import MODES
 from ganforge.images.depths import UNKNOWN_RANGE, Unfit, bits_of, is_wide
 from ganforge.images.reading import FORMATS, reason
+from ganforge.images.scientific import WRONG_CHANNELS
 from ganforge.images.storage import Storage
 
 FLOATS, WIDE = "floating-point numbers", "whole numbers below 0, or of more than 16 bits"

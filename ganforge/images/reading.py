@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganforge.errors import BadFile, UsageError
 from ganforge.images import scientific
-from ganforge.images.channels import MODES, WRONG_CHANNELS, with_channels
+from ganforge.images.channels import MODES, with_channels
 from ganforge.images.depths import (
     Unfit,
     bits_of,
@@ -28,6 +28,7 @@ from ganforge.images.depths import (
     tell_rounded,
 )
 from ganforge.images.late_torchvision import decoders, transforms
+from ganforge.images.scientific import WRONG_CHANNELS
 from ganforge.images.values import to_uint8
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -35,6 +36,7 @@ Keep = Literal["bytes", "deep", "numbers"]
 """What is kept of values: 8 bits; 16 where the file has as many; all of them, as they are."""
 MAX_PIXELS = 178_956_970  # where Pillow stops too; torchvision's decoder has no limit
 
+_PLAIN_PNG = "saved without, all bits are kept"
 _REPLACE = "replace the file, or take it out of its folder before a run begins; `data.on_bad_file=skip` does without it"
 
 
@@ -116,7 +118,7 @@ def _decode(data: bytes, channels: int, keep: Keep, name: str = "a picture") -> 
         opened = Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         if data.startswith((b"II*\0", b"MM\0*")):
-            return _kept(with_channels(scientific.decode_tiff(data), channels), keep, name)
+            return _kept(with_channels(scientific.decode_tiff(data, channels), channels), keep, name)
         raise
     with opened as header:
         if header.width * header.height > MAX_PIXELS:
@@ -124,19 +126,23 @@ def _decode(data: bytes, channels: int, keep: Keep, name: str = "a picture") -> 
         if (fast := _decode_fast(data, header, channels)) is not None:
             return fast
         if header.format == "TIFF" and _beyond_pillow(header, channels, keep, name):
-            return _kept(with_channels(scientific.decode_tiff(data), channels), keep, name)
+            return _kept(with_channels(scientific.decode_tiff(data, channels), channels), keep, name)
         if keep == "numbers" and header.mode == "F":
             return with_channels(decode_floats(header), channels)
         (refuse_lab if keep == "numbers" else refuse_unfit)(header)
         tell_left_out(header, name, channels)
         if (deep := _decode_deep(data, header, channels, keep)) is not None:
             return _kept(deep, keep, name)
+        if header.format == "PNG" and data[24] == 16 and keep != "bytes":
+            if keep == "numbers":
+                raise Unfit("it is a PNG of 16 bits that is interlaced, or has one transparent colour", _PLAIN_PNG)
+            tell_rounded(name, _PLAIN_PNG)
         return _decode_with_pillow(header, channels)
 
 
 def _beyond_pillow(header: Image.Image, channels: int, keep: Keep, name: str) -> bool:
     """Whether a TIFF has channels that Pillow does not read, or more bits of colours than it keeps."""
-    if keep == "numbers" and is_signed(header):
+    if keep == "numbers" and (is_signed(header) or (bits_of(header) > 16 and header.mode != "F")):
         return True
     if channels not in (1, 3):
         return header.mode != MODES.get(channels) or bits_of(header) > 8

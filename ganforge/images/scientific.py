@@ -16,6 +16,7 @@ from ganforge.images.depths import Unfit
 
 MOST_BYTES = 4 * 2**30
 """What a compressed file may become."""
+WRONG_CHANNELS = "say `channels: {}` in the recipe (of domain A `channels_a`), or put files with others away"
 WHITE = {torch.uint8: 255, torch.uint16: 65535}
 
 _NPY, _ZIP, _DICOM = b"\x93NUMPY", b"PK\x03\x04", b"DICM"
@@ -38,8 +39,8 @@ def decode(data: bytes, channels: int) -> Tensor | None:
     return None
 
 
-def decode_tiff(data: bytes) -> Tensor:
-    """The numbers of a TIFF: its samples, or pages, are channels.
+def decode_tiff(data: bytes, channels: int) -> Tensor:
+    """The numbers of a TIFF, upright, of which so many channels are wanted: its samples, or pages, are channels.
 
     Raises:
         Unfit: it needs an extra that is not installed.
@@ -57,9 +58,39 @@ def decode_tiff(data: bytes) -> Tensor:
                 raise Unfit(f"it is compressed: {error}", "pip install imagecodecs, or store it deflated") from error
             raise
         numbers = _numbers(_channels_first(array, series.axes))
-        if file.pages[0].photometric == 0 and numbers.dtype in WHITE:  # white is zero
+        page = file.pages[0]
+        _refuse_meant_otherwise(page, len(numbers), channels)
+        if page.photometric == 0 and numbers.dtype in WHITE:  # white is zero
             numbers = (WHITE[numbers.dtype] - numbers.to(torch.int32)).to(numbers.dtype)
-        return numbers
+        return _upright(numbers, _orientation(page))
+
+
+def _refuse_meant_otherwise(page: Any, has: int, channels: int) -> None:
+    """Refuse channels that would be taken for others: inks, CIELAB, and bands for transparency.
+
+    Raises:
+        Unfit: they are.
+    """
+    kinds = {5: "the inks of CMYK", 8: "the colours of CIELAB"}
+    if page.photometric in kinds and channels in (1, 3):
+        raise Unfit(f"it is in {kinds[page.photometric]}, which are not converted", "store it as RGB")
+    transparent = any(extra in (1, 2) for extra in page.extrasamples or ())
+    if has in (2, 4) and channels in (1, 3) and not transparent:
+        raise Unfit(f"it has {has} channels, and {channels} are asked for", WRONG_CHANNELS.format(has))
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get(274)
+    return int(tag.value) if tag is not None else 1
+
+
+def _upright(numbers: Tensor, orientation: int) -> Tensor:
+    """`[C, H, W]` turned and mirrored as TIFF 6.0 counts orientations."""
+    if orientation >= 5:
+        numbers = numbers.transpose(1, 2)
+    across, down = orientation in (2, 3, 7, 6), orientation in (3, 4, 7, 8)
+    flips = [dim for dim, flip in ((1, down), (2, across)) if flip]
+    return numbers.flip(flips).contiguous() if flips else numbers.contiguous()
 
 
 def tiff_header(path: Path) -> tuple[int, int, int, np.dtype]:
@@ -75,7 +106,9 @@ def tiff_header(path: Path) -> tuple[int, int, int, np.dtype]:
         sizes = dict(zip(series.axes, series.shape, strict=True))
         if not {"Y", "X"} <= sizes.keys():
             raise ValueError(f"its axes are {series.axes}, and a picture has Y and X")
-        return sizes["Y"], sizes["X"], series.size // (sizes["Y"] * sizes["X"]), np.dtype(series.dtype)
+        turned = _orientation(file.pages[0]) >= 5
+        height, width = (sizes["X"], sizes["Y"]) if turned else (sizes["Y"], sizes["X"])
+        return height, width, series.size // (height * width), np.dtype(series.dtype)
 
 
 def is_array_or_dicom(start: bytes) -> bool:

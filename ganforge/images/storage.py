@@ -72,6 +72,18 @@ class Storage:
             )
         if isinstance(self.range, tuple) and not self.range[0] < self.range[1]:
             raise ValueError(f"a range goes from black to white, and this one from {self.range[0]} to {self.range[1]}")
+        if isinstance(self.range, tuple) and (problem := self._beyond(*self.range)):
+            raise ValueError(f"the range goes {problem[0]}; {problem[1]}")
+
+    def _beyond(self, low: float, high: float) -> tuple[str, str] | None:
+        """Why results from black to white cannot be stored in this depth, and the cure; None if they can."""
+        if self.depth == "float":
+            return None
+        top = 255 if self.depth == 8 else 65535
+        span = f"from {low:g} to {high:g}, and `depth: {self.depth}` holds whole numbers from 0 to {top}"
+        if low < 0 or high > top:
+            return span, "say `depth: 16`" if self.depth == 8 and low >= 0 and high <= 65535 else "say `depth: float`"
+        return (span, "say `depth: float`") if 0 < high - low < 2 else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -152,13 +164,18 @@ class Storage:
         match self.range:
             case Percentiles(percentiles=both):
                 found = np.percentile(stored.numpy().astype(np.float64), both)
-                return float(found[0]), float(found[1])
+                return self._of_file(float(found[0]), float(found[1]))
             case "file":
                 low, high = stored.double().aminmax()
-                return float(low), float(high)
+                return self._of_file(float(low), float(high))
             case None:
                 return 0.0, 65535.0 if self.depth == 16 else 255.0
         return self.range
+
+    def _of_file(self, low: float, high: float) -> Limits:
+        if problem := self._beyond(low, high):
+            raise Unfit(f"its values go {problem[0]}", f"{problem[1]} in the recipe (of domain A `depth_a`)")
+        return low, high
 
     def stored(self, picture: Tensor, limits: Limits | None = None) -> Tensor:
         """A network's picture, floats in `[-1, 1]`, as the values of a file: uint8, uint16 or float32 by the depth.

@@ -97,6 +97,8 @@ class FieldSource:
                 raise ValueError(f"'{value}' is none of the classes {', '.join(self.classes)}")
             return self.classes.index(str(value))
         number = int(value)
+        if isinstance(value, bool) or number != float(value):
+            raise ValueError(f"{value} is no whole number")
         if not 0 <= number < int(self.classes or 0):
             raise ValueError(f"{number} is no class of {self.classes}")
         return number

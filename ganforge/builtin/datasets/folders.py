@@ -22,6 +22,7 @@ from ganforge.builtin.datasets.fitting import refuse_misfits
 from ganforge.builtin.datasets.framing import Fit, Framed, Framing, Layers, Scale, Size, load_size
 from ganforge.builtin.datasets.layout.model import Folder, Kind, Layout
 from ganforge.builtin.datasets.layout.reading import read_layout
+from ganforge.images.storage import read_mask
 
 Channels = Annotated[int, Field(ge=1)]
 
@@ -66,6 +67,20 @@ class Reader:
 
 
 TOO_SMALL = "lower `crop_px`, enlarge pictures by `scale_px` or another `fit`, or take such files out"
+
+
+@dataclass(frozen=True)
+class MaskReader:
+    """Files as masks, before they are cropped."""
+
+    framing: Framing
+
+    def __call__(self, path: Path) -> Tensor:
+        mask = read_mask(path)
+        try:
+            return self.framing.bring(mask)
+        except ValueError as error:
+            raise BadFile(f"cannot use the mask {path}: {error}", TOO_SMALL) from error
 
 
 class FolderDataset(Dataset):

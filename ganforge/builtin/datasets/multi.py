@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +18,11 @@ from ganforge import BadFile, Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
 from ganforge.builtin.datasets.fields import FieldSource
 from ganforge.builtin.datasets.fitting import MOST, refuse_misfits, refuse_two_sizes
-from ganforge.builtin.datasets.folders import TOO_SMALL, Reader
+from ganforge.builtin.datasets.folders import MaskReader, Reader
 from ganforge.builtin.datasets.framing import Fit, Framing, Scale, Size, load_size
+from ganforge.builtin.datasets.layout.model import role_of
 from ganforge.builtin.datasets.tables import Row, read_table
-from ganforge.images.listing import did_you_mean, list_images
-from ganforge.images.storage import read_mask
+from ganforge.images.listing import did_you_mean, list_images, visible_folders
 
 SPLITS = ("val", "test")
 SPLIT = "{split}"
@@ -155,11 +156,12 @@ class MultiFolders(Dataset):
     def _validates(self) -> str | None:
         """The split that validates: val, or else test."""
         rows = read_table(self.table) if self.table else []
+        column = _split_column(rows)
         folders = [source.folder for source in self.sources.values() if source.folder and SPLIT in source.folder]
         for split in SPLITS:
-            if any(str(row.get("split")) == split for row in rows):
+            if column and any((role_of(str(row[column])) or ("",))[0] == split for row in rows):
                 return split
-            if any((self.root / folder.replace(SPLIT, split)).is_dir() for folder in folders):
+            if any(list_images(self._split_folder(folder, split)) for folder in folders):
                 return split
         return None
 
@@ -174,7 +176,7 @@ class MultiFolders(Dataset):
         named = {name: self._in_folder(name, source, split) for name, source in self.sources.items() if source.folder}
         if rows:
             files |= self._of_table(rows)
-            stems = [path.stem for path in next(iter(files.values()))] if files else None
+            stems = self._stems(next(iter(files.values())), named.values()) if files else None
         else:
             stems = None
         together = {name: found for name, found in named.items() if not self.sources[name].independent}
@@ -186,6 +188,26 @@ class MultiFolders(Dataset):
         count = next(len(found) for name, found in files.items() if not self.sources[name].independent)
         return Contents({name: files[name] for name in self.sources if name in files}, values, count)
 
+    def _stems(self, files: Sequence[Path], folders: Iterable[Mapping[str, Path]]) -> list[str]:
+        """What files of a table are called in folders: by their paths below the root, or by their names alone.
+
+        Raises:
+            EnvironmentFault: two of them would share what a folder has.
+        """
+        known = [set(found) for found in folders]
+        whole = [path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in files]
+        paths = [path.with_suffix("").as_posix() for path in whole]
+        if known and all(set(paths) <= stems for stems in known):
+            return paths
+        names = [path.stem for path in files]
+        shared = [name for name, count in Counter(names).items() if count > 1]
+        if known and shared and len(set(files)) > len(set(names)):
+            raise EnvironmentFault(
+                f"several files of {self.table} are called '{shared[0]}', and would share what folders have of it",
+                "lay the folders' files out in the same subfolders, or name them in a column",
+            )
+        return names
+
     def _rows(self, split: str) -> Sequence[Row]:
         if self.table is None:
             return []
@@ -194,9 +216,13 @@ class MultiFolders(Dataset):
         if lacking := sorted(columns - set(rows[0])):
             has = ", ".join(rows[0])
             raise EnvironmentFault(f"the table {self.table} has no column '{lacking[0]}'", f"it has {has}")
-        if "split" not in rows[0]:
+        if (column := _split_column(rows)) is None:
             return rows
-        chosen = [row for row in rows if str(row["split"]) == split]
+        wrong = [n for n, row in enumerate(rows, start=1) if role_of(str(row[column])) is None]
+        if wrong:
+            told = f"row {wrong[0]} of {self.table} has the split '{rows[wrong[0] - 1][column]}'"
+            raise EnvironmentFault(f"{told}, and so it is with {len(wrong)} in all", "write train, val or test")
+        chosen = [row for row in rows if (role_of(str(row[column])) or ("",))[0] == split]
         if not chosen:
             raise EnvironmentFault(f"no row of {self.table} has the split '{split}'", "name it in the column `split`")
         return chosen
@@ -216,9 +242,18 @@ class MultiFolders(Dataset):
             )
         return files
 
+    def _split_folder(self, folder: str, split: str) -> Path:
+        """A folder of a split, as it is called here: `Val` and `validation` are val."""
+        plain = self.root / folder.replace(SPLIT, split)
+        above = self.root / folder.partition(SPLIT)[0]
+        if SPLIT not in folder or plain.is_dir() or not above.is_dir():
+            return plain
+        names = [path.name for path in visible_folders(above) if (role_of(path.name) or ("",))[0] == split]
+        return self.root / folder.replace(SPLIT, names[0]) if names else plain
+
     def _in_folder(self, name: str, source: FieldSource, split: str) -> dict[str, Path]:
         """The files of a field's folder, by their names without suffix."""
-        folder = self.root / str(source.folder).replace(SPLIT, split)
+        folder = self._split_folder(str(source.folder), split)
         if not folder.is_dir():
             raise EnvironmentFault(f"{folder}: no such folder, of the field '{name}'{did_you_mean(folder)}")
         found: dict[str, Path] = {}
@@ -230,6 +265,11 @@ class MultiFolders(Dataset):
         if not found:
             raise EnvironmentFault(f"{folder}: no pictures in it, of the field '{name}'")
         return found
+
+
+def _split_column(rows: Sequence[Row]) -> str | None:
+    """The column that says which split a row is of."""
+    return next((name for name in rows[0] if str(name).strip().lower() == "split"), None) if rows else None
 
 
 def _matched(folders: Mapping[str, Mapping[str, Path]], stems: Sequence[str] | None) -> dict[str, Sequence[Path]]:
@@ -252,20 +292,6 @@ def _matched(folders: Mapping[str, Mapping[str, Path]], stems: Sequence[str] | N
         shown = "\n".join(lonely[:MOST])
         raise EnvironmentFault(f"{len(lonely)} files have no partner:\n{shown}{more}", "rename them, or take them out")
     return {name: [found[stem] for stem in wanted] for name, found in folders.items()}
-
-
-@dataclass(frozen=True)
-class MaskReader:
-    """Files as masks, before they are cropped."""
-
-    framing: Framing
-
-    def __call__(self, path: Path) -> Tensor:
-        mask = read_mask(path)
-        try:
-            return self.framing.bring(mask)
-        except ValueError as error:
-            raise BadFile(f"cannot use the mask {path}: {error}", TOO_SMALL) from error
 
 
 class _Samples(Samples):

@@ -104,8 +104,10 @@ class PairedFolders(FolderDataset, Pairs):
     def partner(self, file: Path, field: str) -> Path | None:
         own, other = ("A", "B") if field == "real_a" else ("B", "A")
         for folder in file.parents if self.layout == "two_folders" else ():
+            if not folder.name.endswith(own):
+                continue
             there = folder.with_name(f"{folder.name.removesuffix(own)}{other}")
-            if folder.name.endswith(own) and there.is_dir():
+            if there.is_dir():
                 named = there / file.relative_to(folder)
                 return next((path for path in sorted(named.parent.glob("*")) if path.stem == named.stem), None)
         return None

@@ -163,7 +163,7 @@ class Album:
     @property
     def _stores(self) -> bool:
         """Whether results have channels, depth and range as the data's files, and not those that are asked for."""
-        return self.deep is None and not self.translator.given.plain
+        return not self.translator.given.plain
 
     def _fail(self, job: Job, error: Exception) -> None:
         told = str(error) or type(error).__name__

@@ -29,7 +29,7 @@ class Ledger:
         self.path = folder / NAME
         self.done: dict[str, Any] = {}
         lines = [] if overwrite else _lines_of(self.path)
-        if lines and lines[0] != made_with:
+        if len(lines) > 1 and lines[0] != made_with:
             before = lines[0]
             changed = [key for key in made_with if before.get(key) != made_with[key]]
             told = "\n".join(f"  {key}: {before.get(key)} -> {made_with[key]}" for key in changed)

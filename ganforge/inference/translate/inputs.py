@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ganforge import images
 from ganforge.errors import EnvironmentFault, UsageError, suggest
+from ganforge.images.listing import ARRAYS, SUFFIXES
 from ganforge.images.storage import as_mask, read_mask
 from ganforge.inference.translate.picture_types import opened
 from ganforge.recipe.model import Recipe
@@ -97,9 +98,11 @@ def opened_inputs(recipe: Recipe, choice: Choice, given: Mapping[str, Any], size
 def _constant(recipe: Recipe, name: str, value: Any) -> Tensor:
     shape, dtype = recipe.dataset.shapes()[name], recipe.dataset.dtypes().get(name, torch.float32)
     names = recipe.dataset.class_names().get(name, ())
-    if isinstance(value, str) and value in names:
-        value = names.index(value)
+    if isinstance(value, str):
+        value = names.index(value) if value in names else _number(value)
     try:
+        if dtype == torch.int64 and torch.as_tensor(value, dtype=torch.float64).frac().any():
+            raise ValueError("no whole number")
         tensor = torch.as_tensor(value, dtype=dtype).reshape(1, *shape)
     except (TypeError, ValueError, RuntimeError) as error:
         wanted = f"one of {', '.join(names)}" if names else f"numbers {list(shape)}" if shape else "a number"
@@ -132,8 +135,12 @@ class Inputs:
             raise UsageError(
                 f"'{choice.signal}' also takes {' and '.join(lacking)}", f"give it: --input {lacking[0]}=..."
             )
-        numbers = {name: _number(value) for name, value in given.items() if not _is_file(recipe, name)}
-        opened_inputs(recipe, choice, numbers, None)
+        if len(given) < len(words):
+            raise UsageError("one field is given twice", "give each --input once")
+        opened_inputs(recipe, choice, {n: value for n, value in given.items() if not _is_file(recipe, n)}, None)
+        for name, value in given.items():
+            if name in choice.others and _is_file(recipe, name) and not Path(value).exists():
+                raise UsageError(f"--input {name}: there is no folder or file {value}")
         return cls(recipe, choice, given)
 
     def of(self, picture: Path, relative: Path, size_px: int | None) -> dict[str, Tensor]:
@@ -145,7 +152,7 @@ class Inputs:
         found: dict[str, Any] = {}
         for name, value in self.given.items():
             is_file = _is_file(self.recipe, name)
-            found[name] = self._partner(picture, relative, name, Path(value)) if is_file else _number(value)
+            found[name] = self._partner(picture, relative, name, Path(value)) if is_file else value
         return opened_inputs(self.recipe, self.choice, found, size_px)
 
     def _partner(self, picture: Path, relative: Path, name: str, place: Path) -> Path:
@@ -153,7 +160,8 @@ class Inputs:
             return place
         folder = (place / relative).parent
         found = sorted(folder.glob("*")) if folder.is_dir() else []
-        partner = next((path for path in found if path.stem == relative.stem and path.is_file()), None)
+        known = (path for path in found if path.suffix.lower() in SUFFIXES | ARRAYS)
+        partner = next((path for path in known if path.stem == relative.stem and path.is_file()), None)
         if partner is None:
             raise EnvironmentFault(f"{picture} has no {name} of its name in {folder}")
         return partner

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from ganforge import images
@@ -38,6 +38,9 @@ def opened(
         UsageError: it is no picture, or has values that a picture cannot have.
         EnvironmentFault: it is a path, and the file cannot be read.
     """
+    sides: Any = image.size if isinstance(image, Image.Image) else getattr(image, "shape", ())
+    if 0 in sides:
+        raise UsageError("this picture has no pixels", f"give {TAKEN}")
     channels, given = taken.channels, given or images.Storage(taken.channels)
     if not (taken.plain and given.plain) and isinstance(image, str | os.PathLike | Image.Image | np.ndarray):
         return _as_stored(image, taken, given)
@@ -65,7 +68,7 @@ def _as_stored(image: Any, taken: images.Storage, given: images.Storage) -> tupl
     if isinstance(image, str | os.PathLike):
         seen, limits = taken.read_with_limits(Path(image))
     else:
-        array = np.asarray(image)
+        array = np.asarray(_plain(image) if isinstance(image, Image.Image) else image)
         if array.ndim not in (2, 3) or array.dtype.kind not in "uif":
             raise UsageError(f"this is no picture: {type(image).__name__} {_shape(array)}", f"give {TAKEN}")
         flat = array.ndim == 2
@@ -85,6 +88,12 @@ def _as_stored(image: Any, taken: images.Storage, given: images.Storage) -> tupl
         return images.to_pillow(stored)
 
     return seen[None], returned
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Pillow's picture upright, palettes and inks as colours."""
+    upright = ImageOps.exif_transpose(image)
+    return upright if upright.mode in ("L", "LA", "RGB", "RGBA", "I", "I;16", "F") else upright.convert("RGB")
 
 
 def _refuse_beyond(batch: Tensor) -> None:
