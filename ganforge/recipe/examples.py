@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import typing
@@ -90,11 +91,22 @@ def _call(part: Part, name: str) -> str:
 def _plausible(part: Part, option: Parameter) -> Any:
     """The first of these values that the option accepts; where none is, dots to be filled in."""
     text = f"some_{option.name}"
-    for value in (*_literals(option.annotation), 1.0, 8, 0.5, True, text, "50%", [8, 8], [1.0, 1.0], [text]):
+    lists = ([8, 8], [1.0, 1.0], [text], *({text: form} for form in _forms(option.annotation)))
+    for value in (*_literals(option.annotation), 1.0, 8, 0.5, True, text, "50%", *lists):
         _, faults = part.signature.check({option.name: value})
         if not any(fault.path[0] == option.name for fault in faults):
             return value
     return "..."
+
+
+def _forms(annotation: Any) -> Iterator[dict[str, str]]:
+    """A first key for each type with keys of its own in an annotation."""
+    for inner in (annotation, *typing.get_args(annotation)):
+        if dataclasses.is_dataclass(inner):
+            first = dataclasses.fields(inner)[0].name
+            yield {first: f"some_{first}"}
+        elif inner is not annotation:
+            yield from _forms(inner)
 
 
 def _literals(annotation: Any) -> Iterator[Any]:

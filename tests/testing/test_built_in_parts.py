@@ -24,6 +24,9 @@ OPS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 DATASETS: dict[str, dict[str, Any]] = {
     "shapes": {"size_px": 16, "count": 3, "validation": 2},
     "class_folders": {"classes": 3, "load_px": 36, "crop_px": 32},
+    "class_shards": {"classes": 3, "load_px": 36, "crop_px": 32},
+    "image_shards": {"load_px": 36, "crop_px": 32},
+    "multi_folders": {"fields": {"ant": {"folder": "ant"}}, "load_px": 36, "crop_px": 32},
     "image_folder": {"crop_px": 32},
     "unpaired_folders": {"load_px": 36, "crop_px": 32},
     "paired_folders": {"load_px": 36, "crop_px": 32},
@@ -88,7 +91,8 @@ def test_datasets(
     roots = {"unpaired": picture_folders, "paired": pair_folders}
     root = roots.get(name.partition("_")[0], class_folders)
     if name.endswith("_shards"):
-        pack_small(root, tmp_path / "packed")
+        layout = {"class_shards": "classes", "image_shards": "one_folder"}.get(name)
+        pack_small(root / "ant" if layout == "one_folder" else root, tmp_path / "packed", layout)
         root = tmp_path / "packed"
     where = {} if name == "shapes" else {"root": str(root)}
     check_dataset(registry.find("datasets", name).factory, **DATASETS[name], **where)  # type: ignore[arg-type]
