@@ -73,7 +73,7 @@ def _as_stored(image: Any, taken: images.Storage, given: images.Storage) -> tupl
             raise UsageError(f"this is no picture: {type(image).__name__} {_shape(array)}", f"give {TAKEN}")
         flat = array.ndim == 2
         whole = array.dtype in (np.uint8, np.uint16)
-        tensor = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(array) if whole else np.atleast_3d(array) * 1.0))
+        tensor = torch.from_numpy(np.array(np.atleast_3d(array), array.dtype if whole else np.float64))
         try:
             numbers = images.with_channels(tensor.permute(2, 0, 1), taken.channels)
             limits = taken.limits(numbers) if taken.by_file else None
