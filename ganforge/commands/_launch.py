@@ -97,7 +97,8 @@ def _end_what_is_left() -> bool:
         with suppress(ChildProcessError):
             while os.waitpid(rank, os.WNOHANG) == (0, 0):
                 if time.monotonic() > limit:
-                    os.killpg(rank, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.killpg(rank, signal.SIGKILL)
                 time.sleep(0.05)
     return bool(left)
 
