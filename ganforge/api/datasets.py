@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +14,11 @@ from torch.utils.data import default_collate
 from ganforge.images.storage import Storage
 
 Sample = dict[str, Tensor]
+
+
+def is_picture(name: str, shapes: Mapping[str, tuple[int, ...]], dtypes: Collection[str]) -> bool:
+    """Whether a field is taken for a picture: `[C, H, W]`, and not named in `dtypes()`."""
+    return len(shapes.get(name, ())) == 3 and name not in dtypes
 
 
 class Samples(ABC):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganforge.images.depths import Unfit
-from ganforge.images.scientific import WHITE, WRONG_CHANNELS
-from ganforge.images.values import to_grey
+from ganforge.images.depths import WRONG_CHANNELS, Unfit
+from ganforge.images.values import WHITE, to_grey
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 """Pillow's modes of as many channels."""

@@ -17,6 +17,7 @@ UNKNOWN_RANGE = (
     "store it as 8 or 16 bits a channel, or say in the recipe which value is black and which is white, such as\n"
     "  `range: [0, 1]` (of domain A `range_a`); `data.on_bad_file=skip` leaves such files out of a training"
 )
+WRONG_CHANNELS = "say `channels: {}` in the recipe (of domain A `channels_a`), or put files with others away"
 _told: set[str] = set()
 
 

@@ -10,9 +10,8 @@ from PIL import Image, UnidentifiedImageError
 
 from ganforge.images import scientific
 from ganforge.images.channels import MODES
-from ganforge.images.depths import UNKNOWN_RANGE, Unfit, bits_of, is_wide
+from ganforge.images.depths import UNKNOWN_RANGE, WRONG_CHANNELS, Unfit, bits_of, is_wide
 from ganforge.images.reading import FORMATS, reason
-from ganforge.images.scientific import WRONG_CHANNELS
 from ganforge.images.storage import Storage
 
 FLOATS, WIDE = "floating-point numbers", "whole numbers below 0, or of more than 16 bits"
@@ -37,14 +36,9 @@ def read_header(path: Path, channels: int) -> Header:
         Unfit: an extra is missing.
         OSError, ValueError: it cannot be read.
     """
-    with path.open("rb") as file:
-        start = file.read(132)
-    if start.startswith(b"\x93NUMPY"):
-        return _of_array(np.load(path, mmap_mode="r", allow_pickle=False), channels)
-    if scientific.is_array_or_dicom(start):
-        decoded = scientific.decode(path.read_bytes(), channels)
-        assert decoded is not None
-        return _of_array(decoded.numpy(), channels, first=True)
+    if (found := scientific.header(path, channels)) is not None:
+        has, height, width, dtype = found
+        return Header(height, width, has, _named(dtype))
     try:
         with Image.open(path, formats=FORMATS) as image:
             bands = len(image.getbands()) if image.mode != "P" else 3
@@ -56,14 +50,14 @@ def read_header(path: Path, channels: int) -> Header:
                 numbers = FLOATS if image.mode == "F" else WIDE if wide else ""
                 return Header(height, width, bands, numbers)
     except UnidentifiedImageError:
-        if not start.startswith((b"II*\0", b"MM\0*")):
+        if not scientific.is_tiff(path):
             raise
-    height, width, has, dtype = scientific.tiff_header(path)
+    has, height, width, dtype = scientific.tiff_header(path)
     return Header(height, width, has, _named(dtype))
 
 
-def misfit(path: Path, storage: Storage) -> tuple[str, str] | None:
-    """Why a file does not fit, and the cure, as far as its first bytes tell; None where they tell nothing."""
+def look(path: Path, storage: Storage) -> Header | tuple[str, str]:
+    """What a file says of its picture; or why it does not fit, as far as that tells, and the cure."""
     try:
         header = read_header(path, storage.channels)
     except Unfit as error:
@@ -75,12 +69,7 @@ def misfit(path: Path, storage: Storage) -> tuple[str, str] | None:
         return f"it has {has} channels, and {wanted} are asked for", WRONG_CHANNELS.format(has)
     if header.numbers and storage.range is None:
         return f"it holds {header.numbers}", UNKNOWN_RANGE
-    return None
-
-
-def _of_array(array: np.ndarray, channels: int, first: bool = False) -> Header:
-    shape = array.shape if first else scientific.channels_height_width(array.shape, channels)
-    return Header(shape[1], shape[2], shape[0], _named(array.dtype))
+    return header
 
 
 def _named(dtype: np.dtype) -> str:

@@ -16,6 +16,7 @@ from ganforge.errors import BadFile, UsageError
 from ganforge.images import scientific
 from ganforge.images.channels import MODES, with_channels
 from ganforge.images.depths import (
+    WRONG_CHANNELS,
     Unfit,
     bits_of,
     decode_floats,
@@ -28,7 +29,6 @@ from ganforge.images.depths import (
     tell_rounded,
 )
 from ganforge.images.late_torchvision import decoders, transforms
-from ganforge.images.scientific import WRONG_CHANNELS
 from ganforge.images.values import to_uint8
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")

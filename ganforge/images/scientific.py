@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import zipfile
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganforge.images.depths import Unfit
+from ganforge.images.depths import WRONG_CHANNELS, Unfit
+from ganforge.images.values import WHITE
 
 MOST_BYTES = 4 * 2**30
 """What a compressed file may become."""
-WRONG_CHANNELS = "say `channels: {}` in the recipe (of domain A `channels_a`), or put files with others away"
-WHITE = {torch.uint8: 255, torch.uint16: 65535}
-
-_NPY, _ZIP, _DICOM = b"\x93NUMPY", b"PK\x03\x04", b"DICM"
+_NPY, _ZIP, _DICOM, _TIFF = b"\x93NUMPY", b"PK\x03\x04", b"DICM", (b"II*\0", b"MM\0*")
 _DICOM_AT = 128
+
+Shape = tuple[int, int, int, np.dtype]
+"""Channels, height, width, and numpy's type of the values."""
 
 
 def decode(data: bytes, channels: int) -> Tensor | None:
@@ -93,8 +95,48 @@ def _upright(numbers: Tensor, orientation: int) -> Tensor:
     return numbers.flip(flips).contiguous() if flips else numbers.contiguous()
 
 
-def tiff_header(path: Path) -> tuple[int, int, int, np.dtype]:
-    """The height, width and channels of a TIFF, and numpy's type of its values.
+def header(path: Path, channels: int) -> Shape | None:
+    """What `decode` would give, by the first bytes; None where it is of another format.
+
+    Raises:
+        Unfit: the extra that reads it is not installed.
+        ValueError: it is broken, or no picture.
+    """
+    with path.open("rb") as file:
+        start = file.read(_DICOM_AT + len(_DICOM))
+        file.seek(0)
+        if start.startswith(_NPY):
+            return _of_array(*_array_header(file), channels)
+        if start.startswith(_ZIP):
+            with zipfile.ZipFile(file) as arrays, arrays.open(_only(arrays.namelist())) as array:
+                return _of_array(*_array_header(array), channels)
+        if start[_DICOM_AT:] == _DICOM:
+            return _dicom_header(file)
+    return None
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether a file begins as a TIFF."""
+    with path.open("rb") as file:
+        return file.read(4) in _TIFF
+
+
+def _array_header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and the type of an array, of which nothing more is read."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _of_array(shape: tuple[int, ...], dtype: np.dtype, channels: int) -> Shape:
+    axes = _axes(shape, channels)
+    has, height, width = (1 if axis is None else shape[axis] for axis in axes)
+    return has, height, width, dtype
+
+
+def tiff_header(path: Path) -> Shape:
+    """What `decode_tiff` would give, by the file's tags.
 
     Raises:
         Unfit: it needs an extra that is not installed.
@@ -108,12 +150,7 @@ def tiff_header(path: Path) -> tuple[int, int, int, np.dtype]:
             raise ValueError(f"its axes are {series.axes}, and a picture has Y and X")
         turned = _orientation(file.pages[0]) >= 5
         height, width = (sizes["X"], sizes["Y"]) if turned else (sizes["Y"], sizes["X"])
-        return height, width, series.size // (height * width), np.dtype(series.dtype)
-
-
-def is_array_or_dicom(start: bytes) -> bool:
-    """Whether a file that begins so, with at least 132 bytes, is read by `decode`."""
-    return start.startswith((_NPY, _ZIP)) or start[_DICOM_AT : _DICOM_AT + len(_DICOM)] == _DICOM
+        return series.size // (height * width), height, width, np.dtype(series.dtype)
 
 
 def reads_tiff() -> bool:
@@ -161,35 +198,42 @@ def _only_array(data: bytes) -> np.ndarray:
         if sum(sizes) > MOST_BYTES:
             raise ValueError(f"it holds more than {MOST_BYTES // 2**30} GiB")
         with np.load(BytesIO(data), allow_pickle=False) as arrays:
-            names = list(arrays)
-            if len(names) != 1:
-                raise ValueError(f"it holds {len(names)} arrays ({', '.join(names[:5])}), and a picture is one")
-            array: np.ndarray = arrays[names[0]]
+            array: np.ndarray = arrays[_only(list(arrays))]
             return array
     except zipfile.BadZipFile as error:
         raise ValueError(f"the file is damaged: {error}") from error
 
 
+def _only(names: Sequence[str]) -> str:
+    """The name of the one array that a file holds.
+
+    Raises:
+        ValueError: it holds several, or none.
+    """
+    if len(names) != 1:
+        raise ValueError(f"it holds {len(names)} arrays ({', '.join(names[:5])}), and a picture is one")
+    return names[0]
+
+
 def _oriented(array: np.ndarray, channels: int) -> Tensor:
-    """An array `[H, W]`, `[H, W, C]` or `[C, H, W]`; where both could be, the channels are last."""
-    shape = channels_height_width(array.shape, channels)
-    return _numbers(array.reshape(shape) if shape[1:] == array.shape[-2:] else array.transpose(2, 0, 1))
+    first, *_ = _axes(array.shape, channels)
+    return _numbers(array[None] if first is None else np.moveaxis(array, first, 0))
 
 
-def channels_height_width(shape: tuple[int, ...], channels: int) -> tuple[int, int, int]:
-    """The channels, height and width of an array `[H, W]`, `[H, W, C]` or `[C, H, W]`, of which so many channels are
-    wanted; where both could be, the channels are last.
+def _axes(shape: tuple[int, ...], channels: int) -> tuple[int | None, int, int]:
+    """Which axes of an array `[H, W]`, `[H, W, C]` or `[C, H, W]`, of which so many channels are wanted, are channels,
+    height and width; where both could be, the channels are last.
 
     Raises:
         ValueError: it is none of these.
     """
     match shape:
-        case (height, width):
-            return 1, height, width
-        case (first, height, width) if width != channels and first in (channels, *range(1, 5)):
-            return first, height, width
-        case (height, width, last):
-            return last, height, width
+        case (_, _):
+            return None, 0, 1
+        case (first, _, last) if last != channels and first in (channels, *range(1, 5)):
+            return 0, 1, 2
+        case (_, _, _):
+            return 2, 0, 1
     raise ValueError(f"it is an array of {list(shape)}, and a picture is [H, W], [H, W, C] or [C, H, W]")
 
 
@@ -202,6 +246,20 @@ def _channels_first(array: np.ndarray, axes: str) -> np.ndarray:
     return array.reshape(-1, *array.shape[-2:])
 
 
+def _dicom_header(file: Any) -> Shape:
+    pydicom = _extra("pydicom", "medical", "a DICOM file")
+    told = pydicom.dcmread(file, stop_before_pixels=True)
+    channels = int(told.get("SamplesPerPixel", 1))
+    channels = channels if channels > 1 else int(told.get("NumberOfFrames", 1))
+    whole = np.uint8 if told.BitsAllocated <= 8 else np.uint16
+    kept = not told.PixelRepresentation and _rescaling(told) == (1, 0)
+    return channels, int(told.Rows), int(told.Columns), np.dtype(whole if kept else np.float64)
+
+
+def _rescaling(file: Any) -> tuple[float, float]:
+    return float(file.get("RescaleSlope", 1)), float(file.get("RescaleIntercept", 0))
+
+
 def _decode_dicom(data: bytes) -> Tensor:
     """The values that a DICOM file stands for: rescaled as it says, frames as channels, black below white."""
     pydicom = _extra("pydicom", "medical", "a DICOM file")
@@ -212,7 +270,7 @@ def _decode_dicom(data: bytes) -> Tensor:
     if file.get("PhotometricInterpretation") == "MONOCHROME1":  # white is the lowest
         array = (-1 if file.PixelRepresentation else 2**file.BitsStored - 1) - array.astype(np.int64)
         array = array if file.PixelRepresentation else array.astype(np.uint16 if file.BitsStored > 8 else np.uint8)
-    slope, intercept = float(file.get("RescaleSlope", 1)), float(file.get("RescaleIntercept", 0))
+    slope, intercept = _rescaling(file)
     if (slope, intercept) != (1, 0):
         array = np.asarray(array, np.float64) * slope + intercept
     return _numbers(array.reshape(-1, *array.shape[-2:]))

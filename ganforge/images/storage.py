@@ -86,13 +86,6 @@ class Storage:
         return (span, "say `depth: float`") if 0 < high - low < 2 else None
 
     @property
-    def dtype(self) -> torch.dtype:
-        """How pictures travel to the device."""
-        if self.range is not None:
-            return torch.float32
-        return torch.uint8 if self.depth == 8 else torch.uint16
-
-    @property
     def by_file(self) -> bool:
         """Whether each file has black and white of its own."""
         return self.range is not None and not isinstance(self.range, tuple)
@@ -153,10 +146,10 @@ class Storage:
         """
         if self.range is None:
             return _AS[self.depth](stored)
-        if not bool(stored.double().isfinite().all()):
+        if stored.is_floating_point() and not bool(stored.isfinite().all()):
             raise Unfit("it holds NaN or infinity", "replace the file, or take it out")
         low, high = limits or self.limits(stored)
-        scaled = (stored.double() - low) * (2 / (high - low) if high > low else 0) - 1
+        scaled = stored.to(torch.float64, copy=True).sub_(low).mul_(2 / (high - low) if high > low else 0).sub_(1)
         return scaled.clamp_(-1, 1).float()
 
     def limits(self, stored: Tensor) -> Limits:

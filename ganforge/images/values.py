@@ -7,6 +7,8 @@ from torch import Tensor
 
 from ganforge.images.late_torchvision import transforms
 
+WHITE = {torch.uint8: 255, torch.uint16: 65535}
+"""The brightest value of whole numbers; of floats it is 1, and black -1."""
 RESIZER = "bicubic, antialiased, on bytes, by torchvision"
 """What `resize` does."""
 

@@ -18,8 +18,7 @@ from ganforge.images.channels import MODES
 from ganforge.images.depths import Unfit
 from ganforge.images.late_torchvision import transforms
 from ganforge.images.reading import reason
-from ganforge.images.scientific import WHITE
-from ganforge.images.values import to_uint8
+from ganforge.images.values import WHITE, to_uint8
 
 _TIFF = (".tif", ".tiff")
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by the number of channels

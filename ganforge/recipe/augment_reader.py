@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ganforge.api.datasets import Dataset
+from ganforge.api.datasets import Dataset, is_picture
 from ganforge.errors import Problem, misspelt
 from ganforge.plugins.registry import RESERVED
 from ganforge.recipe import model
@@ -49,13 +49,9 @@ def groups_of(dataset: Dataset) -> Groups:
     """The fields that correspond pixel by pixel, and every other picture by itself."""
     together = tuple(tuple(group) for group in dataset.groups())
     grouped = {name for group in together for name in group}
-    alone = (name for name in dataset.shapes() if name not in grouped and is_picture(dataset, name))
+    shapes, dtypes = dataset.shapes(), dataset.dtypes()
+    alone = (name for name in shapes if name not in grouped and is_picture(name, shapes, dtypes))
     return (*together, *((name,) for name in alone))
-
-
-def is_picture(dataset: Dataset, name: str) -> bool:
-    """Whether a field is taken for a picture: `[C, H, W]`, and not named in `dtypes()`."""
-    return len(dataset.shapes()[name]) == 3 and name not in dataset.dtypes()
 
 
 def _groups(
@@ -63,8 +59,8 @@ def _groups(
 ) -> tuple[Groups, list[Problem]]:
     """What an augmentation changes, of the fields that it is restricted to; and warnings."""
     moves = getattr(use.part.factory, "moves_pixels", False)
-    groups = groups_of(dataset)
-    able = [name for group in groups for name in group if moves or is_picture(dataset, name)]
+    groups, shapes, dtypes = groups_of(dataset), dataset.shapes(), dataset.dtypes()
+    able = [name for group in groups for name in group if moves or is_picture(name, shapes, dtypes)]
     if not able:
         reader.fault(f"{use.part.name} has nothing to change: the samples hold no picture", use.mark, _shown(dataset))
         return (), []

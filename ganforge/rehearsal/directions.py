@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ganforge.api.callbacks import Direction
+from ganforge.api.datasets import is_picture
 from ganforge.images.storage import Storage
 from ganforge.recipe.expressions import Attribute, Call, Expression
 from ganforge.recipe.model import Recipe
@@ -108,8 +109,8 @@ def _name(source: str | None, target: str, signal: str) -> str:
 
 def picture_fields(recipe: Recipe) -> list[str]:
     """The batch fields that are pictures: `[C, H, W]`, and no other type is said of them."""
-    dataset = recipe.dataset
-    return [name for name, shape in dataset.shapes().items() if len(shape) == 3 and name not in dataset.dtypes()]
+    shapes, dtypes = recipe.dataset.shapes(), recipe.dataset.dtypes()
+    return [name for name in shapes if is_picture(name, shapes, dtypes)]
 
 
 def picture_channels(recipe: Recipe) -> frozenset[int]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from ganforge.api.datasets import Dataset, Sample, Samples
+from ganforge.api.datasets import Dataset, Sample, Samples, is_picture
 from ganforge.core.randomness import derive_seed
 from ganforge.errors import Mark, Problem, UsageError
 from ganforge.recipe.model import Recipe
@@ -57,8 +57,8 @@ class Promise:
     mark: Mark | None = None
 
     def is_picture(self, name: str) -> bool:
-        """Whether a field is taken for one: `[C, H, W]`, and not named in `dtypes()`."""
-        return len(self.shapes.get(name, ())) == 3 and name not in self.dtypes
+        """Whether a field is taken for one."""
+        return is_picture(name, self.shapes, self.dtypes)
 
     def contradiction(self) -> tuple[str, str] | None:
         """What the dataset promises that cannot be, with the cure."""

@@ -193,3 +193,19 @@ def test_classes_of_a_table_go_the_whole_way(in_tmp: Path, repository: Path, gan
     assert wrong.code == 2
     assert "label is one of angry, calm, happy, and 'glad' was given" in wrong.err
     done(ganforge("export", "runs/faces/0001", "-f", "onnx", "-o", "model.onnx", "--signal", "to_1"))
+
+
+def test_folders_of_inputs_are_looked_at_once(rooms: Path, ganforge: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    done(ganforge("run", rooms, *CROP, "run.steps=1"))
+    listed: list[str] = []
+    iterdir = Path.iterdir
+
+    def listing(self: Path) -> object:
+        listed.append(self.name)
+        return iterdir(self)
+
+    monkeypatch.setattr(Path, "iterdir", listing)
+    others = ["--input", "depth=rooms/train/depths", "--input", "inside=rooms/train/masks"]
+    done(ganforge("translate", "runs/rooms/0001", "rooms/train/photos", "-o", "out", *others))
+    assert (listed.count("depths"), listed.count("masks")) == (1, 1)
+    assert len(list(Path("out").glob("*.png"))) == 4

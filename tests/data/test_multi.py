@@ -229,3 +229,21 @@ def test_masks_may_be_stored_as_zero_and_one(root: Path) -> None:
     sample = MultiFolders(FIELDS, root, crop_px=(20, 30), flip=False).train().sample(0, random.Random(0))
     assert torch.equal(sample["mask"], (sample["photo"][:1] > 80).float())
     assert sample["mask"].unique().tolist() == [0, 1]
+
+
+def test_a_table_and_folders_are_read_once_and_anew_by_prepare(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "t.csv").write_text("file,split\nphotos/a.png,train\nphotos/b.png,val\n")
+    read: list[str] = []
+    from ganforge.builtin.datasets import catalogue
+
+    for name in ("read_table", "list_images"):
+        original = getattr(catalogue, name)
+        monkeypatch.setattr(catalogue, name, lambda path, n=name, f=original: (read.append(n), f(path))[1])
+    fields = {"photo": FieldSource(column="file"), "mask": FieldSource(folder="masks", kind="mask")}
+    dataset = MultiFolders(fields, root, Path("t.csv"), crop_px=8)
+    dataset.prepare()
+    assert (len(dataset.train()), len(dataset.validation() or ()), len(dataset.files())) == (1, 1, 5)
+    assert read == ["read_table", "list_images", "list_images"]  # a folder for each split
+    (root / "t.csv").write_text("file\nphotos/a.png\nphotos/b.png\n")
+    dataset.prepare()
+    assert (len(dataset.train()), dataset.validation()) == (2, None)

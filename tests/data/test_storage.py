@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganforge import BadFile, EnvironmentFault, images
 from ganforge.images import Percentiles, Storage
+from ganforge.images.headers import read_header
 from ganforge.images.storage import as_mask, read_mask
 
 
@@ -228,3 +229,31 @@ def test_arrays_are_pictures_where_no_others_are(tmp_path: Path) -> None:
     assert [path.name for path in images.list_images(tmp_path)] == ["2.npy", "10.npy"]
     images.write_image(tmp_path / "a.png", ramp(1, torch.uint8))
     assert [path.name for path in images.list_images(tmp_path)] == ["a.png"]
+
+
+def test_the_channels_of_a_cube_are_last(tmp_path: Path) -> None:
+    cube = np.arange(125, dtype=np.uint8).reshape(5, 5, 5)
+    np.save(tmp_path / "cube.npy", cube)
+    assert np.array_equal(Storage(5).read(tmp_path / "cube.npy").numpy(), cube.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("name", ["a.npy", "b.npz", "c.dcm", "d.tif"])
+def test_headers_tell_what_decoding_would_give(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored, path = ramp(1 if name == "c.dcm" else 5, torch.uint16), tmp_path / name
+    match path.suffix:
+        case ".dcm":
+            write_dicom(path, stored[0].numpy())
+        case ".npz":
+            np.savez_compressed(path, stored.numpy())
+        case _:
+            images.write_image(path, stored)
+    whole = Storage(len(stored), 16).read(path)
+    monkeypatch.setattr("ganforge.images.scientific._numbers", None)  # no pixel is touched
+    header = read_header(path, len(stored))
+    assert ((header.channels, header.height, header.width), header.numbers) == (tuple(whole.shape), "")
+
+
+def test_values_are_scaled_without_being_changed() -> None:
+    numbers = torch.tensor([[[0.0, 4.0]]], dtype=torch.float64)
+    assert Storage(1, "float", (0, 4)).seen(numbers).tolist() == [[[-1, 1]]]
+    assert numbers.tolist() == [[[0, 4]]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ganforge import BadFile, images
 from ganforge.builtin.datasets.framing import Framing
-from ganforge.images.headers import misfit, read_header
+from ganforge.images.headers import Header, look, read_header
 
 MOST = 5
 """How many files a message names."""
@@ -55,10 +55,10 @@ def _misfits(paths: Sequence[Path], storage: images.Storage, framing: Framing) -
     for path in paths:
         if plain and framing.one_size and path.suffix.lower() not in _VARIED:
             continue
-        if fault := misfit(path, storage):
-            yield path, *fault
+        header = look(path, storage)
+        if not isinstance(header, Header):
+            yield path, *header
         elif not framing.one_size:
-            header = read_header(path, storage.channels)
             height, width = framing.scaled(header.height, header.width)
             if height < framing.crop[0] or width < framing.crop[1]:
                 scaled = f", scaled to {width} x {height}" if framing.scale_px else ""

@@ -14,14 +14,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganforge import BadFile, Dataset, EnvironmentFault, Sample, Samples, images
+from ganforge import BadFile, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.archives import Archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
 from ganforge.builtin.datasets.download import fetch
 from ganforge.builtin.datasets.fitting import refuse_misfits
-from ganforge.builtin.datasets.framing import Fit, Framed, Framing, Layers, Scale, Size, load_size
+from ganforge.builtin.datasets.framing import Fit, FramedDataset, Framing, Scale, Size
 from ganforge.builtin.datasets.layout.model import Folder, Kind, Layout
 from ganforge.builtin.datasets.layout.reading import read_layout
+from ganforge.builtin.datasets.singles import Pictured, SinglePictures, WithClasses
 from ganforge.images.storage import read_mask
 
 Channels = Annotated[int, Field(ge=1)]
@@ -83,13 +84,11 @@ class MaskReader:
             raise BadFile(f"cannot use the mask {path}: {error}", TOO_SMALL) from error
 
 
-class FolderDataset(Dataset):
+class FolderDataset(FramedDataset):
     """What datasets of folders have in common, whatever the pictures are to each other."""
 
-    resizer = images.RESIZER
     root: Path
     folders: Folders
-    framing: Framing
 
     def prepare(self) -> None:
         self._look()
@@ -144,7 +143,7 @@ class FolderDataset(Dataset):
         return [path for folder in self.folders.layout.read for path in folder.found.pictures]
 
 
-class ImageFolder(FolderDataset):
+class ImageFolder(FolderDataset, SinglePictures):
     """All the pictures below one folder, for models that make pictures from noise.
 
     A picture is brought to `load_px`; by default its largest centred part of these proportions is resized. A random
@@ -187,21 +186,9 @@ class ImageFolder(FolderDataset):
     ) -> None:
         self.root = root.expanduser()
         self.folders = Folders(self.root, "one_folder")
-        self.framing = Framing(load_size(load_px, crop_px, fit), crop_px, flip, fit, scale_px, mask)
+        self.framing = Framing.of(load_px, crop_px, flip, fit, scale_px, mask)
         self.stored = images.Storage(channels, depth, range)
         self.cache = cache
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return self.framing.shapes({"real": self.stored.channels})
-
-    def dtypes(self) -> Mapping[str, torch.dtype]:
-        return self.framing.dtypes({"real": self.stored.channels})
-
-    def groups(self) -> Sequence[Sequence[str]]:
-        return [list(self.framing.shapes({"real": self.stored.channels}))]
-
-    def storage(self) -> Mapping[str, images.Storage]:
-        return {"real": self.stored}
 
     def storage_of(self, folder: Folder) -> images.Storage:
         return self.stored
@@ -213,21 +200,7 @@ class ImageFolder(FolderDataset):
         return pictures(paths, Reader(self.stored, framing), self.cache, self.skips_bad, framing.one_size)
 
 
-class Pictured(Framed):
-    """Pictures of one kind, as the field `real`."""
-
-    def __init__(self, framing: Framing, real: Pictures, channels: int) -> None:
-        super().__init__(framing, real)
-        self.layers = Layers.of({"real": channels}, framing)
-
-    def sample(self, index: int, rng: random.Random) -> Sample:
-        return self.layers.fields(self.framing.augment(self.held[0][index], rng))
-
-    def batch(self, indices: Sequence[int], rngs: Sequence[random.Random]) -> Sample:
-        return self.layers.fields(self.framing.batch(self.held[0], indices, rngs))
-
-
-class ClassFolders(ImageFolder):
+class ClassFolders(WithClasses, ImageFolder):
     """A folder of pictures for each class, for models that make, or translate to, pictures of a class.
 
     The folders `root/<class>` are numbered in their natural order; those without pictures are none. Or they lie in
@@ -270,15 +243,6 @@ class ClassFolders(ImageFolder):
     ) -> None:
         super().__init__(root, load_px, crop_px, flip, channels, cache, fit, scale_px, mask, depth, range)
         self.classes, self.folders = classes, Folders(self.root, "classes")
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {**super().shapes(), "label": ()}
-
-    def dtypes(self) -> Mapping[str, torch.dtype]:
-        return {**super().dtypes(), "label": torch.int64}
-
-    def ranges(self) -> Mapping[str, range]:
-        return {"label": range(self.classes)}
 
     def prepare(self) -> None:
         self._check(self._look())

@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from ganforge import Sample, Samples, images
+from ganforge import Dataset, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Pictures
+from ganforge.images.values import WHITE
 
 Pixels = Annotated[int, Field(ge=1)]
 Size = Pixels | tuple[Pixels, Pixels]
@@ -67,6 +68,34 @@ class Framing:
             raise ValueError(f"`mask` says where `fit: contain` has filled up, and `fit: {self.fit}` fills up nothing")
         if isinstance(self.scale_px, dict) and len(self.scale_px) != 1:
             raise ValueError("`scale_px` names one side: `{shorter: 512}` or `{longer: 512}`")
+
+    @classmethod
+    def of(
+        cls,
+        load_px: Size | None,
+        crop_px: Size,
+        flip: bool,
+        fit: Fit = "squeeze",
+        scale_px: Scale | None = None,
+        mask: bool = False,
+    ) -> Framing:
+        """What a recipe says. The usual size before the crop, 286, is for samples of 256: those that are no squares are
+        enlarged as much, and where the scale is kept it says nothing.
+
+        Raises:
+            ValueError: as the constructor; one number is given for samples of a height and a width; or one that says
+                nothing.
+        """
+        if fit == "none" and load_px not in (None, LOAD_PX):
+            raise ValueError("`fit: none` keeps the scale of pictures: leave out `load_px`, or say `scale_px`")
+        if fit == "none":
+            load_px = None
+        elif isinstance(load_px, int) and not isinstance(crop_px, int):
+            if load_px != LOAD_PX:
+                both = f"`crop_px` is a height and a width, {list(crop_px)}"
+                raise ValueError(f"{both}: `load_px` should be so too, not {load_px}")
+            load_px = round(crop_px[0] * LOAD_PX / 256), round(crop_px[1] * LOAD_PX / 256)
+        return cls(load_px, crop_px, flip, fit, scale_px, mask)
 
     @cached_property
     def crop(self) -> tuple[int, int]:
@@ -175,16 +204,12 @@ class Framing:
         )
         sized = images.resize(picture, *size)
         if self.mask:
-            sized = torch.cat((sized, torch.full_like(sized[:1], _white(sized.dtype))))
+            sized = torch.cat((sized, torch.full_like(sized[:1], WHITE.get(sized.dtype, 1))))
         top, left = (height - size[0]) // 2, (width - size[1]) // 2
         black = -1.0 if sized.is_floating_point() else 0
         filled = torch.full((len(sized), height, width), black, dtype=sized.dtype)
         filled[:, top : top + size[0], left : left + size[1]] = sized
         return filled
-
-
-def _white(dtype: torch.dtype) -> float:
-    return {torch.uint8: 255, torch.uint16: 65535}.get(dtype, 1.0)
 
 
 def _both(size: Size) -> tuple[int, int]:
@@ -232,22 +257,15 @@ def is_mask(field: str) -> bool:
     return field.startswith("mask")
 
 
-def load_size(load_px: Size | None, crop_px: Size, fit: Fit) -> Size | None:
-    """The size before the crop. The usual one, 286, is for samples of 256: those that are no squares are enlarged as
-    much, and where the scale is kept it says nothing.
+class FramedDataset(Dataset):
+    """What datasets of pictures have in common that are brought to a size."""
 
-    Raises:
-        ValueError: one number is given for samples of a height and a width; or one that says nothing.
-    """
-    if fit == "none":
-        if load_px not in (None, LOAD_PX):
-            raise ValueError("`fit: none` keeps the scale of pictures: leave out `load_px`, or say `scale_px`")
-        return None
-    if isinstance(crop_px, int) or not isinstance(load_px, int):
-        return load_px
-    if load_px == LOAD_PX:
-        return round(crop_px[0] * LOAD_PX / 256), round(crop_px[1] * LOAD_PX / 256)
-    raise ValueError(f"`crop_px` is a height and a width, {list(crop_px)}: `load_px` should be so too, not {load_px}")
+    framing: Framing
+
+    @property
+    def resizer(self) -> str:  # type: ignore[override]
+        plain = all(storage.plain for storage in self.storage().values())
+        return images.RESIZER if plain else images.RESIZER.replace("bytes", "floats")
 
 
 class Framed(Samples):

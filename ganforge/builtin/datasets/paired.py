@@ -16,7 +16,7 @@ from ganforge.builtin.datasets.archives import PAIRED, archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
 from ganforge.builtin.datasets.fitting import refuse_two_sizes
 from ganforge.builtin.datasets.folders import TOO_SMALL, Channels, FolderDataset, Folders
-from ganforge.builtin.datasets.framing import LOAD_PX, Fit, Framed, Framing, Layers, Scale, Size, load_size
+from ganforge.builtin.datasets.framing import LOAD_PX, Fit, Framed, Framing, Layers, Scale, Size
 from ganforge.builtin.datasets.layout.model import Folder
 from ganforge.builtin.datasets.unpaired import Domains
 
@@ -93,7 +93,7 @@ class PairedFolders(FolderDataset, Pairs):
         self.root = root.expanduser()
         self.layout, self.left = layout, left
         self.folders = Folders(self.root, "pairs" if layout == "side_by_side" else "two_folders")
-        self.framing = Framing(load_size(load_px, crop_px, fit), crop_px, flip, fit, scale_px, mask)
+        self.framing = Framing.of(load_px, crop_px, flip, fit, scale_px, mask)
         self.stored = images.Storage(channels_a, depth_a, range_a), images.Storage(channels_b, depth_b, range_b)
         self.cache = cache
         self.archive = archive(download, PAIRED) if download else None

@@ -9,19 +9,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganforge import Dataset, Sample, Samples, images
+from ganforge import Sample, Samples, images
 from ganforge.builtin.datasets.archives import UNPAIRED, archive
 from ganforge.builtin.datasets.caching import Cache, Pictures, pictures
 from ganforge.builtin.datasets.folders import Channels, FolderDataset, Folders, Reader
-from ganforge.builtin.datasets.framing import LOAD_PX, Fit, Framed, Framing, Layers, Scale, Size, load_size
+from ganforge.builtin.datasets.framing import LOAD_PX, Fit, Framed, FramedDataset, Framing, Layers, Scale, Size
 from ganforge.builtin.datasets.layout.model import Folder
 
 
-class Domains(Dataset):
+class Domains(FramedDataset):
     """What batches of two domains hold, wherever the pictures lie."""
 
-    resizer = images.RESIZER
-    framing: Framing
     stored: tuple[images.Storage, images.Storage]
     """How the pictures of domains A and B are stored."""
 
@@ -99,7 +97,7 @@ class UnpairedFolders(FolderDataset, Domains):
     ) -> None:
         self.root = root.expanduser()
         self.folders = Folders(self.root, "two_domains")
-        self.framing = Framing(load_size(load_px, crop_px, fit), crop_px, flip, fit, scale_px, mask)
+        self.framing = Framing.of(load_px, crop_px, flip, fit, scale_px, mask)
         self.stored = images.Storage(channels_a, depth_a, range_a), images.Storage(channels_b, depth_b, range_b)
         self.cache = cache
         self.archive = archive(download, UNPAIRED) if download else None

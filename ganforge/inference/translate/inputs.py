@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,7 @@ class Stack:
         Raises:
             UsageError: an input is missing, or of another size.
         """
-        if lacking := [name for name in choice.others if name not in others]:
-            raise UsageError(
-                f"'{choice.signal}' also takes {' and '.join(lacking)}",
-                f"give it: --input {lacking[0]}=..., in Python {lacking[0]}=...",
-            )
+        _refuse_lacking(choice, others)
         sized = {name: value for name, value in others.items() if value.ndim == 4}
         for name, value in sized.items():
             if value.shape[2:] != pictures.shape[2:]:
@@ -65,6 +61,14 @@ class Stack:
         pieces = pictures.split(list(self.layers.values()), 1)
         constants = {name: value.expand(len(pictures), *value.shape[1:]) for name, value in self.constants.items()}
         return {**dict(zip(self.layers, pieces, strict=True)), **constants}
+
+
+def _refuse_lacking(choice: Choice, given: Container[str]) -> None:
+    if lacking := [name for name in choice.others if name not in given]:
+        raise UsageError(
+            f"'{choice.signal}' also takes {' and '.join(lacking)}",
+            f"give it: --input {lacking[0]}=..., in Python {lacking[0]}=...",
+        )
 
 
 def opened_inputs(recipe: Recipe, choice: Choice, given: Mapping[str, Any], size_px: int | None) -> dict[str, Tensor]:
@@ -120,6 +124,8 @@ class Inputs:
     recipe: Recipe
     choice: Choice
     given: Mapping[str, str]
+    _folders: dict[Path, dict[str, Path]] = field(default_factory=dict)
+    """The files of folders by their names without suffix, each folder looked at once."""
 
     @classmethod
     def parsed(cls, recipe: Recipe, choice: Choice, words: Sequence[str]) -> Inputs:
@@ -131,10 +137,7 @@ class Inputs:
         given = dict(word.partition("=")[::2] for word in words)
         if wrong := [word for word in words if "=" not in word]:
             raise UsageError(f"'{wrong[0]}' names no field", "write --input FIELD=FOLDER, or --input FIELD=NUMBER")
-        if lacking := [name for name in choice.others if name not in given]:
-            raise UsageError(
-                f"'{choice.signal}' also takes {' and '.join(lacking)}", f"give it: --input {lacking[0]}=..."
-            )
+        _refuse_lacking(choice, given)
         if len(given) < len(words):
             raise UsageError("one field is given twice", "give each --input once")
         opened_inputs(recipe, choice, {n: value for n, value in given.items() if not _is_file(recipe, n)}, None)
@@ -159,9 +162,11 @@ class Inputs:
         if place.is_file():
             return place
         folder = (place / relative).parent
-        found = sorted(folder.glob("*")) if folder.is_dir() else []
-        known = (path for path in found if path.suffix.lower() in SUFFIXES | ARRAYS)
-        partner = next((path for path in known if path.stem == relative.stem and path.is_file()), None)
+        if folder not in self._folders:
+            found = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []
+            known = (path for path in found if path.suffix.lower() in SUFFIXES | ARRAYS)
+            self._folders[folder] = {path.stem: path for path in known}
+        partner = self._folders[folder].get(relative.stem)
         if partner is None:
             raise EnvironmentFault(f"{picture} has no {name} of its name in {folder}")
         return partner

@@ -17,7 +17,7 @@ from torch import Tensor
 from ganforge import BadFile, Dataset, EnvironmentFault, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Files
 from ganforge.builtin.datasets.folders import Channels
-from ganforge.builtin.datasets.framing import LOAD_PX, Fit, Framing, Scale, Size, load_size
+from ganforge.builtin.datasets.framing import LOAD_PX, Fit, Framing, Scale, Size
 from ganforge.builtin.datasets.paired import Pairs, PairSamples, Stored, halves, side_by_side, stacked, wider
 from ganforge.builtin.datasets.shards.cache import FOLDER, Gibibytes
 from ganforge.builtin.datasets.shards.index import HELD, TYPES, Index, Shard
@@ -161,7 +161,7 @@ class PairedShards(Shards, Pairs):
     ) -> None:
         self.store = open_store(root, cache_dir, cache_gib)
         self.left = left
-        self.framing = Framing(load_size(load_px, crop_px, fit), crop_px, flip, fit, scale_px, mask)
+        self.framing = Framing.of(load_px, crop_px, flip, fit, scale_px, mask)
         self.stored = images.Storage(channels_a, depth_a, range_a), images.Storage(channels_b, depth_b, range_b)
         self.mix_shards = mix_shards
 
@@ -264,7 +264,7 @@ class UnpairedShards(Shards, Domains):
         range_b: images.Range = None,
     ) -> None:
         self.store = open_store(root, cache_dir, cache_gib)
-        self.framing = Framing(load_size(load_px, crop_px, fit), crop_px, flip, fit, scale_px, mask)
+        self.framing = Framing.of(load_px, crop_px, flip, fit, scale_px, mask)
         self.stored = images.Storage(channels_a, depth_a, range_a), images.Storage(channels_b, depth_b, range_b)
         self.mix_shards = mix_shards
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -11,15 +11,16 @@ import torch
 from pydantic import Field
 
 from ganforge import EnvironmentFault, Sample, Samples, images
-from ganforge.builtin.datasets.folders import Channels, Pictured
-from ganforge.builtin.datasets.framing import Fit, Framing, Scale, Size, load_size
+from ganforge.builtin.datasets.folders import Channels
+from ganforge.builtin.datasets.framing import Fit, Framing, Scale, Size
 from ganforge.builtin.datasets.shards.cache import FOLDER, Gibibytes
 from ganforge.builtin.datasets.shards.datasets import MixShards, Shards, Split, single
 from ganforge.builtin.datasets.shards.index import Index
 from ganforge.builtin.datasets.shards.store import open_store
+from ganforge.builtin.datasets.singles import Pictured, SinglePictures, WithClasses
 
 
-class ImageShards(Shards):
+class ImageShards(Shards, SinglePictures):
     """Pictures in tar shards that `ganforge data pack --layout one_folder` made, for models that make pictures from
     noise.
 
@@ -48,7 +49,6 @@ class ImageShards(Shards):
     """
 
     kind = "image_shards"
-    resizer = images.RESIZER
 
     def __init__(
         self,
@@ -67,21 +67,9 @@ class ImageShards(Shards):
         range: images.Range = None,
     ) -> None:
         self.store = open_store(root, cache_dir, cache_gib)
-        self.framing = Framing(load_size(load_px, crop_px, fit), crop_px, flip, fit, scale_px, mask)
+        self.framing = Framing.of(load_px, crop_px, flip, fit, scale_px, mask)
         self.stored = images.Storage(channels, depth, range)
         self.mix_shards = mix_shards
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return self.framing.shapes({"real": self.stored.channels})
-
-    def dtypes(self) -> Mapping[str, torch.dtype]:
-        return self.framing.dtypes({"real": self.stored.channels})
-
-    def groups(self) -> Sequence[Sequence[str]]:
-        return [list(self.framing.shapes({"real": self.stored.channels}))]
-
-    def storage(self) -> Mapping[str, images.Storage]:
-        return {"real": self.stored}
 
     def train(self) -> Samples:
         return self._samples(Split(self.store, self.index(), "train"), self.framing)
@@ -95,7 +83,7 @@ class ImageShards(Shards):
         return _Singles(self, split, framing)
 
 
-class ClassShards(ImageShards):
+class ClassShards(WithClasses, ImageShards):
     """Pictures with a class each, in tar shards that `ganforge data pack --layout classes` made.
 
     As `image_shards`. Fields: those of `class_folders`; the pack knows the names of the classes.
@@ -143,15 +131,6 @@ class ClassShards(ImageShards):
         cached = (mix_shards, cache_dir, cache_gib)
         super().__init__(root, load_px, crop_px, flip, channels, *cached, fit, scale_px, mask, depth, range)
         self.classes = classes
-
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {**super().shapes(), "label": ()}
-
-    def dtypes(self) -> Mapping[str, torch.dtype]:
-        return {**super().dtypes(), "label": torch.int64}
-
-    def ranges(self) -> Mapping[str, range]:
-        return {"label": range(self.classes)}
 
     def check(self, index: Index) -> Index:
         """The index, if it is of the kind that this dataset reads."""
