@@ -131,14 +131,14 @@ def command(
     from ganforge.sharing.locate import run_in
 
     results = _Results(inputs, output, suffix, depth, compare)
-    results.jobs("png")  # what is not there is told before anything is loaded
+    jobs = results.jobs()  # what is not there is told before anything is loaded
     registry = plugins_with_warnings(files).registry
     translator = Translator.open(run_in(run, registry), registry, averaged=not raw, tell=click.echo, **how)
-    jobs = results.jobs(results.fitting(translator.given))
+    jobs = results.fitted(jobs, translator.given)
     beside = Inputs.parsed(translator.trained.recipe, translator.choice, others)
     click.echo(f"{translator.signal} = {translator.text}, {translator.weights}")
-    more = {"size": size, "depth": depth} | ({"inputs": [*others]} if others else {})
-    ledger = results.ledger(translator.identity | more, jobs, overwrite)
+    asked = {"size": size, "depth": depth} | ({"inputs": [*others]} if others else {})
+    ledger = results.ledger(translator.identity | asked, jobs, overwrite)
     figures = {name: registry.find("metrics", f"ganforge.{name}").factory for name in COMPARED}
     deep = results.deep(translator.given)
     _translate(Album(translator, ledger, batch, size, deep, beside, figures, results.failed), jobs, output)
@@ -156,7 +156,12 @@ class _Results:
     failed: list[str] = field(default_factory=list)
     """What is wrong with single inputs, while the others go on."""
 
-    def jobs(self, suffix: str) -> list[Job]:
+    @property
+    def likely(self) -> str:
+        """The format of results, as far as is known before a run is opened."""
+        return "png" if self.suffix == "auto" else self.suffix
+
+    def jobs(self, suffix: str | None = None) -> list[Job]:
         """The pictures, and where their results go in this format."""
         if self.depth == "16" and self.suffix in ("jpg", "webp"):
             raise UsageError(f"{self.suffix} does not keep 16 bits a channel", "leave out --format or --depth 16")
@@ -164,9 +169,17 @@ class _Results:
         from ganforge.inference.translate.jobs import find_jobs
 
         self.failed.clear()
-        suffix = suffix if self.suffix == "auto" else self.suffix
-        known = Ledger.results(self.output)
-        return find_jobs(self.inputs, self.output, f".{suffix}", self.compare, known, self.failed.append)
+        known, suffix = Ledger.results(self.output), f".{suffix or self.likely}"
+        return find_jobs(self.inputs, self.output, suffix, self.compare, known, self.failed.append)
+
+    def fitted(self, jobs: list[Job], given: Storage) -> list[Job]:
+        """The pictures, whose results go where their format keeps them.
+
+        Raises:
+            UsageError: the one that is asked for does not.
+        """
+        fitting = self.fitting(given)
+        return jobs if fitting == self.likely else self.jobs(fitting)
 
     def ledger(self, identity: dict[str, Any], jobs: Sequence[Job], overwrite: bool) -> Ledger:
         """What of these is done."""
@@ -198,9 +211,11 @@ class _Results:
         stored = {8: torch.uint8, 16: torch.uint16, "float": torch.float32}[given.depth]
         dtype = {"8": torch.uint8, "16": torch.uint16}.get(self.depth, stored)
         best = suffix_for(given.channels, dtype).removeprefix(".")
-        if self.suffix != "auto" and (reason := unwritable(f".{self.suffix}", given.channels, dtype)):
+        if self.suffix == "auto":
+            return best
+        if reason := unwritable(f".{self.suffix}", given.channels, dtype):
             raise UsageError(f"{reason}, which the results have", f"say --format {best}, or leave --format out")
-        return best
+        return self.suffix
 
 
 def _translate(album: Album, jobs: Sequence[Job], output: Path) -> None:

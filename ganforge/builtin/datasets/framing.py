@@ -17,13 +17,13 @@ from ganforge import Dataset, Sample, Samples, images
 from ganforge.builtin.datasets.caching import Pictures
 from ganforge.images.values import WHITE
 
-Pixels = Annotated[int, Field(ge=1)]
-Size = Pixels | tuple[Pixels, Pixels]
+Side = Annotated[int, Field(ge=1)]
+Size = Side | tuple[Side, Side]
 """Pixels: the side of a square, or height and width."""
 Fit = Literal["squeeze", "cover", "contain", "none"]
 """How a picture of other proportions is brought to a size: squeezed; covering it, what juts out cut off; contained in
 it, the rest black; or not at all, at its own scale."""
-Scale = Annotated[int, Field(ge=1)] | dict[Literal["shorter", "longer"], Pixels]
+Scale = Side | dict[Literal["shorter", "longer"], Side]
 """What one side of a picture becomes, the other in proportion: the shorter one, or the one that is named."""
 
 LOAD_PX = 286

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ganforge import EnvironmentFault
 from ganforge.core.files import sha256_of
+from ganforge.images.looks import looked_at
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,5 @@ def need(package: str, what: str) -> None:
 
 def tell_of_channels(metric: str, has: int, channels: tuple[int, ...] | None) -> None:
     """Warn that a network of colour pictures does not see all channels."""
-    looks = channels or ((1, 2, 3) if has >= 3 else (1,))
-    listed = ", ".join(map(str, looks))
+    listed = ", ".join(map(str, looked_at(has, channels)))
     warnings.warn(f"{metric} looks at channel {listed} of {has}; `channels` names others", stacklevel=3)
